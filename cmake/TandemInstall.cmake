@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# What `cmake --install` puts where: headers, libraries, find_package(tandem), pkg-config tandem,
+# and the systemd units with a directory for their configuration. Programs install themselves.
+
+include(CMakePackageConfigHelpers)
+
+foreach(room IN ITEMS stack port ha)
+  install(DIRECTORY "${PROJECT_SOURCE_DIR}/${room}/include/tandem"
+    DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+    FILES_MATCHING PATTERN "*.hpp" PATTERN "*.h")
+endforeach()
+
+set(tandem_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/tandem)
+foreach(library IN LISTS tandem_libraries)
+  install(TARGETS ${library} EXPORT ${library}_targets
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(EXPORT ${library}_targets NAMESPACE tandem:: DESTINATION ${tandem_package_dir})
+endforeach()
+
+configure_package_config_file(cmake/tandemConfig.cmake.in
+  "${PROJECT_BINARY_DIR}/cmake/tandemConfig.cmake"
+  INSTALL_DESTINATION ${tandem_package_dir}
+  NO_SET_AND_CHECK_MACRO)
+write_basic_package_version_file("${PROJECT_BINARY_DIR}/cmake/tandemConfigVersion.cmake"
+  COMPATIBILITY SameMinorVersion)
+install(FILES
+  "${PROJECT_BINARY_DIR}/cmake/tandemConfig.cmake"
+  "${PROJECT_BINARY_DIR}/cmake/tandemConfigVersion.cmake"
+  cmake/TandemDependencies.cmake
+  DESTINATION ${tandem_package_dir})
+
+# ${pcfiledir} keeps the file right when the prefix is moved; it works when libdir is relative.
+file(RELATIVE_PATH tandem_pc_prefix
+  "${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig" "${CMAKE_INSTALL_PREFIX}")
+configure_file(cmake/tandem.pc.in "${PROJECT_BINARY_DIR}/cmake/tandem.pc" @ONLY)
+install(FILES "${PROJECT_BINARY_DIR}/cmake/tandem.pc" DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+file(GLOB tandem_units CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/ha/systemd/*.service"
+  "${PROJECT_SOURCE_DIR}/ha/systemd/*.target" "${PROJECT_SOURCE_DIR}/ha/systemd/*.slice"
+  "${PROJECT_SOURCE_DIR}/ha/systemd/*.socket" "${PROJECT_SOURCE_DIR}/ha/systemd/*.in")
+foreach(unit IN LISTS tandem_units)
+  if(unit MATCHES "\\.in$")
+    get_filename_component(name "${unit}" NAME_WLE)
+    configure_file("${unit}" "${PROJECT_BINARY_DIR}/systemd/${name}" @ONLY)
+    set(unit "${PROJECT_BINARY_DIR}/systemd/${name}")
+  endif()
+  install(FILES "${unit}" DESTINATION lib/systemd/system)
+endforeach()
+install(DIRECTORY DESTINATION ${CMAKE_INSTALL_SYSCONFDIR}/tandem)
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
