@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// A device as the turn of design.md section 3 drives it: AF_XDP, TAP, an in-memory wire, and capture wrapped round another.
+//
+//   rx_peek  ->  (stack: tx_reserve, tx_stage, rx_done)  ->  mark  ->  [publish]  ->  tx_release, rx_release  ->  refill
+//
+// The receive consumer index moves only in rx_release and the transmit producer index only in tx_release, so that a process
+// that dies anywhere in between leaves a wire which another process can adopt without loss (invariant I4).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tandem/address.hpp"
+#include "tandem/link_device.hpp"
+
+namespace tandem {
+
+/// What a commit record says about one ring pair. Free-running 32-bit indices as in the rings.
+struct WireMark {
+  std::uint32_t rx_index = 0;  ///< frames before it have been dealt with
+  std::uint32_t tx_index = 0;  ///< packets before it are to leave
+  bool operator==(const WireMark&) const = default;
+};
+
+/// A file descriptor with the role it plays in the adopting process ("xsk", "umem", "wire", "link", "map", "tap", ...).
+struct NamedDescriptor {
+  std::string name;
+  int fd = -1;  ///< borrowed
+};
+
+struct DeviceStatistics {
+  std::uint64_t rx_frames = 0, rx_bytes = 0, tx_frames = 0, tx_bytes = 0;
+  std::uint64_t tx_no_frame = 0, tx_ring_full = 0;      ///< packets lost because memory or the ring was short
+  std::uint64_t rx_dropped = 0, rx_ring_full = 0, rx_fill_empty = 0, rx_invalid = 0, tx_invalid = 0;  ///< kernel's
+  std::uint64_t frames_held = 0;                         ///< received frames that the stack still refers to
+};
+
+/// Where every frame is; the sum is the number of frames. A test's and the leak check's view.
+struct FrameCensus {
+  std::size_t total = 0, free = 0, fill = 0, receiving = 0, held = 0, staged = 0, transmitting = 0, missing = 0;
+};
+
+class Device : public LinkDevice {
+ public:
+  /// What was got: "xdp eth0 queue 0, native zero copy, need_wakeup" or "tap tap0".
+  [[nodiscard]] virtual std::string description() const = 0;
+
+  /// Shows up to frames.size() frames that arrived and were not shown yet in this turn; the receive ring stays as it is.
+  virtual std::size_t rx_peek(std::span<RxFrame> frames) = 0;
+  /// Whether rx_peek would show something. Reads memory only where it can (AF_XDP, wire); cheap enough to spin on.
+  [[nodiscard]] virtual bool rx_ready() = 0;
+  /// For the commit record: everything shown so far counts as dealt with, everything staged so far is to leave.
+  [[nodiscard]] virtual WireMark mark() const = 0;
+  /// Hands the staged packets before `tx_index` to the kernel. Call when their transaction is committed; in order.
+  virtual void tx_release(std::uint32_t tx_index) = 0;
+  /// Gives the shown ring entries back. Call right after publish. Frames that the stack is done with become free.
+  virtual void rx_release() = 0;
+  /// Reaps completions and refills. Once a turn, after tx_release.
+  virtual void refill() = 0;
+  /// True while packets that were released have not been taken by the kernel (it wants another kick: tx_kick).
+  [[nodiscard]] virtual bool tx_pending() const { return false; }
+  virtual void tx_kick() {}
+  /// To poll for POLLIN before sleeping; -1 when there is none (wire).
+  [[nodiscard]] virtual int poll_fd() const = 0;
+
+  // ---- Takeover on the same chassis (design.md section 6, step 5) ----
+
+  /// Descriptors that the twin needs, and a small versioned blob that says how to map them.
+  [[nodiscard]] virtual std::vector<NamedDescriptor> descriptors() const = 0;
+  [[nodiscard]] virtual std::vector<std::uint8_t> adoption_info() const = 0;
+  /// Twin, after the fence and once the log is drained. `committed` is the last published commit record's mark (null: none
+  /// was published): packets before it that were not handed over go now; frames not dealt with are shown by rx_peek again,
+  /// restored to what arrived; every frame that the dead owner held is reclaimed exactly once. Idempotent when it is
+  /// interrupted and done again by another process.
+  virtual void adopt(const WireMark* committed) = 0;
+  /// Packets of the dead owner that adopt() handed over, for the timeline.
+  [[nodiscard]] virtual std::uint64_t adopted_packets() const { return 0; }
+  /// Whether adoption is exact (nothing can be missing). False only for devices that may lose what was in flight.
+  [[nodiscard]] virtual bool adoption_is_exact() const { return true; }
+  /// Planned switchover: stop touching the rings for good (cancel reads, flush). The other side then adopts.
+  virtual void give_away() = 0;
+
+  [[nodiscard]] virtual DeviceStatistics statistics() = 0;
+  [[nodiscard]] virtual FrameCensus census() = 0;
+};
+
+/// Which TCP and UDP ports and addresses are ours; all else belongs to the kernel. Steering of the AF_XDP program.
+struct Steering {
+  std::vector<IpAddress> addresses;       ///< owned addresses, and their ARP / ND
+  std::vector<std::uint16_t> tcp_ports;   ///< empty = every TCP port of the owned addresses
+  std::vector<std::uint16_t> udp_ports;   ///< empty = every UDP port of the owned addresses
+};
+
+/// "xdp:IFNAME[,queue=N][,mode=auto|zerocopy|native|generic]" or "tap:IFNAME".
+struct DeviceSpec {
+  enum class Kind : std::uint8_t { xdp, tap } kind = Kind::tap;
+  enum class Mode : std::uint8_t { automatic, zerocopy, native, generic } mode = Mode::automatic;
+  std::string interface;
+  std::uint32_t queue = 0;
+  /// Throws std::invalid_argument with what was wrong and the accepted form.
+  static DeviceSpec parse(std::string_view text);
+  [[nodiscard]] std::string to_string() const;
+};
+
+struct DeviceOptions {
+  DeviceSpec spec;
+  std::optional<MacAddress> mac;  ///< default: the interface's own for xdp, a stable locally administered one for tap
+  std::string group;              ///< makes the tap's default address stable and the same on primary and twin
+  Steering steering;
+  std::uint32_t frames = 8192;    ///< power of two
+  std::uint32_t ring_entries = 2048;
+  std::string capture_path;       ///< empty = none
+};
+
+/// Why a device could not be opened, and what to do. `kind` selects the exit code.
+class DeviceError : public std::runtime_error {
+ public:
+  enum class Kind : std::uint8_t { privilege, no_interface, busy, unsupported, bad_option, system };
+  DeviceError(Kind kind, const std::string& what) : std::runtime_error(what), kind_(kind) {}
+  [[nodiscard]] Kind kind() const { return kind_; }
+
+ private:
+  Kind kind_;
+};
+
+/// Opens the device as its first owner. Throws DeviceError.
+std::unique_ptr<Device> open_device(const DeviceOptions& options);
+/// Maps what a primary passed, touching no ring until adopt(). Descriptors are duplicated or taken over: the result owns
+/// them. Throws DeviceError when something is missing or does not fit.
+std::unique_ptr<Device> attach_device(const DeviceOptions& options, std::span<const std::uint8_t> adoption_info,
+                                      std::span<const NamedDescriptor> descriptors);
+
+}  // namespace tandem

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// One TCP connection as an application sees it (design.md section 5). Handles are owned by the Stack and stay valid until
+// the handler's on_closed / on_reset has returned.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "tandem/address.hpp"
+#include "tandem/handler.hpp"
+#include "tandem/tcp_state.hpp"
+
+namespace tandem {
+
+class Stack;
+
+/// Names a connection in the log; unique in a group's life, never reused.
+using ConnectionId = std::uint64_t;
+
+/// Whether a connection is mirrored to the twin.
+enum class Replication : std::uint8_t { unreplicated = 0, replicated = 1 };
+inline constexpr Replication replicated = Replication::replicated;
+inline constexpr Replication unreplicated = Replication::unreplicated;
+
+class Connection {
+ public:
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  [[nodiscard]] ConnectionId id() const;
+  [[nodiscard]] Endpoint local() const;
+  [[nodiscard]] Endpoint remote() const;
+  [[nodiscard]] std::uint16_t service() const;
+  [[nodiscard]] bool is_replicated() const;
+  [[nodiscard]] TcpPhase phase() const;
+  /// All sequence state and figures in the field's names. Either role; O(1), no side effect.
+  [[nodiscard]] TcpState state() const;
+  [[nodiscard]] Handler* handler() const;
+  [[nodiscard]] Stack& stack() const;
+
+  /// Bytes that write() would take now: free room in the send queue, 0 once closed. Primary.
+  [[nodiscard]] std::size_t writable() const;
+  /// Queues all of `bytes` behind what was written before, or nothing: false when writable() < bytes.size() or the
+  /// connection is closing. The bytes are copied; nothing leaves before the turn is committed. Primary.
+  bool write(Bytes bytes);
+  /// Bytes received in order and not consumed.
+  [[nodiscard]] Bytes unread() const;
+  /// Takes the first `count` (<= unread().size()) unread bytes for good; opens the window. Primary.
+  void consume(std::size_t count);
+  /// 64-bit stream positions: bytes written, acknowledged, received and consumed since the connection opened.
+  [[nodiscard]] std::uint64_t bytes_written() const;
+  [[nodiscard]] std::uint64_t bytes_acked() const;
+  [[nodiscard]] std::uint64_t bytes_received() const;
+  [[nodiscard]] std::uint64_t bytes_consumed() const;
+
+  /// An opaque note to the same handler on the twin, ordered with both streams. Primary, replicated; else ignored.
+  void note(Bytes bytes);
+  /// Sends FIN behind what was written (half close when unread data is still to come). Idempotent. Primary.
+  void close();
+  /// Sends RST and forgets the connection; on_reset follows. Primary.
+  void abort();
+  void set_no_delay(bool on);
+  /// RFC 9293 section 3.8.4 keepalives; 0 ms turns them off.
+  void set_keepalive(std::uint32_t idle_ms, std::uint32_t interval_ms, std::uint32_t count);
+  /// Tags an unreplicated connection for replication from now on (design.md section 4). Primary.
+  void replicate();
+
+  /// State and queues as a value, at a turn's boundary; the connection itself is not changed.
+  [[nodiscard]] ConnectionImage export_connection() const;
+
+ private:
+  friend class Stack;
+  struct Impl;
+  explicit Connection(Impl& impl) : impl_(&impl) {}
+  ~Connection() = default;
+  Impl* impl_;
+};
+
+}  // namespace tandem

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// What an application writes for one kind of connection (design.md section 5).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "tandem/address.hpp"
+
+namespace tandem {
+
+class Connection;
+
+/// One object a connection, on the primary and on the twin. All calls come from the stack's own thread. A handler may call
+/// every function of Connection from within every call that is marked "primary"; calls marked "twin" decide nothing.
+class Handler {
+ public:
+  virtual ~Handler() = default;
+
+  /// Primary. The connection is established (RFC 9293), actively or passively opened.
+  virtual void on_connected(Connection&) {}
+  /// Primary. All bytes received and not consumed so far. Offered again, in the same turn when progress was made and else
+  /// when more arrives or room to write appears, until Connection::consume has taken them.
+  virtual void on_receive(Connection&, Bytes unread);
+  /// Primary. Room in the send queue has grown, or the connection has just been promoted.
+  virtual void on_writable(Connection&) {}
+  /// Primary and twin. The peer has sent FIN and every byte before it has been consumed. On the primary the default
+  /// closes the connection.
+  virtual void on_eof(Connection&);
+  /// Primary and twin. Reset or aborted; nothing more comes, and the object is destroyed after the call.
+  virtual void on_reset(Connection&) {}
+  /// Primary and twin. Closed in good order, the peer has acknowledged our FIN and sent its own; the object is destroyed
+  /// after the call (TIME_WAIT goes on without it).
+  virtual void on_closed(Connection&) {}
+
+  /// Twin. The primary's connection appeared: fresh, or from a snapshot with its queues as they were.
+  virtual void on_opened(Connection&) {}
+  /// Twin, only if wants_stream(). What the primary's handler consumed and wrote, in its order and pieces.
+  virtual void on_consumed(Connection&, Bytes) {}
+  virtual void on_written(Connection&, Bytes) {}
+  /// Twin. An application note of this connection (Connection::note), ordered with the streams.
+  virtual void on_note(Connection&, Bytes) {}
+  /// The process has become primary; this connection is alive here now. Unread bytes are offered afterwards.
+  virtual void on_promote(Connection&) {}
+
+  /// Whether on_consumed and on_written are needed on the twin. When not, received bytes that the handler consumes at once
+  /// need not be mirrored at all. Must give the same answer during the whole life of the connection.
+  [[nodiscard]] virtual bool wants_stream() const { return false; }
+
+  /// State of this handler that neither stream carries, for a late joiner (primary) and back (twin). Empty = none.
+  [[nodiscard]] virtual std::vector<std::uint8_t> save(const Connection&) const { return {}; }
+  virtual void restore(Connection&, Bytes) {}
+};
+
+/// Makes the handler of a new connection. An empty pointer refuses the connection (it is reset).
+using HandlerFactory = std::function<std::unique_ptr<Handler>(Connection&)>;
+
+}  // namespace tandem

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// What the stack needs of a link device. port/ implements it; the stack includes nothing of port/.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "tandem/address.hpp"
+
+namespace tandem {
+
+/// A received Ethernet frame, without FCS. `cookie` is the device's own name for the frame.
+struct RxFrame {
+  std::span<std::uint8_t> bytes;
+  std::uint32_t cookie = 0;
+};
+
+class LinkDevice {
+ public:
+  virtual ~LinkDevice() = default;
+
+  [[nodiscard]] virtual MacAddress mac() const = 0;
+  /// Largest IP packet, bytes.
+  [[nodiscard]] virtual std::uint32_t mtu() const = 0;
+
+  /// Room for one frame of `bytes` (Ethernet header included), or an empty span when the device has no frame or no
+  /// descriptor left; the packet is then lost as on any link, and counted by the device. The frame is private to the
+  /// stack until tx_stage.
+  virtual std::span<std::uint8_t> tx_reserve(std::uint32_t bytes) = 0;
+  /// Puts the frame last reserved behind those staged before. Nothing leaves: packets go when the turn is committed
+  /// (design.md section 3).
+  virtual void tx_stage() = 0;
+
+  /// The stack refers to this received frame no longer. May come during Stack::input or many turns later.
+  virtual void rx_done(std::uint32_t cookie) = 0;
+};
+
+}  // namespace tandem
