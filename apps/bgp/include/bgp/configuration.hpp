@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What an operator tells the speaker.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "bgp/address.hpp"
+
+namespace tandem::bgp {
+
+struct NeighborConfiguration {
+  Address address;
+  std::uint32_t as = 0;
+  bool passive = false;             // never connect, only accept
+  std::uint16_t hold_time_s = 90;   // 0: no hold time; else at least 3
+  std::uint16_t port = 179;         // where to connect to
+};
+
+struct Configuration {
+  std::uint32_t as = 0;
+  std::uint32_t router_id = 0;  // host order
+  std::vector<NeighborConfiguration> neighbors;
+  std::vector<Prefix> networks;
+  bool enforce_first_as = true;
+
+  /// After a failed attempt the next one waits this long, twice as long each time up to the maximum, less up to a quarter (RFC 4271 section 10).
+  std::uint32_t connect_retry_min_ms = 1000;
+  std::uint32_t connect_retry_max_ms = 120000;
+  /// Both the jitter and the hash tables draw on it: give something that an outsider cannot guess, or a constant in tests.
+  std::uint64_t seed = 0x7d3a11ce5eedull;
+};
+
+/// A value or a sentence that says what is wrong and what would be right.
+template <class T>
+using Parsed = std::variant<T, std::string>;
+
+/// "ADDR as=N [passive] [hold=SECONDS] [port=N]"
+Parsed<NeighborConfiguration> parse_neighbor(std::string_view text);
+
+/// Everything that cannot be right, as a sentence; empty: it is sound.
+std::string check(const Configuration& configuration);
+
+}  // namespace tandem::bgp
