@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "tandem/stop_point.hpp"
+
+#ifdef TANDEM_STOP_POINTS
+
+#include <algorithm>
+#include <csignal>
+#include <cstdlib>
+#include <string>
+#include <unistd.h>
+
+namespace tandem {
+namespace {
+
+struct Armed {
+  std::string name;
+  unsigned long remaining = 0;
+
+  Armed() {
+    const char* text = std::getenv("TANDEM_STOP");
+    if (text == nullptr) return;
+    const std::string_view whole(text);
+    const auto colon = whole.rfind(':');
+    if (colon == std::string_view::npos) return;
+    name = std::string(whole.substr(0, colon));
+    remaining = std::strtoul(text + colon + 1, nullptr, 10);
+  }
+};
+
+}  // namespace
+
+void stop_point(std::string_view name) {
+  static Armed armed;
+  if (std::find(kStopPoints.begin(), kStopPoints.end(), name) == kStopPoints.end()) std::abort();
+  if (armed.remaining == 0 || armed.name != name || --armed.remaining != 0) return;
+  kill(getpid(), SIGKILL);
+  for (;;) pause();
+}
+
+}  // namespace tandem
+
+#endif
