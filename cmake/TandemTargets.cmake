@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: BSD-3-Clause
+
+# Makes TARGET build every program that DIRECTORY and the directories below it define.
+function(tandem_add_programs_of directory target)
+  if(NOT IS_ABSOLUTE "${directory}")
+    set(directory "${CMAKE_CURRENT_SOURCE_DIR}/${directory}")
+  endif()
+  if(NOT EXISTS "${directory}/CMakeLists.txt")
+    return()
+  endif()
+  get_property(candidates DIRECTORY "${directory}" PROPERTY BUILDSYSTEM_TARGETS)
+  foreach(candidate IN LISTS candidates)
+    get_target_property(type ${candidate} TYPE)
+    if(type STREQUAL "EXECUTABLE")
+      add_dependencies(${target} ${candidate})
+    endif()
+  endforeach()
+  get_property(below DIRECTORY "${directory}" PROPERTY SUBDIRECTORIES)
+  foreach(subdirectory IN LISTS below)
+    tandem_add_programs_of("${subdirectory}" ${target})
+  endforeach()
+endfunction()
