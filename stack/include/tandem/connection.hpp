@@ -6,6 +6,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <vector>
 
 #include "tandem/address.hpp"
 #include "tandem/handler.hpp"
@@ -65,6 +67,11 @@ class Connection {
   void set_keepalive(std::uint32_t idle_ms, std::uint32_t interval_ms, std::uint32_t count);
   /// Tags an unreplicated connection for replication from now on (design.md section 4). Primary.
   void replicate();
+
+  /// The send queue's bytes from stream position `from` (>= bytes_acked) to `to` (<= bytes_written), in pieces, in order.
+  void visit_send_queue(std::uint64_t from, std::uint64_t to, const std::function<void(Bytes)>& visit) const;
+  /// What was received out of order and not yet delivered.
+  [[nodiscard]] std::vector<OutOfOrderPiece> out_of_order() const;
 
   /// State and queues as a value, at a turn's boundary; the connection itself is not changed.
   [[nodiscard]] ConnectionImage export_connection() const;

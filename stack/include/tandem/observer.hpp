@@ -25,8 +25,8 @@ class ConnectionObserver {
  public:
   virtual ~ConnectionObserver() = default;
 
-  /// The connection exists from now on (SYN_SENT, SYN_RCVD, or later when it is tagged late: then with queues, which
-  /// follow as on_received / on_written / on_out_of_order).
+  /// The connection exists from now on: SYN_SENT, SYN_RCVD, or later when it is tagged late (Connection::replicate); then the
+  /// observer reads the queues from the connection itself, they are not shown again.
   virtual void on_open(Connection& connection) = 0;
   /// `bytes` came in order, behind all earlier ones, and are unread.
   virtual void on_received(Connection& connection, Bytes bytes) = 0;

@@ -88,6 +88,9 @@ class Stack {
   /// Offers unread bytes and room to the handlers that can use them, and lets TCP send what became sendable. Bounded: a
   /// handler that goes on making progress is resumed in the next turn. True when there is more to do.
   bool run_handlers();
+  /// Bytes that handlers may write until this is called again: Connection::writable() is never larger than what is left, so
+  /// that a turn fits into the room that was reserved for it in the log. Unlimited at first.
+  void set_write_budget(std::size_t bytes);
   /// Shows every touched replicated connection to the observer (on_state) and every change of neighbours. Nothing may be
   /// staged between this and the turn's publication.
   void end_turn();
@@ -107,8 +110,10 @@ class Stack {
 
   // ---- Twin: a dormant stack is told what the primary's observer saw ----
 
-  /// A connection of the primary's. Fails (null) on a duplicate id, an unknown service or an inconsistent state.
-  Connection* mirror_open(ConnectionId id, std::uint16_t service, const TcpState& state);
+  /// A connection of the primary's, as it is at this transaction: fresh ones have empty queues, those of a snapshot or tagged
+  /// late come with theirs, which the handler is not shown as on_written / on_consumed. Handler::on_opened is called with the
+  /// queues in place. Fails (null) on a duplicate id, an unknown service or an inconsistent image.
+  Connection* mirror_open(ConnectionId id, const ConnectionImage& image);
   /// Each false: unknown to this connection's position (the log is corrupt); the connection is unchanged then.
   bool mirror_received(Connection& connection, Bytes bytes);
   bool mirror_skipped(Connection& connection, std::uint64_t count);
