@@ -36,7 +36,15 @@ our_sources() {
 format_sources() {
   case ${1:-} in
     '') our_sources | xargs -0 -r -n 16 -P "$jobs" clang-format -i ;;
-    --check) our_sources | xargs -0 -r -n 16 -P "$jobs" clang-format --dry-run -Werror ;;
+    --check)
+      local different
+      different=$(our_sources | xargs -0 -r -n 16 -P "$jobs" clang-format --dry-run -Werror 2>&1 |
+        sed -n 's/^\([^ :]*\):[0-9]*:[0-9]*: error: .*/\1/p' | sort -u)
+      [[ -z $different ]] || {
+        printf 'These files differ from .clang-format; ./dev format mends them:\n%s\n' "$different"
+        return 1
+      }
+      ;;
     *) die "format takes no argument or --check, not '$1'" ;;
   esac
 }

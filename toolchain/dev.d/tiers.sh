@@ -11,8 +11,8 @@ skipped=0
 # tally FILE: adds what a JUnit file of ctest says. Fails if it ran no test or one failed.
 tally() {
   local suite tests bad left_out
-  suite=$(tr '\n' ' ' <"$1" | grep -o '<testsuite [^>]*>') || return 1
-  attribute() { sed -n "s/.* $1=\"\([0-9]*\)\".*/\1/p" <<<"$suite"; }
+  suite=$(tr '\n\t' '  ' <"$1" | grep -o '<testsuite [^>]*>') || return 1
+  attribute() { [[ $suite =~ [[:space:]]$1=\"([0-9]+)\" ]] && printf '%s' "${BASH_REMATCH[1]}" || printf 0; }
   tests=$(attribute tests)
   bad=$(attribute failures)
   left_out=$(($(attribute skipped) + $(attribute disabled)))
