@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -41,17 +42,29 @@ struct DeviceStatistics {
   std::uint64_t tx_no_frame = 0, tx_ring_full = 0;      ///< packets lost because memory or the ring was short
   std::uint64_t rx_dropped = 0, rx_ring_full = 0, rx_fill_empty = 0, rx_invalid = 0, tx_invalid = 0;  ///< kernel's
   std::uint64_t frames_held = 0;                         ///< received frames that the stack still refers to
+  std::uint64_t rx_no_socket = 0;  ///< frames for us that met no socket (wrong queue, or no owner), AF_XDP
 };
 
-/// Where every frame is; the sum is the number of frames. A test's and the leak check's view.
+/// Where every frame is; free to missing add up to the total. A test's and the leak check's view, of a wire at rest.
 struct FrameCensus {
-  std::size_t total = 0, free = 0, fill = 0, receiving = 0, held = 0, staged = 0, transmitting = 0, missing = 0;
+  std::size_t total = 0;
+  std::size_t free = 0;
+  std::size_t fill = 0;          ///< in the fill ring
+  std::size_t receiving = 0;     ///< in the RX ring, shown or not
+  std::size_t held = 0;          ///< the stack refers to it
+  std::size_t staged = 0;        ///< beyond the TX producer
+  std::size_t transmitting = 0;  ///< in the TX or completion ring
+  std::size_t missing = 0;       ///< in the kernel's hands, between rings
+  std::size_t duplicated = 0;    ///< ring entries that contradict a frame's word or another entry: always 0
+  [[nodiscard]] std::size_t sum() const { return free + fill + receiving + held + staged + transmitting + missing; }
 };
 
 class Device : public LinkDevice {
  public:
   /// What was got: "xdp eth0 queue 0, native zero copy, need_wakeup" or "tap tap0".
   [[nodiscard]] virtual std::string description() const = 0;
+  /// What an operator should know although the device works ("eth0 has 8 queues, ..."); empty when there is nothing.
+  [[nodiscard]] virtual std::string warning() const { return {}; }
 
   /// Shows up to frames.size() frames that arrived and were not shown yet in this turn; the receive ring stays as it is.
   virtual std::size_t rx_peek(std::span<RxFrame> frames) = 0;
@@ -83,6 +96,8 @@ class Device : public LinkDevice {
   virtual void adopt(const WireMark* committed) = 0;
   /// Packets of the dead owner that adopt() handed over, for the timeline.
   [[nodiscard]] virtual std::uint64_t adopted_packets() const { return 0; }
+  /// Sees each packet that adopt() hands over, before it goes. Set it before adopt().
+  virtual void observe_adopted(std::function<void(Bytes packet)> observer) { (void)observer; }
   /// Whether adoption is exact (nothing can be missing). False only for devices that may lose what was in flight.
   [[nodiscard]] virtual bool adoption_is_exact() const { return true; }
   /// Planned switchover: stop touching the rings for good (cancel reads, flush). The other side then adopts.

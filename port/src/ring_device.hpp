@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// What the devices have in common: a wire's rings and frames, driven as the Device interface says. A device adds how frames
+// get into the RX ring (receive) and out of the TX ring (transmit).
+#pragma once
+
+#include <utility>
+
+#include "wire_rings.hpp"
+
+namespace tandem {
+
+template <class Probe>
+class RingDevice : public Device {
+ public:
+  RingDevice(const WireView& view, const Rings& rings, MacAddress mac, std::uint32_t mtu, Probe probe = {})
+      : rings_(view, rings, probe), mac_(mac), mtu_(mtu) {}
+
+  [[nodiscard]] MacAddress mac() const override { return mac_; }
+  [[nodiscard]] std::uint32_t mtu() const override { return mtu_; }
+
+  std::span<std::uint8_t> tx_reserve(std::uint32_t bytes) override { return rings_.tx_reserve(bytes); }
+  void tx_stage() override { rings_.tx_stage(); }
+  void rx_done(std::uint32_t cookie) override { rings_.rx_done(cookie); }
+
+  std::size_t rx_peek(std::span<RxFrame> frames) override {
+    if (rings_.active()) receive(frames.size());
+    return rings_.peek(frames);
+  }
+  [[nodiscard]] bool rx_ready() override { return rings_.rx_ready(); }
+  [[nodiscard]] WireMark mark() const override { return rings_.mark(); }
+  void tx_release(std::uint32_t tx_index) override {
+    if (rings_.tx_release(tx_index)) transmit();
+  }
+  void rx_release() override { rings_.rx_release(); }
+  void refill() override {
+    rings_.reap();
+    rings_.fill();
+  }
+  [[nodiscard]] bool tx_pending() const override { return rings_.tx_pending(); }
+  void tx_kick() override {
+    if (rings_.tx_pending()) transmit();
+  }
+
+  void adopt(const WireMark* committed) override {
+    rings_.adopt(committed, adopted_observer_);
+    if (rings_.tx_pending()) transmit();
+    refill();
+  }
+  void observe_adopted(std::function<void(Bytes)> observer) override { adopted_observer_ = std::move(observer); }
+  [[nodiscard]] std::uint64_t adopted_packets() const override { return rings_.adopted_packets(); }
+  void give_away() override { rings_.stop(); }
+
+  [[nodiscard]] DeviceStatistics statistics() override {
+    DeviceStatistics statistics = rings_.counters();
+    statistics.frames_held = rings_.held();
+    return statistics;
+  }
+  [[nodiscard]] FrameCensus census() override { return rings_.census(); }
+
+ protected:
+  /// Moves up to `most` frames that arrived into the RX ring, where no kernel does it.
+  virtual void receive(std::size_t most) { (void)most; }
+  /// Gets what stands in the TX ring on its way.
+  virtual void transmit() = 0;
+
+  WireRings<Probe> rings_;
+
+ private:
+  MacAddress mac_;
+  std::uint32_t mtu_;
+  std::function<void(Bytes)> adopted_observer_;
+};
+
+}  // namespace tandem

@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Drives the four rings and the frames of one wire as a turn does (design.md section 3), so that the process may die after
+// any store and another one can go on without losing or doubling a frame. It knows memory only: the rings may be a
+// kernel's, a TAP's or a test's. `Probe` is called after every store that an adopter could find.
+//
+// What each operation stores, in this order:
+//   peek       saved bytes, word receiving                     (the consumer stays)
+//   stage      word staged, descriptor beyond the producer     (the producer stays)
+//   tx_release tx_intent, words transmitting, producer         intent beyond producer: the adopter completes it
+//   rx_release words free or held, consumer                    entries still in the ring: the ring wins over the words
+//   reap       words free, consumer                            still in the ring: the adopter reaps again
+//   fill       entries, fill_intent, words fill, producer      intent beyond producer: the adopter completes it
+#pragma once
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+#include <functional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "frame_pool.hpp"
+#include "tandem/device.hpp"
+#include "wire_probe.hpp"
+
+namespace tandem {
+
+template <class Probe>
+class WireRings {
+ public:
+  WireRings(const WireView& view, const Rings& rings, Probe probe = {})
+      : view_(view), rings_(rings), pool_(view), probe_(probe), done_(view.geometry.frames, 0) {}
+
+  /// First owner: every frame is free in fresh memory.
+  void start() {
+    pool_.rebuild();
+    shown_ = load_acquire(rings_.rx.consumer);
+    staged_ = load_acquire(rings_.tx.producer);
+    active_ = true;
+  }
+
+  /// From here on nothing is touched, whoever still calls.
+  void stop() { active_ = false; }
+  [[nodiscard]] bool active() const { return active_; }
+
+  std::size_t peek(std::span<RxFrame> frames);
+  [[nodiscard]] bool rx_ready() const { return active_ && load_acquire(rings_.rx.producer) != shown_; }
+  void rx_done(std::uint32_t frame);
+  void rx_release();
+
+  std::span<std::uint8_t> tx_reserve(std::uint32_t bytes);
+  void tx_stage();
+  /// True when packets were handed over.
+  bool tx_release(std::uint32_t index);
+  /// Handed over and not yet taken.
+  [[nodiscard]] bool tx_pending() const {
+    return active_ && load_acquire(rings_.tx.consumer) != load_acquire(rings_.tx.producer);
+  }
+
+  [[nodiscard]] WireMark mark() const { return {shown_, staged_}; }
+  void reap();
+  void fill();
+
+  using Observer = std::function<void(std::span<const std::uint8_t> packet)>;
+  /// `handed_over` sees each packet of the dead owner's that goes now.
+  void adopt(const WireMark* committed, const Observer& handed_over);
+  [[nodiscard]] std::uint64_t adopted_packets() const { return adopted_packets_; }
+
+  [[nodiscard]] FrameCensus census() const;
+  [[nodiscard]] const DeviceStatistics& counters() const { return counters_; }
+  [[nodiscard]] std::uint64_t held() const { return held_; }
+  [[nodiscard]] const Rings& rings() const { return rings_; }
+  [[nodiscard]] const FramePool& pool() const { return pool_; }
+
+ private:
+  static constexpr std::uint32_t kNone = 0xffff'ffff;
+
+  void adopt_fill();
+  void adopt_tx(const WireMark* committed, const Observer& handed_over);
+  void adopt_completion();
+  void adopt_rx(const WireMark* committed);
+  void adopt_words();
+  [[nodiscard]] bool inside(const Descriptor& descriptor) const {
+    const std::uint64_t frame = pool_.frame_at(descriptor.address);
+    return frame < pool_.count() && descriptor.address - pool_.address(static_cast<std::uint32_t>(frame)) +
+                                            descriptor.length <= view_.geometry.frame_bytes;
+  }
+  [[nodiscard]] std::uint32_t frame_of(std::uint64_t address) const {
+    return static_cast<std::uint32_t>(pool_.frame_at(address));
+  }
+
+  WireView view_;
+  Rings rings_;
+  FramePool pool_;
+  Probe probe_;
+  bool active_ = false;
+  std::vector<std::uint8_t> done_;  ///< a frame: shown in this turn, and the stack is done with it
+  std::uint32_t shown_ = 0;         ///< RX index up to which frames were shown
+  std::uint32_t staged_ = 0;        ///< TX index that the staged packets reach
+  std::uint32_t reserved_ = kNone;  ///< a frame
+  std::uint32_t reserved_bytes_ = 0;
+  std::uint64_t held_ = 0;
+  std::uint64_t adopted_packets_ = 0;
+  DeviceStatistics counters_;
+};
+
+template <class Probe>
+std::size_t WireRings<Probe>::peek(std::span<RxFrame> frames) {
+  if (!active_) return 0;
+  const std::uint32_t producer = load_acquire(rings_.rx.producer);
+  std::size_t count = 0;
+  while (count < frames.size() && shown_ != producer) {
+    const Descriptor descriptor = rings_.rx.at(shown_);
+    const std::uint32_t slot = shown_++;
+    if (!inside(descriptor)) {
+      ++counters_.rx_invalid;
+      continue;
+    }
+    const std::uint32_t frame = frame_of(descriptor.address);
+    std::uint8_t* data = pool_.data(descriptor.address);
+    assert(descriptor.address - pool_.address(frame) >= kSavedBytes);
+    // The stack changes headers in place. An adopter must be able to show the frame as it arrived.
+    std::memcpy(pool_.data(pool_.address(frame)), data, std::min(descriptor.length, kSavedBytes));
+    probe_(WireStep::rx_saved);
+    pool_.set(frame, FrameOwner::receiving, slot);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    probe_(WireStep::rx_word);
+    done_[frame] = 0;
+    frames[count++] = {{data, descriptor.length}, frame};
+    ++counters_.rx_frames;
+    counters_.rx_bytes += descriptor.length;
+  }
+  return count;
+}
+
+template <class Probe>
+void WireRings<Probe>::rx_done(std::uint32_t frame) {
+  if (!active_ || frame >= pool_.count()) return;
+  const FrameOwner owner = pool_.owner(frame);
+  assert(owner == FrameOwner::receiving || owner == FrameOwner::held);
+  if (owner == FrameOwner::receiving) {
+    done_[frame] = 1;  // still in the ring: rx_release frees it
+  } else if (owner == FrameOwner::held) {
+    pool_.set(frame, FrameOwner::free, 0);
+    pool_.put_back_received(frame);
+    --held_;
+    probe_(WireStep::rx_released);
+  }
+}
+
+template <class Probe>
+void WireRings<Probe>::rx_release() {
+  if (!active_) return;
+  const std::uint32_t consumer = load_acquire(rings_.rx.consumer);
+  if (consumer == shown_) return;
+  for (std::uint32_t index = consumer; index != shown_; ++index) {
+    const Descriptor& descriptor = rings_.rx.at(index);
+    if (!inside(descriptor)) continue;
+    const std::uint32_t frame = frame_of(descriptor.address);
+    if (done_[frame] != 0) {
+      pool_.set(frame, FrameOwner::free, 0);
+      pool_.put_back_received(frame);
+    } else {
+      pool_.set(frame, FrameOwner::held, index);
+      ++held_;
+    }
+    probe_(WireStep::rx_released);
+  }
+  store_release(rings_.rx.consumer, shown_);
+  probe_(WireStep::rx_consumer);
+}
+
+template <class Probe>
+std::span<std::uint8_t> WireRings<Probe>::tx_reserve(std::uint32_t bytes) {
+  if (!active_ || bytes > view_.geometry.capacity()) return {};
+  if (staged_ - load_acquire(rings_.tx.consumer) >= rings_.tx.size) {
+    ++counters_.tx_ring_full;
+    return {};
+  }
+  if (reserved_ == kNone) {
+    if (pool_.transmit_room() == 0) reap();
+    if (pool_.transmit_room() == 0) {
+      ++counters_.tx_no_frame;
+      return {};
+    }
+    reserved_ = pool_.take_for_transmit();
+    pool_.set(reserved_, FrameOwner::staged, staged_);
+    probe_(WireStep::tx_staged);
+  }
+  reserved_bytes_ = bytes;
+  return {pool_.data(pool_.address(reserved_) + kFrameHeadroom), bytes};
+}
+
+template <class Probe>
+void WireRings<Probe>::tx_stage() {
+  if (!active_ || reserved_ == kNone) return;
+  rings_.tx.at(staged_) = {pool_.address(reserved_) + kFrameHeadroom, reserved_bytes_, 0};
+  ++staged_;
+  reserved_ = kNone;
+  probe_(WireStep::tx_staged);
+}
+
+template <class Probe>
+bool WireRings<Probe>::tx_release(std::uint32_t index) {
+  if (!active_) return false;
+  const std::uint32_t producer = load_acquire(rings_.tx.producer);
+  const std::uint32_t count = index - producer;
+  if (count == 0 || count > staged_ - producer) return false;
+  store_release(&view_.control->tx_intent.value, index);
+  probe_(WireStep::tx_intent);
+  for (std::uint32_t i = producer; i != index; ++i) {
+    const Descriptor& descriptor = rings_.tx.at(i);
+    pool_.set(frame_of(descriptor.address), FrameOwner::transmitting, i);
+    ++counters_.tx_frames;
+    counters_.tx_bytes += descriptor.length;
+    probe_(WireStep::tx_word);
+  }
+  store_release(rings_.tx.producer, index);
+  probe_(WireStep::tx_producer);
+  return true;
+}
+
+template <class Probe>
+void WireRings<Probe>::reap() {
+  if (!active_) return;
+  const std::uint32_t producer = load_acquire(rings_.completion.producer);
+  const std::uint32_t consumer = load_acquire(rings_.completion.consumer);
+  if (producer == consumer) return;
+  for (std::uint32_t index = consumer; index != producer; ++index) {
+    const std::uint64_t frame = pool_.frame_at(rings_.completion.at(index));
+    if (frame >= pool_.count()) continue;
+    pool_.set(static_cast<std::uint32_t>(frame), FrameOwner::free, 0);
+    pool_.put_back_transmitted(static_cast<std::uint32_t>(frame));
+    probe_(WireStep::completion_word);
+  }
+  store_release(rings_.completion.consumer, producer);
+  probe_(WireStep::completion_consumer);
+}
+
+template <class Probe>
+void WireRings<Probe>::fill() {
+  if (!active_) return;
+  const std::uint32_t producer = load_acquire(rings_.fill.producer);
+  const std::size_t space = rings_.fill.size - (producer - load_acquire(rings_.fill.consumer));
+  const std::size_t count = std::min(space, pool_.receive_room());
+  if (count == 0) return;
+  for (std::size_t i = 0; i < count; ++i)
+    rings_.fill.at(producer + static_cast<std::uint32_t>(i)) = pool_.address(pool_.peek_free(i));
+  const std::uint32_t target = producer + static_cast<std::uint32_t>(count);
+  store_release(&view_.control->fill_intent.value, target);
+  probe_(WireStep::fill_intent);
+  for (std::uint32_t index = producer; index != target; ++index) {
+    pool_.set(frame_of(rings_.fill.at(index)), FrameOwner::fill, index);
+    probe_(WireStep::fill_word);
+  }
+  pool_.take_for_receive(count);
+  store_release(rings_.fill.producer, target);
+  probe_(WireStep::fill_producer);
+}
+
+template <class Probe>
+void WireRings<Probe>::adopt(const WireMark* committed, const Observer& handed_over) {
+  // Every step can be cut in two and done again from its start. Rings first, words last: the rings win.
+  active_ = false;
+  adopt_fill();
+  adopt_tx(committed, handed_over);
+  adopt_completion();
+  adopt_rx(committed);
+  adopt_words();
+  pool_.rebuild();
+  shown_ = load_acquire(rings_.rx.consumer);
+  staged_ = load_acquire(rings_.tx.producer);
+  reserved_ = kNone;
+  held_ = 0;
+  active_ = true;
+}
+
+template <class Probe>
+void WireRings<Probe>::adopt_fill() {
+  const std::uint32_t producer = load_acquire(rings_.fill.producer);
+  const std::uint32_t target = producer + rings_.fill.ahead(load_acquire(&view_.control->fill_intent.value), producer);
+  if (target == producer) return;
+  for (std::uint32_t index = producer; index != target; ++index) {
+    pool_.set(frame_of(rings_.fill.at(index)), FrameOwner::fill, index);
+    probe_(WireStep::adopt);
+  }
+  store_release(rings_.fill.producer, target);
+  probe_(WireStep::adopt);
+}
+
+template <class Probe>
+void WireRings<Probe>::adopt_tx(const WireMark* committed, const Observer& handed_over) {
+  const std::uint32_t producer = load_acquire(rings_.tx.producer);
+  std::uint32_t count = rings_.tx.ahead(load_acquire(&view_.control->tx_intent.value), producer);
+  if (committed != nullptr) count = std::max(count, rings_.tx.ahead(committed->tx_index, producer));
+  // A descriptor that does not fit its frame's word was not staged for this index: nothing from there on may leave.
+  std::uint32_t target = producer;
+  for (; target != producer + count; ++target) {
+    const Descriptor& descriptor = rings_.tx.at(target);
+    if (!inside(descriptor)) break;
+    const std::uint32_t word = pool_.word(frame_of(descriptor.address));
+    const FrameOwner owner = FrameWord::owner(word);
+    if ((owner != FrameOwner::staged && owner != FrameOwner::transmitting) ||
+        FrameWord::slot(word) != (target & FrameWord::kSlotMask))
+      break;
+  }
+  counters_.tx_invalid += producer + count - target;
+  if (target == producer) return;
+  store_release(&view_.control->tx_intent.value, target);
+  probe_(WireStep::adopt);
+  for (std::uint32_t index = producer; index != target; ++index) {
+    const Descriptor& descriptor = rings_.tx.at(index);
+    if (handed_over) handed_over({pool_.data(descriptor.address), descriptor.length});
+    pool_.set(frame_of(descriptor.address), FrameOwner::transmitting, index);
+    probe_(WireStep::adopt);
+  }
+  store_release(rings_.tx.producer, target);
+  adopted_packets_ += target - producer;
+  probe_(WireStep::adopt);
+}
+
+template <class Probe>
+void WireRings<Probe>::adopt_completion() {
+  const std::uint32_t producer = load_acquire(rings_.completion.producer);
+  const std::uint32_t consumer = load_acquire(rings_.completion.consumer);
+  if (producer == consumer) return;
+  for (std::uint32_t index = consumer; index != producer; ++index) {
+    const std::uint64_t frame = pool_.frame_at(rings_.completion.at(index));
+    if (frame < pool_.count()) pool_.set(static_cast<std::uint32_t>(frame), FrameOwner::free, 0);
+    probe_(WireStep::adopt);
+  }
+  store_release(rings_.completion.consumer, producer);
+  probe_(WireStep::adopt);
+}
+
+template <class Probe>
+void WireRings<Probe>::adopt_rx(const WireMark* committed) {
+  std::uint32_t consumer = load_acquire(rings_.rx.consumer);
+  const std::uint32_t producer = load_acquire(rings_.rx.producer);
+  const std::uint32_t dealt_with = committed != nullptr ? rings_.rx.ahead(committed->rx_index, consumer) : 0;
+  if (dealt_with != 0 && dealt_with <= producer - consumer) {
+    for (std::uint32_t index = consumer; index != consumer + dealt_with; ++index) {
+      const Descriptor& descriptor = rings_.rx.at(index);
+      if (inside(descriptor)) pool_.set(frame_of(descriptor.address), FrameOwner::free, 0);
+      probe_(WireStep::adopt);
+    }
+    consumer += dealt_with;
+    store_release(rings_.rx.consumer, consumer);
+    probe_(WireStep::adopt);
+  }
+  for (std::uint32_t index = consumer; index != producer; ++index) {
+    const Descriptor& descriptor = rings_.rx.at(index);
+    if (!inside(descriptor)) continue;
+    const std::uint32_t frame = frame_of(descriptor.address);
+    if (pool_.owner(frame) == FrameOwner::fill) continue;  // never shown
+    std::memcpy(pool_.data(descriptor.address), pool_.data(pool_.address(frame)), std::min(descriptor.length, kSavedBytes));
+    probe_(WireStep::adopt);
+    pool_.set(frame, FrameOwner::fill, index);
+    probe_(WireStep::adopt);
+  }
+}
+
+template <class Probe>
+void WireRings<Probe>::adopt_words() {
+  for (std::uint32_t frame = 0; frame < pool_.count(); ++frame) {
+    switch (pool_.owner(frame)) {
+      case FrameOwner::free:
+      case FrameOwner::fill:
+      case FrameOwner::transmitting: break;
+      default:
+        pool_.set(frame, FrameOwner::free, 0);
+        probe_(WireStep::adopt);
+    }
+  }
+}
+
+template <class Probe>
+FrameCensus WireRings<Probe>::census() const {
+  FrameCensus census;
+  census.total = pool_.count();
+  std::vector<std::uint8_t> places(pool_.count(), 0);
+  const auto seen = [&](std::uint64_t address, std::size_t& counter, std::initializer_list<FrameOwner> expected) {
+    const std::uint64_t frame = pool_.frame_at(address);
+    const bool fits = frame < pool_.count() && ++places[frame] == 1 &&
+                      std::find(expected.begin(), expected.end(), pool_.owner(static_cast<std::uint32_t>(frame))) != expected.end();
+    ++(fits ? counter : census.duplicated);
+  };
+  for (std::uint32_t i = load_acquire(rings_.fill.consumer); i != load_acquire(rings_.fill.producer); ++i)
+    seen(rings_.fill.at(i), census.fill, {FrameOwner::fill});
+  for (std::uint32_t i = load_acquire(rings_.rx.consumer); i != load_acquire(rings_.rx.producer); ++i)
+    seen(rings_.rx.at(i).address, census.receiving, {FrameOwner::fill, FrameOwner::receiving});
+  for (std::uint32_t i = load_acquire(rings_.tx.consumer); i != load_acquire(rings_.tx.producer); ++i)
+    seen(rings_.tx.at(i).address, census.transmitting, {FrameOwner::transmitting});
+  for (std::uint32_t i = load_acquire(rings_.completion.consumer); i != load_acquire(rings_.completion.producer); ++i)
+    seen(rings_.completion.at(i), census.transmitting, {FrameOwner::transmitting});
+  for (std::uint32_t frame = 0; frame < pool_.count(); ++frame) {
+    if (places[frame] != 0) continue;
+    switch (pool_.owner(frame)) {
+      case FrameOwner::free: ++census.free; break;
+      case FrameOwner::held: ++census.held; break;
+      case FrameOwner::staged: ++census.staged; break;
+      default: ++census.missing; break;
+    }
+  }
+  return census;
+}
+
+}  // namespace tandem
