@@ -45,6 +45,6 @@ format_sources() {
         return 1
       }
       ;;
-    *) die "format takes no argument or --check, not '$1'" ;;
+    *) usage_error "format takes no argument or --check, not '$1'" ;;
   esac
 }

@@ -8,6 +8,11 @@ die() {
   exit 3
 }
 
+usage_error() {
+  printf 'dev: %s\n' "$*" >&2
+  exit 2
+}
+
 # set_up LIST...: makes sure that what toolchain/packages/LIST.list names is installed.
 set_up() {
   command -v apt-get >/dev/null ||

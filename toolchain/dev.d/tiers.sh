@@ -109,7 +109,7 @@ run_tiers() {
   ((${#tiers[@]} > 0)) || tiers=("${all_tiers[@]}")
   for tier in "${tiers[@]}"; do
     known=" ${all_tiers[*]} "
-    [[ $known == *" $tier "* ]] || die "there is no tier '$tier'; the tiers are: ${all_tiers[*]}"
+    [[ $known == *" $tier "* ]] || usage_error "there is no tier '$tier'; the tiers are: ${all_tiers[*]}"
   done
   for tier in "${tiers[@]}"; do
     printf '\n==== %s\n' "$tier"
