@@ -79,7 +79,7 @@ tier_lab() {
 }
 
 # Address and undefined-behaviour sanitizers over the unit tests and those lab tests that are marked
-# for it; the thread sanitizer over the tests that run primary and twin as two threads.
+# for it; the thread sanitizer over the room whose tests run primary and twin as two threads.
 tier_sanitizers() {
   set_up build test lab
   local status=0
@@ -89,8 +89,8 @@ tier_sanitizers() {
   else
     status=1
   fi
-  if built tsan tsan_tests; then
-    run_ctest tsan threads -L '^tsan$' || status=1
+  if built tsan unit_ha_tests; then
+    run_ctest tsan threads -L '^unit_ha$' --parallel "$jobs" || status=1
   else
     status=1
   fi
