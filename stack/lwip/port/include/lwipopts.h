@@ -101,15 +101,23 @@
 #define TCP_WND (0xffffUL << TCP_RCV_SCALE)
 #define TANDEM_TCP_RCV_WND_DEFAULT (4UL * 1024 * 1024)
 #define TCP_SND_BUF (16UL * 1024 * 1024)
-#define TCP_SND_QUEUELEN 0xffff
+#define TCP_SND_QUEUELEN 0x100000
 #define TCP_SNDLOWAT (2 * TCP_MSS + 1)
 #define TCP_SNDQUEUELOWAT (TCP_SND_QUEUELEN / 2)
 #define TCP_OVERSIZE 1460
+/* The coarse timer runs every 100 ms instead of 500: the retransmission timeout's floor is three of its ticks. Delayed
+ * ACKs wait for the fine timer, 50 ms. */
+#define TCP_TMR_INTERVAL 50
+/* RFC 6298: one second before the first measurement. */
+#define LWIP_TCP_RTO_TIME 1000
+#define TCP_SYNMAXRTX 12
+/* RFC 6928. */
+#define LWIP_TCP_CALC_INITIAL_CWND(mss) ((tcpwnd_size_t)LWIP_MIN((10U * (mss)), LWIP_MAX((2U * (mss)), 14600U)))
 #define LWIP_TCP_TIMESTAMPS 1
 #define TCP_QUEUE_OOSEQ 1
 #define LWIP_TCP_SACK_OUT 1
 #define LWIP_TCP_MAX_SACK_NUM 4
-/* Data that was selectively acknowledged is never dropped again by age (the peer would see reneging) ... */
+/* Data that was selectively acknowledged is never dropped again by age: the peer would see reneging. */
 #define TCP_OOSEQ_TIMEOUT 0x10000UL
 #define LWIP_TCP_KEEPALIVE 1
 #define LWIP_TCP_PCB_NUM_EXT_ARGS 1
