@@ -109,6 +109,9 @@ class Node {
   /// an exit_code.
   int run();
   void request_stop();
+  /// After run(): the node handed over on request (not because it is to end), and the process may join its group again as the
+  /// twin, with a new Node.
+  [[nodiscard]] bool wants_rejoin() const;
   /// Planned switchover at the end of this turn; false with `why` when there is no member twin.
   bool request_switchover(std::string* why = nullptr);
 

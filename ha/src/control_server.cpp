@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control_server.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <nlohmann/json.hpp>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include "rendezvous.hpp"
+#include "tandem/node.hpp"
+
+namespace tandem::ha {
+namespace {
+
+constexpr std::size_t kMaxClients = 16;
+constexpr std::size_t kMaxRequestBytes = 4096;
+constexpr std::uint64_t kClientTimeout_ns = 5'000'000'000;
+
+}  // namespace
+
+std::string parse_request(const std::string& line) {
+  const auto request = nlohmann::json::parse(line, nullptr, false);
+  if (!request.is_object()) return {};
+  const auto command = request.find("command");
+  if (command == request.end() || !command->is_string()) return {};
+  return command->get<std::string>();
+}
+
+std::string error_answer(const std::string& text, int code) {
+  return nlohmann::json{{"error", text}, {"code", code}}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+ControlServer::ControlServer(Loop& loop, int listener, Answer answer)
+    : loop_(loop), listener_(listener), answer_(std::move(answer)) {
+  listener_watch_ = loop_.watch(listener_, POLLIN, [this](short) { accept_ready_ = true; });
+}
+
+ControlServer::~ControlServer() {
+  loop_.unwatch(listener_watch_);
+  for (Client& client : clients_) loop_.unwatch(client.watch);
+}
+
+bool ControlServer::ready() const {
+  if (accept_ready_ && clients_.size() < kMaxClients) return true;
+  const std::uint64_t now = clients_.empty() ? 0 : monotonic_ns();
+  return std::any_of(clients_.begin(), clients_.end(), [now](const Client& client) {
+    return client.finished || (client.complete && !client.answered) || client.deadline_ns <= now;
+  });
+}
+
+void ControlServer::accept_clients() {
+  while (accept_ready_ && clients_.size() < kMaxClients) {
+    Descriptor socket(accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!socket.valid()) {
+      accept_ready_ = false;
+      return;
+    }
+    if (!trusted_peer(socket.get())) continue;
+    Client& client = clients_.emplace_back();
+    client.number = next_number_++;
+    client.socket = std::move(socket);
+    client.deadline_ns = monotonic_ns() + kClientTimeout_ns;
+    client.watch = loop_.watch(client.socket.get(), POLLIN | POLLRDHUP, [this, &client](short) { read_client(client); });
+    read_client(client);
+  }
+}
+
+void ControlServer::read_client(Client& client) {
+  char buffer[1024];
+  while (!client.complete && !client.finished) {
+    const ssize_t got = recv(client.socket.get(), buffer, sizeof buffer, 0);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (got > 0) client.request.append(buffer, static_cast<std::size_t>(got));
+    const auto end = client.request.find('\n');
+    if (end != std::string::npos) client.request.resize(end);
+    // The end of the stream ends the line too; whoever sent nothing gets nothing.
+    if (end != std::string::npos || client.request.size() > kMaxRequestBytes || got <= 0) client.complete = true;
+    if (got <= 0 && client.request.empty()) client.finished = true;
+  }
+}
+
+void ControlServer::process(OutputGate& gate) {
+  accept_clients();
+  const std::uint64_t now = monotonic_ns();
+  for (Client& client : clients_) {
+    if (client.deadline_ns <= now) client.finished = true;
+    if (!client.complete || client.answered || client.finished) continue;
+    client.answered = true;
+    ++requests_;
+    const std::string command = client.request.size() > kMaxRequestBytes ? std::string() : parse_request(client.request);
+    if (command.empty()) {
+      ++malformed_;
+      client.answer = error_answer("the request is not one line of JSON like {\"command\":\"status\"} of at most 4096 bytes",
+                                   exit_code::kUsage);
+    } else {
+      client.answer = answer_(command);
+    }
+    client.answer += '\n';
+    loop_.unwatch(client.watch);
+    client.watch = 0;
+    gate.hold_answer([this, number = client.number] { write_client(number); });
+  }
+  drop_finished();
+}
+
+void ControlServer::write_client(std::uint64_t number) {
+  const auto found = std::find_if(clients_.begin(), clients_.end(), [number](const Client& c) { return c.number == number; });
+  if (found == clients_.end()) return;
+  Client& client = *found;
+  while (client.sent < client.answer.size()) {
+    const ssize_t sent = send(client.socket.get(), client.answer.data() + client.sent, client.answer.size() - client.sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0 && errno == EAGAIN) {
+      if (client.watch == 0) {
+        client.watch = loop_.watch(client.socket.get(), POLLOUT, [this, number](short) { write_client(number); });
+      }
+      return;
+    }
+    if (sent < 0) break;
+    client.sent += static_cast<std::size_t>(sent);
+  }
+  // The client need not wait until this object goes with the next turn.
+  shutdown(client.socket.get(), SHUT_RDWR);
+  client.finished = true;
+}
+
+void ControlServer::drop_finished() {
+  for (auto client = clients_.begin(); client != clients_.end();) {
+    if (!client->finished) {
+      ++client;
+      continue;
+    }
+    if (client->watch != 0) loop_.unwatch(client->watch);
+    client = clients_.erase(client);
+  }
+}
+
+}  // namespace tandem::ha

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Answers tandemctl on the group's control socket: one line of JSON in, one line of JSON out, then the end. Bounded in clients,
+// in bytes and in time, so that a client that sends garbage, or nothing, or does not read, disturbs nothing.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <string>
+
+#include "output_gate.hpp"
+#include "shared_memory.hpp"
+#include "tandem/loop.hpp"
+
+namespace tandem::ha {
+
+class ControlServer {
+ public:
+  /// `answer` turns a command into the text of the answer (one line of JSON, without the newline).
+  using Answer = std::function<std::string(const std::string& command)>;
+
+  ControlServer(Loop& loop, int listener, Answer answer);
+  ~ControlServer();
+
+  /// Within a turn: answers what has come; the answers leave through the gate.
+  void process(OutputGate& gate);
+  /// Whether process has something to do.
+  [[nodiscard]] bool ready() const;
+  [[nodiscard]] std::uint64_t requests() const { return requests_; }
+  [[nodiscard]] std::uint64_t malformed() const { return malformed_; }
+
+ private:
+  struct Client {
+    std::uint64_t number = 0;
+    Descriptor socket;
+    Loop::WatchId watch = 0;
+    std::string request;
+    std::string answer;
+    std::size_t sent = 0;
+    std::uint64_t deadline_ns = 0;
+    bool complete = false;
+    bool answered = false;
+    bool finished = false;
+  };
+
+  void accept_clients();
+  void read_client(Client& client);
+  void write_client(std::uint64_t number);
+  void drop_finished();
+
+  Loop& loop_;
+  int listener_;
+  Answer answer_;
+  Loop::WatchId listener_watch_ = 0;
+  bool accept_ready_ = true;
+  std::list<Client> clients_;
+  std::uint64_t next_number_ = 1;
+  std::uint64_t requests_ = 0;
+  std::uint64_t malformed_ = 0;
+};
+
+/// The command of a request line, or empty when it is not {"command": "..."}.
+std::string parse_request(const std::string& line);
+/// {"error": ..., "code": ...}
+std::string error_answer(const std::string& text, int code);
+
+}  // namespace tandem::ha

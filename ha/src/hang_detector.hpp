@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Tells a hung primary from a paused machine (design.md section 6, step 1): hung is a heartbeat that did not move over several
+// of the watcher's own consecutive wake-ups, each of which came about when it should.
+#pragma once
+
+#include <cstdint>
+
+namespace tandem::ha {
+
+class HangDetector {
+ public:
+  static constexpr std::uint32_t kSamples = 5;
+
+  explicit HangDetector(std::uint32_t detect_ms) : interval_ns_(std::uint64_t{detect_ms} * 1'000'000 / kSamples) {}
+
+  /// When sample() wants to be called next.
+  [[nodiscard]] std::uint64_t next_sample_ns() const { return next_ns_; }
+
+  /// True when the owner of `heartbeat` is to be taken for hung. Calls that come too early are ignored.
+  bool sample(std::uint64_t now_ns, std::uint64_t heartbeat) {
+    if (next_ns_ == 0 || heartbeat != last_heartbeat_) {
+      restart(now_ns, heartbeat);
+      return false;
+    }
+    if (now_ns < next_ns_) return false;
+    // A wake-up that came a whole interval late says that this process did not run either.
+    if (now_ns - next_ns_ > interval_ns_) {
+      restart(now_ns, heartbeat);
+      return false;
+    }
+    ++unmoved_;
+    next_ns_ += interval_ns_;
+    return unmoved_ >= kSamples;
+  }
+
+ private:
+  void restart(std::uint64_t now_ns, std::uint64_t heartbeat) {
+    last_heartbeat_ = heartbeat;
+    unmoved_ = 0;
+    next_ns_ = now_ns + interval_ns_;
+  }
+
+  std::uint64_t interval_ns_;
+  std::uint64_t next_ns_ = 0;
+  std::uint64_t last_heartbeat_ = 0;
+  std::uint32_t unmoved_ = 0;
+};
+
+}  // namespace tandem::ha

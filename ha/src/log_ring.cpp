@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "log_ring.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "tandem/stop_point.hpp"
+
+namespace tandem::ha {
+namespace {
+
+template <typename T>
+Bytes as_bytes(const T& value) {
+  return {reinterpret_cast<const std::uint8_t*>(&value), sizeof value};
+}
+
+[[noreturn]] void broken(const char* what) {
+  std::fprintf(stderr, "tandem: broken invariant in the log writer: %s\n", what);
+  std::abort();
+}
+
+bool holds_back(ReaderState state) { return state == ReaderState::joining || state == ReaderState::member; }
+
+}  // namespace
+
+LogWriter::LogWriter(SharedGroup& group, std::uint8_t* ring, std::uint64_t bytes)
+    : group_(group), ring_(ring), bytes_(bytes), position_(group.published.load(std::memory_order_acquire)) {}
+
+std::uint64_t LogWriter::pending_bytes() const { return position_ - group_.published.load(std::memory_order_relaxed); }
+
+std::uint64_t LogWriter::room() const {
+  std::uint64_t oldest = group_.published.load(std::memory_order_relaxed);
+  for (const ReaderSlot& reader : group_.readers) {
+    if (!holds_back(reader.state.load(std::memory_order_relaxed))) continue;
+    const std::uint64_t at = reader.position.load(std::memory_order_acquire);
+    // A reader that claims to be ahead of what is published, or further behind than the ring, is not believed.
+    if (at > oldest || position_ - at > bytes_) continue;
+    oldest = at;
+  }
+  return bytes_ - (position_ - oldest);
+}
+
+void LogWriter::put(RecordType type, std::uint64_t id, std::initializer_list<Bytes> parts) {
+  std::uint64_t payload = 0;
+  for (const Bytes part : parts) payload += part.size();
+  if (payload > kMaxPayloadBytes) broken("a record is longer than a reader accepts");
+  std::uint8_t* at = ring_ + (position_ & (bytes_ - 1));
+  const RecordHeader header{static_cast<std::uint16_t>(type), 1, static_cast<std::uint32_t>(payload), id};
+  std::memcpy(at, &header, sizeof header);
+  at += sizeof header;
+  for (const Bytes part : parts) {
+    if (!part.empty()) std::memcpy(at, part.data(), part.size());
+    at += part.size();
+  }
+  position_ += record_bytes(payload);
+}
+
+void LogWriter::append(RecordType type, std::uint64_t id, std::initializer_list<Bytes> parts) {
+  std::uint64_t payload = 0;
+  for (const Bytes part : parts) payload += part.size();
+  if (record_bytes(payload) + 128 > room()) broken("a turn wrote more than was reserved for it");
+  if (!in_transaction_) {
+    in_transaction_ = true;
+    put(RecordType::transaction_begin, 0, {as_bytes(TransactionBegin{time_ns_, epoch_})});
+  }
+  put(type, id, parts);
+}
+
+void LogWriter::append_bytes(RecordType type, std::uint64_t id, Bytes bytes) {
+  while (!bytes.empty()) {
+    const Bytes piece = bytes.first(std::min<std::size_t>(bytes.size(), kMaxPayloadBytes));
+    append(type, id, {piece});
+    bytes = bytes.subspan(piece.size());
+  }
+}
+
+void LogWriter::publish(std::uint32_t rx_index, std::uint32_t tx_index) {
+  append(RecordType::commit, 0, {as_bytes(Commit{++transactions_, rx_index, tx_index})});
+  largest_ = std::max(largest_, pending_bytes());
+  in_transaction_ = false;
+  TANDEM_STOP_POINT("publish.before");
+  group_.published.store(position_, std::memory_order_release);
+}
+
+bool LogReader::fail(std::string what) {
+  error_ = std::move(what) + " at log position " + std::to_string(position_);
+  return false;
+}
+
+bool LogReader::next(std::uint64_t published, Record& record) {
+  if (!error_.empty() || position_ == published) return false;
+  if (published < position_ || published - position_ > bytes_ || published % 8 != 0) {
+    return fail("the published position " + std::to_string(published) + " does not fit");
+  }
+  RecordHeader header;
+  const std::uint8_t* at = ring_ + (position_ & (bytes_ - 1));
+  std::memcpy(&header, at, sizeof header);
+  const std::uint64_t length = header.length;
+  if (length > kMaxPayloadBytes || record_bytes(length) > published - position_) {
+    return fail("a record of " + std::to_string(length) + " bytes runs over its transaction");
+  }
+  record = {header.type, header.version, header.id, Bytes(at + sizeof header, length)};
+  position_ += record_bytes(length);
+  return true;
+}
+
+}  // namespace tandem::ha

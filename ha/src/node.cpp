@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "tandem/node.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <ifaddrs.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <system_error>
+#include <unistd.h>
+
+#include "node_impl.hpp"
+
+namespace tandem {
+
+using ha::NodeError;
+
+std::string_view to_string(Role role) {
+  switch (role) {
+    case Role::alone: return "alone";
+    case Role::primary: return "primary";
+    case Role::twin: return "twin";
+  }
+  return "?";
+}
+
+Node::Node(NodeOptions options) : impl_(std::make_unique<Impl>(*this, std::move(options))) {}
+Node::~Node() = default;
+
+void Node::set_application(Application* application) { impl_->application_ = application; }
+
+void Node::define_service(std::uint16_t service, HandlerFactory factory) {
+  auto step = [service, factory = std::move(factory)](Stack& stack) { stack.define_service(service, factory); };
+  if (impl_->stack_) step(*impl_->stack_);
+  else impl_->setup_.push_back(std::move(step));
+}
+
+void Node::listen(std::uint16_t port, Replication replication, HandlerFactory factory) {
+  define_service(port, std::move(factory));
+  impl_->listening_ports_.push_back(port);
+  auto step = [this, port, replication](Stack& stack) {
+    for (const std::uint8_t version : {std::uint8_t{4}, std::uint8_t{6}}) {
+      if (!local_address(version).is_any()) stack.listen({IpAddress::any(version), port}, replication, port);
+    }
+  };
+  if (impl_->stack_) step(*impl_->stack_);
+  else impl_->setup_.push_back(std::move(step));
+}
+
+int Node::run() { return impl_->run(); }
+void Node::request_stop() { impl_->stop_requested_ = true; }
+bool Node::wants_rejoin() const { return impl_->rejoin_wanted_; }
+
+bool Node::request_switchover(std::string* why) {
+  if (impl_->role_ == Role::primary && impl_->twin_is_member()) {
+    impl_->switchover_requested_ = true;
+    return true;
+  }
+  if (why != nullptr) *why = "no switchover: " + impl_->unprotected_why_;
+  return false;
+}
+
+Role Node::role() const { return impl_->role_; }
+const NodeOptions& Node::options() const { return impl_->options_; }
+std::uint64_t Node::now_ns() const { return impl_->now_ns_; }
+Stack& Node::stack() { return *impl_->stack_; }
+Loop& Node::loop() { return *impl_->loop_; }
+void Node::log(std::string_view text) const { impl_->log(text); }
+
+IpAddress Node::local_address(std::uint8_t version) const {
+  for (const IpPrefix& prefix : impl_->options_.addresses) {
+    if (prefix.address.version == version) return prefix.address;
+  }
+  return IpAddress::any(version);
+}
+
+Connection* Node::connect(const Endpoint& remote, Replication replication, std::uint16_t service) {
+  return impl_->stack_->connect({local_address(remote.address.version), 0}, remote, replication, service);
+}
+
+void Node::note(Bytes bytes) {
+  if (impl_->recorder_ && impl_->recorder_->active()) impl_->writer_->append_bytes(ha::RecordType::note, 0, bytes);
+}
+
+void Node::Impl::log(std::string_view text) const {
+  std::fprintf(stderr, "tandem[%d] %s: %.*s\n", getpid(), std::string(to_string(role_)).c_str(), static_cast<int>(text.size()),
+               text.data());
+}
+
+ha::Fingerprint Node::Impl::fingerprint() const {
+  ha::Fingerprint result;
+  std::string addresses;
+  std::vector<IpPrefix> sorted = options_.addresses;
+  std::sort(sorted.begin(), sorted.end());
+  for (const IpPrefix& prefix : sorted) addresses += (addresses.empty() ? "" : " ") + prefix.to_string();
+  result["address"] = addresses;
+  std::string gateways;
+  for (const IpAddress& gateway : options_.gateways) gateways += (gateways.empty() ? "" : " ") + gateway.to_string();
+  result["gateway"] = gateways;
+  result["device"] = options_.device.spec.to_string();
+  if (options_.device.mac) result["mac"] = options_.device.mac->to_string();
+  result["send-queue"] = std::to_string(options_.send_queue_bytes);
+  result["receive-window"] = std::to_string(options_.receive_window_bytes);
+  if (application_ != nullptr) {
+    for (auto& [name, value] : application_->fingerprint()) result[name] = value;
+  }
+  return result;
+}
+
+void Node::Impl::check_options() const {
+  if (options_.addresses.empty()) {
+    throw NodeError(exit_code::kUsage, "no address was given. Name at least one with --address ADDR/LEN.");
+  }
+  if (!std::has_single_bit(options_.log_bytes) || options_.log_bytes < (std::size_t{8} << 20)) {
+    throw NodeError(exit_code::kUsage, "the log's size is " + std::to_string(options_.log_bytes) +
+                                           " bytes; it must be a power of two of at least 8 MiB.");
+  }
+  if (!options_.group.empty() && options_.receive_window_bytes * 4 > options_.log_bytes) {
+    throw NodeError(exit_code::kUsage, "the log must be at least four receive windows large, so that one turn fits into it. Make "
+                                       "the log larger or the window smaller.");
+  }
+  if (options_.detect_ms < 10 || options_.detect_ms > 60'000) {
+    throw NodeError(exit_code::kUsage, "--detect must be from 10 to 60000 milliseconds.");
+  }
+  ifaddrs* list = nullptr;
+  if (getifaddrs(&list) != 0) return;
+  std::string taken;
+  for (const ifaddrs* item = list; item != nullptr && taken.empty(); item = item->ifa_next) {
+    if (item->ifa_addr == nullptr) continue;
+    IpAddress address;
+    if (item->ifa_addr->sa_family == AF_INET) {
+      std::memcpy(address.octets.data(), &reinterpret_cast<const sockaddr_in*>(item->ifa_addr)->sin_addr, 4);
+    } else if (item->ifa_addr->sa_family == AF_INET6) {
+      address.version = 6;
+      std::memcpy(address.octets.data(), &reinterpret_cast<const sockaddr_in6*>(item->ifa_addr)->sin6_addr, 16);
+    } else {
+      continue;
+    }
+    for (const IpPrefix& ours : options_.addresses) {
+      if (ours.address == address) taken = address.to_string() + " is configured on the kernel's interface " + item->ifa_name;
+    }
+  }
+  freeifaddrs(list);
+  if (!taken.empty()) {
+    throw NodeError(exit_code::kBusy, "the address " + taken + ", so the kernel would answer for it too. Give Tandem an address of "
+                                      "its own, or remove it there with \"ip address del\".");
+  }
+}
+
+void Node::Impl::make_stack() {
+  StackOptions options;
+  options.addresses = options_.addresses;
+  options.gateways = options_.gateways;
+  options.send_queue_bytes = options_.send_queue_bytes;
+  options.receive_window_bytes = options_.receive_window_bytes;
+  options.now_ns = monotonic_ns;
+  // Every stack begins dormant: a primary's is activated at once, a twin's when it is promoted.
+  options.dormant = true;
+  stack_ = std::make_unique<Stack>(std::move(options), *device_);
+  for (const auto& step : setup_) step(*stack_);
+  if (application_ != nullptr) application_->on_start(node_);
+}
+
+void Node::Impl::watch_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  sigprocmask(SIG_BLOCK, &set, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  signals_ = ha::Descriptor(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  loop_->watch(signals_.get(), POLLIN, [this](short) {
+    signalfd_siginfo info;
+    while (read(signals_.get(), &info, sizeof info) == sizeof info) stop_requested_ = true;
+  });
+}
+
+int Node::Impl::run() {
+  try {
+    started_ns_ = now_ns_ = monotonic_ns();
+    check_options();
+    loop_ = std::make_unique<Loop>(options_.loop);
+    watch_signals();
+    options_.device.group = options_.group;
+    if (options_.device.steering.addresses.empty()) {
+      for (const IpPrefix& prefix : options_.addresses) options_.device.steering.addresses.push_back(prefix.address);
+    }
+    if (options_.group.empty()) {
+      start_alone();
+      return run_primary();
+    }
+    rendezvous_.emplace(options_.runtime_dir, options_.group);
+    std::uint64_t refused_since_ns = 0;
+    while (!stopping()) {
+      if (auto descriptors = rendezvous_->try_become_primary()) {
+        start_primary(std::move(*descriptors));
+        return run_primary();
+      }
+      if (auto socket = rendezvous_->try_connect()) {
+        refused_since_ns = 0;
+        attach(std::move(*socket));
+        if (!attach_socket_.valid()) continue;  // The primary went away before it welcomed us.
+        switch (run_twin()) {
+          case TwinEnd::take_over: return run_primary();
+          case TwinEnd::join_again: leave_group(); continue;
+          case TwinEnd::stop: return exit_code::kOk;
+        }
+      }
+      // Somebody holds the lock and does not listen: it is starting, or it is ending.
+      const std::uint64_t now = monotonic_ns();
+      if (refused_since_ns == 0) refused_since_ns = now;
+      if (now - refused_since_ns > 10'000'000'000) {
+        throw NodeError(exit_code::kBusy, "the lock in " + rendezvous_->directory() +
+                                              " is held but nobody answered on attach.sock for 10 seconds. Look for a process of "
+                                              "this group that is stuck (fuser " + rendezvous_->directory() + "/lock) and end it.");
+      }
+      loop_->run_once(now + 2'000'000);
+    }
+    return exit_code::kOk;
+  } catch (const NodeError& error) {
+    log(error.what());
+    return error.code();
+  } catch (const DeviceError& error) {
+    log(error.what());
+    switch (error.kind()) {
+      case DeviceError::Kind::privilege: return exit_code::kPrivilege;
+      case DeviceError::Kind::no_interface: return exit_code::kNoInterface;
+      case DeviceError::Kind::busy: return exit_code::kBusy;
+      case DeviceError::Kind::unsupported: return exit_code::kUnsupported;
+      case DeviceError::Kind::bad_option: return exit_code::kUsage;
+      case DeviceError::Kind::system: return exit_code::kSystem;
+    }
+    return exit_code::kFailure;
+  } catch (const std::system_error& error) {
+    log(error.what());
+    return error.code().value() == EPERM || error.code().value() == EACCES ? exit_code::kPrivilege : exit_code::kSystem;
+  } catch (const std::invalid_argument& error) {
+    log(error.what());
+    return exit_code::kUsage;
+  } catch (const std::exception& error) {
+    log(error.what());
+    return exit_code::kFailure;
+  }
+}
+
+}  // namespace tandem

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "owner_claim.hpp"
+
+#include <csignal>
+#include <climits>
+#include <cstddef>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace tandem::ha {
+namespace {
+
+// Robust lists are per thread, so is the head that the kernel is told of.
+thread_local struct robust_list_head list_head;
+
+OwnerSlot* crash_slot = nullptr;
+pid_t crash_thread = 0;
+alignas(16) char crash_stack[16384];
+
+constexpr int kCrashSignals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+
+pid_t thread_id() { return static_cast<pid_t>(syscall(SYS_gettid)); }
+
+void wake_all(std::atomic<std::uint32_t>& word) { syscall(SYS_futex, &word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0); }
+
+extern "C" void on_fatal_signal(int number) {
+  if (crash_slot != nullptr && thread_id() == crash_thread) declare_owner_stopped(*crash_slot);
+  // The signal is blocked while its handler runs: with the default action restored it takes effect when unblocked below.
+  signal(number, SIG_DFL);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, number);
+  raise(number);
+  sigprocmask(SIG_UNBLOCK, &set, nullptr);
+  for (;;) pause();
+}
+
+}  // namespace
+
+OwnerSlot& claim_ownership(SharedGroup& group) {
+  const std::uint32_t index = (group.owner.load(std::memory_order_relaxed) + 1) % kOwnerSlots;
+  OwnerSlot& slot = group.owners[index];
+  auto* node = reinterpret_cast<struct robust_list*>(&slot.node);
+  list_head.list.next = node;
+  node->next = &list_head.list;
+  list_head.futex_offset = reinterpret_cast<char*>(&slot.word) - reinterpret_cast<char*>(&slot.node);
+  list_head.list_op_pending = nullptr;
+  slot.pid.store(static_cast<std::uint32_t>(getpid()), std::memory_order_relaxed);
+  slot.heartbeat.store(0, std::memory_order_relaxed);
+  slot.word.store(static_cast<std::uint32_t>(thread_id()) | FUTEX_WAITERS, std::memory_order_release);
+  syscall(SYS_set_robust_list, &list_head, sizeof list_head);
+  group.owner.store(index, std::memory_order_release);
+  return slot;
+}
+
+void hand_over_ownership(OwnerSlot& slot) {
+  install_crash_notice(nullptr);
+  slot.word.store(kOwnerHandedOver, std::memory_order_release);
+  list_head.list.next = &list_head.list;
+  wake_all(slot.word);
+}
+
+void declare_owner_stopped(OwnerSlot& slot) {
+  slot.word.store(FUTEX_WAITERS | FUTEX_OWNER_DIED, std::memory_order_release);
+  wake_all(slot.word);
+}
+
+OwnerFate owner_fate(std::uint32_t word) {
+  if ((word & FUTEX_OWNER_DIED) != 0) return OwnerFate::died;
+  if (word == kOwnerHandedOver) return OwnerFate::handed_over;
+  return OwnerFate::alive;
+}
+
+void install_crash_notice(OwnerSlot* slot) {
+  crash_slot = slot;
+  crash_thread = slot != nullptr ? thread_id() : 0;
+  if (slot != nullptr) {
+    stack_t stack{};
+    stack.ss_sp = crash_stack;
+    stack.ss_size = sizeof crash_stack;
+    sigaltstack(&stack, nullptr);
+  }
+  struct sigaction action {};
+  sigemptyset(&action.sa_mask);
+  if (slot != nullptr) {
+    action.sa_handler = on_fatal_signal;
+    action.sa_flags = SA_ONSTACK;
+  } else {
+    action.sa_handler = SIG_DFL;
+  }
+  for (const int number : kCrashSignals) sigaction(number, &action, nullptr);
+}
+
+}  // namespace tandem::ha

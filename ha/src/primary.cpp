@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The primary's turn (design.md section 3): its order is the heart of the system.
+#include <algorithm>
+#include <new>
+#include <poll.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include "node_impl.hpp"
+#include "tandem/stop_point.hpp"
+
+namespace tandem {
+
+using ha::NodeError;
+
+namespace {
+
+/// A published transaction at least this often: a twin that does not take it is seen to be stalled.
+constexpr std::uint64_t kIdlePublish_ns = 100'000'000;
+/// How long connections may take to close in good order when the process ends.
+constexpr std::uint64_t kOrderlyClose_ns = 3'000'000'000;
+constexpr std::uint64_t kStateRecordBytes = 512;
+constexpr std::uint64_t kFixedReserveBytes = std::uint64_t{1} << 20;
+
+}  // namespace
+
+void Node::Impl::start_alone() {
+  role_ = Role::alone;
+  device_ = open_device(options_.device);
+  log("alone on " + device_->description());
+  make_stack();
+  gate_ = std::make_unique<ha::OutputGate>(*device_);
+  stack_->activate(Stack::Adoption::fresh);
+  if (application_ != nullptr) application_->on_primary(node_, false);
+}
+
+void Node::Impl::start_primary(ha::Rendezvous::PrimaryDescriptors descriptors) {
+  role_ = Role::primary;
+  descriptors_ = std::move(descriptors);
+  device_ = open_device(options_.device);
+  make_group();
+  slot_ = &ha::claim_ownership(*group_);
+  group_->epoch.store(1);
+  ha::install_crash_notice(slot_);
+  log("first of group \"" + options_.group + "\", on " + device_->description());
+  make_stack();
+  make_writer();
+  stack_->activate(Stack::Adoption::fresh);
+  if (application_ != nullptr) application_->on_primary(node_, false);
+}
+
+void Node::Impl::make_group() {
+  group_file_ = ha::make_shared_file("tandem-group", sizeof(ha::SharedGroup));
+  log_file_ = ha::make_shared_file("tandem-log", options_.log_bytes);
+  group_mapping_ = ha::Mapping(group_file_.get(), sizeof(ha::SharedGroup), false);
+  log_mapping_ = ha::Mapping(log_file_.get(), options_.log_bytes, true);
+  group_ = new (group_mapping_.data()) ha::SharedGroup{};
+  group_->magic = ha::kGroupMagic;
+  group_->layout_version = ha::kGroupLayoutVersion;
+  group_->bytes = sizeof(ha::SharedGroup);
+  group_->log_bytes = options_.log_bytes;
+}
+
+void Node::Impl::make_writer() {
+  writer_ = std::make_unique<ha::LogWriter>(*group_, log_mapping_.data(), log_mapping_.size());
+  writer_->set_epoch(group_->epoch.load());
+  recorder_ = std::make_unique<ha::Recorder>(*writer_);
+  gate_ = std::make_unique<ha::OutputGate>(*device_);
+  stack_->set_observer(recorder_.get());
+  published_mark_ = device_->mark();
+}
+
+void Node::Impl::open_sockets() {
+  if (rendezvous_ && !control_) {
+    control_ = std::make_unique<ha::ControlServer>(*loop_, descriptors_.control.get(),
+                                                   [this](const std::string& command) { return answer(command); });
+    loop_->watch(descriptors_.attach.get(), POLLIN, [this](short) { attach_ready_ = true; });
+  }
+}
+
+std::uint64_t Node::Impl::turn_reserve_bytes() const {
+  const std::uint64_t one_frame = options_.receive_window_bytes + 65536;
+  return kFixedReserveBytes + stack_->connection_count() * kStateRecordBytes + options_.log_bytes / 8 + one_frame;
+}
+
+void Node::Impl::take_frames(std::size_t room_bytes) {
+  // One frame can make a whole window's worth of out-of-order data deliverable, so each is counted with that much.
+  const std::size_t one_frame = options_.receive_window_bytes + 65536;
+  batch_.resize(options_.batch_frames);
+  std::size_t taken = 0;
+  frames_left_ = false;
+  while (taken < options_.batch_frames) {
+    std::size_t allowed = options_.batch_frames - taken;
+    if (recorder_ && recorder_->active()) {
+      const std::uint64_t spent = writer_->pending_bytes();
+      if (spent + one_frame > room_bytes) break;
+      allowed = std::min<std::size_t>(allowed, (room_bytes - spent) / one_frame);
+    }
+    const std::size_t count = device_->rx_peek(std::span(batch_).first(allowed));
+    if (count == 0) return;
+    TANDEM_STOP_POINT("rx.taken");
+    if (peer_answer_pending_ && !first_packet_pending_) {
+      peer_answer_pending_ = false;
+      group_->last_takeover.peer_answered = monotonic_ns();
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      if (i == count / 2) TANDEM_STOP_POINT("rx.half");
+      stack_->input(batch_[i]);
+    }
+    taken += count;
+    counters_.frames += count;
+    if (count < allowed) return;
+  }
+  frames_left_ = true;
+}
+
+void Node::Impl::turn() {
+  const std::uint64_t began_ns = now_ns_ = monotonic_ns();
+  ++counters_.turns;
+  if (slot_ != nullptr) slot_->heartbeat.fetch_add(1, std::memory_order_relaxed);
+
+  // Step 0. Without room for the worst that this turn can write nothing is taken in.
+  const bool recording = recorder_ && recorder_->active();
+  std::size_t room_bytes = SIZE_MAX;
+  if (recording) {
+    watch_reader();
+    const std::uint64_t room = writer_->room();
+    const std::uint64_t reserve = turn_reserve_bytes();
+    if (recorder_->active() && room < reserve) {
+      wait_for_log();
+      return;
+    }
+    log_short_since_ns_ = 0;
+    // The announced windows close before the ring is full; they reopen with some distance, so that they do not flap.
+    if (room < options_.log_bytes / 2 && !low_windows_) {
+      low_windows_ = true;
+      stack_->clamp_windows(std::max<std::size_t>(65536, options_.receive_window_bytes / 8));
+    } else if (room > options_.log_bytes / 4 * 3 && low_windows_) {
+      low_windows_ = false;
+      stack_->clamp_windows(0);
+    }
+    room_bytes = room - (reserve - options_.receive_window_bytes - 65536);
+    stack_->set_write_budget(options_.log_bytes / 8);
+    writer_->set_time(now_ns_);
+  } else {
+    stack_->set_write_budget(SIZE_MAX);
+  }
+
+  // Steps 1 and 2.
+  take_frames(room_bytes);
+  stack_->run_timers();
+  work_left_ = stack_->run_handlers();
+  if (application_ != nullptr) application_deadline_ns_ = application_->on_turn(node_, now_ns_);
+  TANDEM_STOP_POINT("turn.handlers");
+  if (control_ && control_->ready()) control_->process(*gate_);
+  serve_attaches();
+  continue_join();
+  stack_->end_turn();
+  TANDEM_STOP_POINT("turn.recorded");
+  publish_turn();
+
+  const std::uint64_t took_ns = monotonic_ns() - began_ns;
+  counters_.longest_turn_ns = std::max(counters_.longest_turn_ns, took_ns);
+  if (snapshot_ || join_ended_) join_longest_turn_ns_ = std::max(join_longest_turn_ns_, took_ns);
+  if (join_ended_) end_join();
+}
+
+void Node::Impl::publish_turn() {
+  const WireMark mark = device_->mark();
+  std::uint64_t position = 0;
+  // Step 3: one store makes the transaction visible, and with it what becomes of the wire.
+  if (recorder_ && recorder_->active()) {
+    if (writer_->in_transaction() || mark != published_mark_ || now_ns_ - last_publish_ns_ > kIdlePublish_ns) {
+      writer_->publish(mark.rx_index, mark.tx_index);
+      TANDEM_STOP_POINT("publish.after");
+      published_mark_ = mark;
+      last_publish_ns_ = now_ns_;
+    }
+    position = writer_->position();
+  }
+  // Step 4. At `shm` what is published is committed.
+  const std::uint32_t tx_before = released_tx_index_;
+  gate_->close_turn(position, mark.tx_index);
+  gate_->committed(position);
+  released_tx_index_ = mark.tx_index;
+  if (first_packet_pending_) report_first_packet(tx_before);
+  TANDEM_STOP_POINT("tx.after");
+  // Step 5.
+  device_->rx_release();
+  device_->refill();
+}
+
+void Node::Impl::report_first_packet(std::uint32_t tx_index_before) {
+  if (released_tx_index_ == tx_index_before) return;
+  first_packet_pending_ = false;
+  group_->last_takeover.first_packet = monotonic_ns();
+}
+
+void Node::Impl::wait_for_log() {
+  if (log_short_since_ns_ == 0) log_short_since_ns_ = now_ns_;
+  ++counters_.log_waits;
+  const std::uint64_t limit_ns = std::max<std::uint64_t>(500, std::uint64_t{4} * options_.detect_ms) * 1'000'000;
+  if (now_ns_ - log_short_since_ns_ > limit_ns) {
+    if (Session* session = reader_session()) drop_reader(*session, "it does not keep up with the log");
+    return;
+  }
+  // Answers to operators and the heartbeat go on; the wire waits in its ring.
+  frames_left_ = true;
+  loop_->run_once(now_ns_ + 50'000);
+}
+
+std::uint64_t Node::Impl::next_deadline_ns() {
+  if (frames_left_ || work_left_ || snapshot_ || stop_requested_ || switchover_requested_) return 0;
+  if (device_->tx_pending()) return now_ns_ + 20'000;
+  std::uint64_t deadline = std::min(stack_->next_timer_ns(), application_deadline_ns_ == 0 ? UINT64_MAX : application_deadline_ns_);
+  if (rendezvous_) deadline = std::min(deadline, now_ns_ + std::uint64_t{options_.detect_ms} * 1'000'000 / 4);
+  if (attach_from_ns_ > now_ns_) deadline = std::min(deadline, attach_from_ns_);
+  return std::min(deadline, now_ns_ + 1'000'000'000);
+}
+
+int Node::Impl::run_primary() {
+  if (device_->poll_fd() >= 0) loop_->watch(device_->poll_fd(), POLLIN, [](short) {});
+  loop_->set_spin_condition([this] { return device_->rx_ready(); });
+  turn();
+  if (group_ != nullptr && group_->last_takeover.cause != 0) {
+    // The twin ran with real-time priority so that its first turn was not kept waiting.
+    sched_param normal{};
+    sched_setscheduler(0, SCHED_OTHER, &normal);
+  }
+  open_sockets();
+  for (;;) {
+    if (stop_requested_ && role_ == Role::primary && twin_is_member()) return hand_over();
+    if (switchover_requested_) {
+      switchover_requested_ = false;
+      if (twin_is_member()) {
+        rejoin_wanted_ = true;
+        return hand_over();
+      }
+    }
+    if (stop_requested_) return orderly_close();
+    loop_->run_once(next_deadline_ns());
+    if (device_->tx_pending()) device_->tx_kick();
+    turn();
+  }
+}
+
+int Node::Impl::hand_over() {
+  now_ns_ = monotonic_ns();
+  log("planned switchover: handing over to the twin");
+  // The last transaction says so, and covers everything that was staged or dealt with.
+  const std::uint32_t payload[2] = {1, 0};
+  writer_->append(ha::RecordType::role_change, 0, {{reinterpret_cast<const std::uint8_t*>(payload), sizeof payload}});
+  publish_turn();
+  TANDEM_STOP_POINT("switchover.published");
+  device_->give_away();
+  TANDEM_STOP_POINT("switchover.given");
+  gave_away_ = true;
+  ha::hand_over_ownership(*slot_);
+  slot_ = nullptr;
+  return exit_code::kOk;
+}
+
+int Node::Impl::orderly_close() {
+  log("closing " + std::to_string(stack_->connection_count()) + " connections");
+  for (const std::uint16_t port : listening_ports_) {
+    for (const std::uint8_t version : {std::uint8_t{4}, std::uint8_t{6}}) stack_->unlisten({IpAddress::any(version), port});
+  }
+  stack_->for_each_connection([](Connection& connection) { connection.close(); });
+  const std::uint64_t until = monotonic_ns() + kOrderlyClose_ns;
+  while (stack_->connection_count() > 0 && monotonic_ns() < until) {
+    turn();
+    stop_requested_ = false;
+    loop_->run_once(std::min(next_deadline_ns(), until));
+  }
+  turn();
+  return exit_code::kOk;
+}
+
+}  // namespace tandem

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The words that primary and twin of one chassis share, beside the log's bytes and the wire. One cache line for each thing
+// that is written by one side and read by the other.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <linux/futex.h>
+
+namespace tandem::ha {
+
+inline constexpr std::size_t kMaxReaders = 4;
+inline constexpr std::size_t kOwnerSlots = 4;
+
+/// Where a reader of the log stands in its life. Only these steps are taken:
+///   free -> joining (primary, at attach) -> member (primary, when the snapshot is committed)
+///   joining, member -> ineligible (primary, before the gate opens without it) -> free (when it has gone)
+///   member -> promoted (the twin itself, after the fence)
+enum class ReaderState : std::uint32_t { free = 0, joining = 1, member = 2, ineligible = 3, promoted = 4 };
+
+struct alignas(64) ReaderSlot {
+  std::atomic<std::uint64_t> position;  ///< applied up to here; written by the reader
+  std::atomic<ReaderState> state;       ///< eligibility word (design.md section 3)
+  std::atomic<std::uint32_t> pid;
+};
+
+/// Values of OwnerSlot::word beside "thread id, with FUTEX_WAITERS".
+inline constexpr std::uint32_t kOwnerHandedOver = FUTEX_WAITERS;  ///< no thread id: given away in a planned switchover
+
+/// A thread's claim to the rings: an element of its robust list (set_robust_list(2)). The kernel sets FUTEX_OWNER_DIED in
+/// the word and wakes a waiter when the thread is gone. List pointers are the owner's own addresses; others never follow them.
+struct alignas(64) OwnerSlot {
+  struct Node {
+    Node* next;
+  } node;
+  std::atomic<std::uint32_t> word;
+  std::atomic<std::uint32_t> pid;
+  std::atomic<std::uint64_t> heartbeat;  ///< moves at least every quarter of the detection time
+};
+
+/// CLOCK_MONOTONIC in nanoseconds; 0 = did not happen (yet).
+struct TakeoverTimes {
+  std::uint64_t cause;  ///< 0 = there was none; 1 died, 2 hung, 3 switchover
+  std::uint64_t noticed, fenced, drained, adopted, promoted, first_packet, peer_answered;
+  std::uint64_t lag_bytes;        ///< of the log, that were not applied when the end was noticed
+  std::uint64_t adopted_packets;  ///< committed by the predecessor, handed to the kernel by the adopter
+  std::uint64_t position;         ///< of the log
+};
+
+struct SharedGroup {
+  std::uint64_t magic;
+  std::uint32_t layout_version;
+  std::uint32_t bytes;  ///< sizeof(SharedGroup)
+  std::uint64_t log_bytes;
+  std::atomic<std::uint64_t> epoch;      ///< grows by one with each promotion
+  std::atomic<std::uint64_t> takeovers;  ///< of the group
+  std::atomic<std::uint32_t> owner;      ///< index of the slot in force
+  std::atomic<std::uint32_t> futile_takeovers;  ///< in a row without a transaction between them
+  TakeoverTimes last_takeover;
+  alignas(64) std::atomic<std::uint64_t> published;  ///< the log up to here is whole transactions
+  std::array<ReaderSlot, kMaxReaders> readers;
+  std::array<OwnerSlot, kOwnerSlots> owners;
+};
+
+inline constexpr std::uint64_t kGroupMagic = 0x31706772476d6474;  // "tdmGrgp1"
+inline constexpr std::uint32_t kGroupLayoutVersion = 1;
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free);
+
+}  // namespace tandem::ha

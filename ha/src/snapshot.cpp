@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "snapshot.hpp"
+
+#include <algorithm>
+
+#include "tandem/loop.hpp"
+#include "tandem/stop_point.hpp"
+
+namespace tandem::ha {
+namespace {
+
+constexpr std::size_t kPieceBytes = 32 * 1024;
+
+template <typename T>
+Bytes as_bytes(const T& value) {
+  return {reinterpret_cast<const std::uint8_t*>(&value), sizeof value};
+}
+
+}  // namespace
+
+Snapshot::Snapshot(Stack& stack, Node& node, Application* application, LogWriter& log, Recorder& recorder)
+    : stack_(stack), node_(node), application_(application), log_(log), recorder_(recorder) {
+  stack_.for_each_connection([this](Connection& connection) {
+    if (connection.is_replicated()) todo_.push_back(connection.id());
+  });
+  recorder_.start_partial();
+  const std::uint64_t count = todo_.size();
+  log_.append(RecordType::snapshot_begin, 0, {as_bytes(count)});
+  for (const Neighbour& neighbour : stack_.neighbours()) recorder_.record_neighbour(neighbour);
+}
+
+bool Snapshot::step_connection(ConnectionId id, std::size_t& bytes_left) {
+  Connection* connection = stack_.find(id);
+  // It has closed since, or it was opened again in the log by being tagged late.
+  if (connection == nullptr || recorder_.is_recorded(id)) return true;
+  if (!current_started_) {
+    current_started_ = true;
+    copied_ = 0;
+    send_position_ = connection->bytes_acked();
+    receive_position_ = connection->bytes_consumed();
+  }
+  // What has been acknowledged or consumed meanwhile is wanted no longer.
+  send_position_ = std::max(send_position_, connection->bytes_acked());
+  receive_position_ = std::max(receive_position_, connection->bytes_consumed());
+
+  // A connection that is written faster than the budget would never be done: after twice its queues the rest goes at once.
+  const std::uint64_t limit = 2 * (stack_.options().send_queue_bytes + stack_.options().receive_window_bytes);
+  const std::uint64_t allowed = copied_ > limit ? UINT64_MAX : bytes_left;
+  std::uint64_t used = 0;
+  const std::uint64_t send_left = connection->bytes_written() - send_position_;
+  connection->visit_send_queue(send_position_, send_position_ + std::min(send_left, allowed), [&](Bytes bytes) {
+    while (!bytes.empty()) {
+      const Bytes piece = bytes.first(std::min(bytes.size(), kPieceBytes));
+      log_.append(RecordType::snapshot_send, id, {as_bytes(send_position_), piece});
+      send_position_ += piece.size();
+      used += piece.size();
+      bytes = bytes.subspan(piece.size());
+    }
+  });
+  Bytes unread = connection->unread();
+  unread = unread.subspan(static_cast<std::size_t>(receive_position_ - connection->bytes_consumed()));
+  while (!unread.empty() && used < allowed) {
+    const Bytes piece = unread.first(std::min<std::uint64_t>({unread.size(), kPieceBytes, allowed - used}));
+    log_.append(RecordType::snapshot_receive, id, {as_bytes(receive_position_), piece});
+    receive_position_ += piece.size();
+    used += piece.size();
+    unread = unread.subspan(piece.size());
+  }
+  copied_ += used;
+  // An open costs about a kilobyte of work even without queues.
+  bytes_left -= std::min<std::uint64_t>(bytes_left, used + 1024);
+  if (send_position_ != connection->bytes_written() || receive_position_ != connection->bytes_received()) {
+    bytes_left = 0;
+    return false;
+  }
+  recorder_.record_open(*connection, true);
+  for (const OutOfOrderPiece& piece : connection->out_of_order()) {
+    recorder_.on_out_of_order(*connection, piece.seq, piece.bytes, piece.fin);
+  }
+  if (Handler* handler = connection->handler()) {
+    const std::vector<std::uint8_t> saved = handler->save(*connection);
+    if (!saved.empty()) log_.append(RecordType::snapshot_handler, id, {saved});
+  }
+  ++opened_;
+  return true;
+}
+
+bool Snapshot::step(SnapshotBudget budget) {
+  std::size_t bytes_left = budget.bytes;
+  bool first = true;
+  const auto spent = [&] {
+    if (first) {
+      first = false;
+      return false;
+    }
+    return bytes_left == 0 || monotonic_ns() >= budget.deadline_ns;
+  };
+  while (next_ < todo_.size()) {
+    if (spent()) return false;
+    if (step_connection(todo_[next_], bytes_left)) {
+      ++next_;
+      current_started_ = false;
+    }
+    TANDEM_STOP_POINT("snapshot.part");
+  }
+  recorder_.set_complete();
+  std::vector<std::uint8_t> piece;
+  while (!application_done_) {
+    if (spent()) return false;
+    piece.clear();
+    application_done_ = application_ == nullptr || !application_->save(node_, application_cursor_, kPieceBytes, piece);
+    if (!piece.empty()) log_.append_bytes(RecordType::snapshot_application, 0, piece);
+    bytes_left -= std::min(bytes_left, piece.size());
+    TANDEM_STOP_POINT("snapshot.part");
+  }
+  log_.append(RecordType::snapshot_end, 0, {as_bytes(opened_)});
+  return true;
+}
+
+}  // namespace tandem::ha

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// What tandemctl shows.
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+#include "node_impl.hpp"
+
+namespace tandem {
+
+using nlohmann::json;
+
+namespace {
+
+json timeline_of(const ha::TakeoverTimes& times) {
+  json timeline = json::object();
+  if (times.cause == 0) return timeline;
+  static constexpr const char* kCauses[] = {"none", "died", "hung", "switchover"};
+  timeline["cause"] = kCauses[times.cause % 4];
+  timeline["noticed_at"] = times.noticed;
+  const auto since = [&](const char* name, std::uint64_t at) {
+    if (at != 0) timeline[name] = at - times.noticed;
+  };
+  since("fenced", times.fenced);
+  since("drained", times.drained);
+  since("adopted", times.adopted);
+  since("promoted", times.promoted);
+  since("first_packet", times.first_packet);
+  since("peer_answered", times.peer_answered);
+  timeline["lag_bytes"] = times.lag_bytes;
+  timeline["adopted_packets"] = times.adopted_packets;
+  return timeline;
+}
+
+std::string text_of(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+void metric(std::string& text, const char* name, const char* type, const char* help, std::uint64_t value) {
+  text += std::string("# HELP tandem_") + name + " " + help + "\n# TYPE tandem_" + name + " " + type + "\ntandem_" + name + " " +
+          std::to_string(value) + "\n";
+}
+
+}  // namespace
+
+std::string Node::Impl::answer(const std::string& command) {
+  if (command == "status") return status_json();
+  if (command == "connections") return connections_json();
+  if (command == "metrics") return metrics_json();
+  if (command == "switchover") {
+    std::string why;
+    if (!node_.request_switchover(&why)) return ha::error_answer(why, exit_code::kFailure);
+    return text_of({{"switchover", "begun"}});
+  }
+  if (application_ != nullptr) {
+    std::string text = application_->control(node_, command);
+    if (!text.empty()) return text;
+  }
+  return ha::error_answer("this program knows no command \"" + command + "\"", exit_code::kUsage);
+}
+
+std::string Node::Impl::status_json() const {
+  json status;
+  status["role"] = to_string(role_);
+  status["pid"] = getpid();
+  status["group"] = options_.group;
+  status["device"] = device_->description();
+  status["epoch"] = group_ != nullptr ? group_->epoch.load() : 0;
+  status["protected"] = twin_is_member();
+  status["why_unprotected"] = unprotected_why_;
+  status["twin"] = nullptr;
+  json members = json::array();
+  if (group_ != nullptr) {
+    for (const ha::ReaderSlot& reader : group_->readers) {
+      if (reader.state.load() != ha::ReaderState::member) continue;
+      const std::uint32_t pid = reader.pid.load();
+      status["twin"] = pid;
+      members.push_back({{"pid", pid},
+                         {"acknowledges", "shm"},
+                         {"survives", "process"},
+                         {"lag_bytes", group_->published.load() - reader.position.load()}});
+    }
+  }
+  status["members"] = std::move(members);
+  status["connections"] = stack_->connection_count();
+  status["unlinked"] = stack_->unlinked_count();
+  status["takeovers"] = group_ != nullptr ? group_->takeovers.load() : 0;
+  status["timeline"] = group_ != nullptr ? timeline_of(group_->last_takeover) : json::object();
+  status["join"] = {{"nanoseconds", join_took_ns_}, {"connections", join_connections_}, {"longest_turn_nanoseconds", join_longest_turn_ns_}};
+  status["uptime_seconds"] = static_cast<double>(now_ns_ - started_ns_) / 1e9;
+  return text_of(status);
+}
+
+std::string Node::Impl::connections_json() const {
+  json list = json::array();
+  const bool member = twin_is_member();
+  stack_->for_each_connection([&](Connection& connection) {
+    const TcpState state = connection.state();
+    json item;
+    item["id"] = connection.id();
+    item["local"] = state.local.to_string();
+    item["remote"] = state.remote.to_string();
+    item["phase"] = to_string(state.phase);
+    item["service"] = connection.service();
+    item["replicated"] = connection.is_replicated();
+    const bool survives = connection.is_replicated() && member;
+    item["survives"] = survives ? "process" : "nothing";
+    item["why"] = survives                        ? "a member twin holds it in shared memory"
+                  : !connection.is_replicated() ? "the application has not asked for replication"
+                  : group_ == nullptr           ? "the process was started without a group"
+                                                : unprotected_why_;
+    item["snd_una"] = state.snd_una;
+    item["snd_nxt"] = state.snd_nxt;
+    item["write_seq"] = state.write_seq;
+    item["rcv_nxt"] = state.rcv_nxt;
+    item["snd_wnd"] = state.snd_wnd;
+    item["rcv_wnd"] = state.rcv_wnd;
+    item["cwnd"] = state.cwnd;
+    item["ssthresh"] = state.ssthresh;
+    item["mss"] = state.mss;
+    item["srtt_ms"] = state.srtt_ms;
+    item["rto_ms"] = state.rto_ms;
+    item["unacknowledged_bytes"] = state.bytes_written - state.bytes_acked;
+    item["unread_bytes"] = state.bytes_received - state.bytes_consumed;
+    item["bytes_written"] = state.bytes_written;
+    item["bytes_received"] = state.bytes_received;
+    list.push_back(std::move(item));
+  });
+  return text_of({{"connections", std::move(list)}});
+}
+
+std::string Node::Impl::metrics_json() {
+  std::string text;
+  const StackStatistics& stack = stack_->statistics();
+  const DeviceStatistics device = device_->statistics();
+  const FrameCensus census = device_->census();
+  metric(text, "turns_total", "counter", "Turns of the loop.", counters_.turns);
+  metric(text, "longest_turn_nanoseconds", "gauge", "Longest turn so far.", counters_.longest_turn_ns);
+  metric(text, "frames_in_total", "counter", "Frames that the stack took in.", stack.frames_in);
+  metric(text, "frames_out_total", "counter", "Frames that the stack staged.", stack.frames_out);
+  metric(text, "frames_out_dropped_total", "counter", "Packets lost because the device had no room.", stack.frames_out_dropped);
+  metric(text, "ip_malformed_total", "counter", "Malformed IP packets.", stack.ip_malformed);
+  metric(text, "tcp_malformed_total", "counter", "Malformed TCP segments.", stack.tcp_malformed);
+  metric(text, "udp_malformed_total", "counter", "Malformed UDP datagrams.", stack.udp_malformed);
+  metric(text, "icmp_malformed_total", "counter", "Malformed ICMP messages.", stack.icmp_malformed);
+  metric(text, "arp_malformed_total", "counter", "Malformed ARP packets.", stack.arp_malformed);
+  metric(text, "checksum_errors_total", "counter", "Packets with a wrong checksum.", stack.checksum_errors);
+  metric(text, "tcp_segments_in_total", "counter", "TCP segments received.", stack.segments_in);
+  metric(text, "tcp_segments_out_total", "counter", "TCP segments sent.", stack.segments_out);
+  metric(text, "tcp_retransmissions_total", "counter", "TCP segments sent again.", stack.retransmissions);
+  metric(text, "tcp_resets_sent_total", "counter", "RST segments sent.", stack.resets_sent);
+  metric(text, "tcp_resets_received_total", "counter", "RST segments received.", stack.resets_received);
+  metric(text, "connections", "gauge", "Connections, TIME_WAIT not counted.", stack_->connection_count());
+  metric(text, "connections_opened_total", "counter", "Connections opened.", stack.connections_opened);
+  metric(text, "connections_refused_total", "counter", "SYNs not answered or refused.", stack.connections_refused);
+  metric(text, "device_rx_frames_total", "counter", "Frames taken from the device.", device.rx_frames);
+  metric(text, "device_tx_frames_total", "counter", "Frames handed to the device.", device.tx_frames);
+  metric(text, "device_rx_dropped_total", "counter", "Frames that the kernel dropped.", device.rx_dropped + device.rx_ring_full);
+  metric(text, "device_tx_lost_total", "counter", "Packets lost for want of a frame or a descriptor.", device.tx_no_frame + device.tx_ring_full);
+  metric(text, "frames_total", "gauge", "Frames of the pool.", census.total);
+  metric(text, "frames_free", "gauge", "Frames that are free.", census.free);
+  metric(text, "frames_held", "gauge", "Received frames that the stack refers to.", census.held);
+  metric(text, "frames_missing", "gauge", "Frames that are nowhere: a leak.", census.missing);
+  if (group_ != nullptr) {
+    metric(text, "protected", "gauge", "1 when a member twin holds every replicated connection.", twin_is_member() ? 1 : 0);
+    metric(text, "epoch", "gauge", "Grows by one with each promotion.", group_->epoch.load());
+    metric(text, "takeovers_total", "counter", "Takeovers and switchovers of the group.", group_->takeovers.load());
+    metric(text, "log_position_bytes", "counter", "Published position of the log.", group_->published.load());
+    metric(text, "log_room_bytes", "gauge", "Free room in the log.", writer_->room());
+    metric(text, "log_transactions_total", "counter", "Transactions published by this process.", writer_->transactions());
+    metric(text, "log_largest_transaction_bytes", "gauge", "Largest transaction of this process.", writer_->largest_transaction_bytes());
+    metric(text, "log_waits_total", "counter", "Turns that waited for room in the log.", counters_.log_waits);
+    metric(text, "twins_attached_total", "counter", "Twins that attached to this process.", counters_.twins_attached);
+    metric(text, "twins_removed_total", "counter", "Twins that were removed or went.", counters_.twins_removed);
+    metric(text, "attaches_refused_total", "counter", "Twins that were refused.", counters_.attaches_refused);
+  }
+  if (control_) {
+    metric(text, "control_requests_total", "counter", "Requests on the control socket.", control_->requests());
+    metric(text, "control_malformed_total", "counter", "Requests that were no request.", control_->malformed());
+  }
+  if (application_ != nullptr) application_->metrics(node_, text);
+  return text_of({{"text", text}});
+}
+
+}  // namespace tandem

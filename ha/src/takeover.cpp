@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Fence, drain, adopt, promote (design.md section 6).
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "node_impl.hpp"
+#include "tandem/stop_point.hpp"
+
+namespace tandem {
+
+using ha::NodeError;
+using ha::OwnerFate;
+
+namespace {
+
+constexpr std::uint64_t kFenceWithin_ns = 5'000'000'000;
+constexpr std::uint32_t kMaxFutileTakeovers = 3;
+
+}  // namespace
+
+void Node::Impl::fence_hung_owner() {
+  const ha::OwnerSlot& owner = group_->owners[group_->owner.load() % ha::kOwnerSlots];
+  log("the primary (pid " + std::to_string(owner.pid.load()) + ") has not turned for " + std::to_string(options_.detect_ms) +
+      " ms: killing it, then taking over");
+  if (syscall(SYS_pidfd_send_signal, owner_process_.get(), SIGKILL, nullptr, 0) != 0 && errno != ESRCH) {
+    throw NodeError(exit_code::kPrivilege, std::string("the hung primary cannot be killed: ") + std::strerror(errno) +
+                                               ". No fence, no takeover: end it by hand.");
+  }
+  const std::uint64_t until = monotonic_ns() + kFenceWithin_ns;
+  while (ha::owner_fate(owner.word.load(std::memory_order_acquire)) == OwnerFate::alive) {
+    if (monotonic_ns() > until) {
+      throw NodeError(exit_code::kSystem, "the hung primary was killed but its thread has not ended after 5 seconds (blocked in the "
+                                          "kernel?). No fence, no takeover.");
+    }
+    const timespec pause{0, 1'000'000};
+    syscall(SYS_futex, &owner.word, FUTEX_WAIT, owner.word.load(), &pause, nullptr, 0);
+  }
+}
+
+void Node::Impl::take_over(Cause cause) {
+  ha::TakeoverTimes& times = group_->last_takeover;
+  times.cause = static_cast<std::uint64_t>(cause);
+  times.fenced = monotonic_ns();
+  if (!replica_->apply(group_->published.load(std::memory_order_acquire))) {
+    throw NodeError(exit_code::kProtocol, "the log cannot be drained: " + replica_->error() + ". Connections are lost; start again.");
+  }
+  times.drained = monotonic_ns();
+  times.position = replica_->position();
+
+  // A transaction between two takeovers is progress. Without any, the same thing kills one process after the other.
+  const std::uint32_t futile = replica_->transactions() == 0 ? group_->futile_takeovers.load() + 1 : 0;
+  group_->futile_takeovers.store(futile);
+  if (futile >= kMaxFutileTakeovers) {
+    throw NodeError(exit_code::kTakeoverLoop, "log position " + std::to_string(times.position) + " has failed takeover after takeover. "
+                                              "Stopped, so that somebody looks: keep the core dumps, then start the group anew.");
+  }
+  slot_ = &ha::claim_ownership(*group_);
+  ha::install_crash_notice(slot_);
+  group_->epoch.fetch_add(1);
+  group_->takeovers.fetch_add(1);
+  TANDEM_STOP_POINT("adopt.begin");
+
+  const std::optional<WireMark> mark = replica_->mark();
+  device_->adopt(mark ? &*mark : nullptr);
+  times.adopted = monotonic_ns();
+  times.adopted_packets = device_->adopted_packets();
+  TANDEM_STOP_POINT("adopt.done");
+
+  for (ha::ReaderSlot& reader : group_->readers) reader.state.store(ha::ReaderState::free);
+  replica_.reset();
+  role_ = Role::primary;
+  now_ns_ = monotonic_ns();
+  make_writer();
+  released_tx_index_ = device_->mark().tx_index;
+  first_packet_pending_ = times.adopted_packets == 0;
+  peer_answer_pending_ = true;
+  if (!first_packet_pending_) times.first_packet = times.adopted;
+  stack_->activate(device_->adoption_is_exact() ? Stack::Adoption::exact : Stack::Adoption::kicked);
+  times.promoted = monotonic_ns();
+  TANDEM_STOP_POINT("promote.linked");
+  if (application_ != nullptr) application_->on_primary(node_, true);
+  unprotected_why_ = "no twin has attached since the takeover";
+  // Bringing up a twin costs more than the takeover did: real work first.
+  attach_from_ns_ = now_ns_ + std::uint64_t{options_.reprotect_delay_ms} * 1'000'000;
+}
+
+}  // namespace tandem

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The twin: attaches, follows the log, and watches the primary's claim to the rings.
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <poll.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "node_impl.hpp"
+
+namespace tandem {
+
+using ha::NodeError;
+using ha::OwnerFate;
+using ha::ReaderState;
+
+namespace {
+
+/// How often a sleeping twin takes what has been published, while there is something and while there is not.
+constexpr std::uint64_t kFollowBusy_ns = 1'000'000;
+constexpr std::uint64_t kFollowIdle_ns = 5'000'000;
+constexpr std::uint64_t kStaysBusy_ns = 50'000'000;
+constexpr std::uint64_t kWelcomeWithin_ns = 15'000'000'000;
+
+ha::Descriptor take(std::vector<ha::Descriptor>& descriptors, const std::vector<std::string>& names, std::string_view name) {
+  for (std::size_t i = 0; i < names.size() && i < descriptors.size(); ++i) {
+    if (names[i] == name) return std::move(descriptors[i]);
+  }
+  throw NodeError(exit_code::kProtocol, "the primary did not pass the descriptor \"" + std::string(name) +
+                                            "\". Run the same version on both sides.");
+}
+
+}  // namespace
+
+void Node::Impl::attach(ha::Descriptor socket) {
+  attach_socket_.reset();
+  if (!ha::trusted_peer(socket.get())) {
+    throw NodeError(exit_code::kPrivilege, "the process that listens in " + rendezvous_->directory() +
+                                               " belongs to another user. Start primary and twin as the same user.");
+  }
+  ha::Hello hello;
+  hello.log_format_version = ha::kLogFormatVersion;
+  hello.group_layout_version = ha::kGroupLayoutVersion;
+  hello.fingerprint = fingerprint();
+  if (!ha::send_message(socket.get(), hello)) return;
+
+  ha::AttachMessage message;
+  std::vector<ha::Descriptor> descriptors;
+  const std::uint64_t until = monotonic_ns() + kWelcomeWithin_ns;
+  for (bool waiting = true; waiting;) {
+    switch (ha::receive_message(socket.get(), message, descriptors)) {
+      case ha::ReceiveResult::message: waiting = false; break;
+      case ha::ReceiveResult::closed: return;
+      case ha::ReceiveResult::garbage:
+        throw NodeError(exit_code::kProtocol, "the primary's answer is none of this version's attach protocol. Run the same version "
+                                              "on both sides.");
+      case ha::ReceiveResult::nothing_yet: {
+        if (stopping()) return;
+        if (monotonic_ns() > until) {
+          throw NodeError(exit_code::kBusy, "the primary of group \"" + options_.group + "\" did not answer for 15 seconds. It may be "
+                                            "stopped or hung: look at it, or end it so that this process can become primary.");
+        }
+        pollfd ready{socket.get(), POLLIN, 0};
+        poll(&ready, 1, 20);
+        loop_->run_once(0);
+        break;
+      }
+    }
+  }
+  if (const auto* refusal = std::get_if<ha::Refusal>(&message)) throw NodeError(refusal->exit_code, "not taken as a twin: " + refusal->text);
+  const auto* welcome = std::get_if<ha::Welcome>(&message);
+  if (welcome == nullptr) throw NodeError(exit_code::kProtocol, "the primary's answer is out of order. Run the same version on both sides.");
+
+  role_ = Role::twin;
+  group_file_ = take(descriptors, welcome->descriptor_names, "group");
+  log_file_ = take(descriptors, welcome->descriptor_names, "log");
+  descriptors_.lock = take(descriptors, welcome->descriptor_names, "lock");
+  descriptors_.attach = take(descriptors, welcome->descriptor_names, "attach");
+  descriptors_.control = take(descriptors, welcome->descriptor_names, "control");
+  const std::uint64_t log_bytes = welcome->log_bytes;
+  if (ha::sealed_file_bytes(group_file_.get()) < sizeof(ha::SharedGroup) || log_bytes == 0 || (log_bytes & (log_bytes - 1)) != 0 ||
+      ha::sealed_file_bytes(log_file_.get()) != log_bytes || welcome->reader >= ha::kMaxReaders) {
+    throw NodeError(exit_code::kProtocol, "the primary's shared memory is not of this version's layout. Run the same version on both sides.");
+  }
+  group_mapping_ = ha::Mapping(group_file_.get(), sizeof(ha::SharedGroup), false);
+  log_mapping_ = ha::Mapping(log_file_.get(), log_bytes, true);
+  options_.log_bytes = log_bytes;
+  group_ = reinterpret_cast<ha::SharedGroup*>(group_mapping_.data());
+  if (group_->magic != ha::kGroupMagic || group_->layout_version != ha::kGroupLayoutVersion || group_->bytes != sizeof(ha::SharedGroup)) {
+    throw NodeError(exit_code::kProtocol, "the group's shared memory has another layout. Run the same version on both sides.");
+  }
+  reader_ = welcome->reader;
+  const std::uint32_t owner_pid = group_->owners[group_->owner.load() % ha::kOwnerSlots].pid.load();
+  owner_process_ = ha::Descriptor(static_cast<int>(syscall(SYS_pidfd_open, owner_pid, 0)));
+  if (!owner_process_.valid()) return;
+
+  std::vector<NamedDescriptor> passed;
+  for (std::size_t i = 0; i < welcome->descriptor_names.size() && i < descriptors.size(); ++i) {
+    if (descriptors[i].valid()) passed.push_back({welcome->descriptor_names[i], descriptors[i].get()});
+  }
+  device_ = attach_device(options_.device, welcome->adoption_info, passed);
+  make_stack();
+  replica_ = std::make_unique<ha::Replica>(*stack_, node_, application_,
+                                           ha::LogReader(log_mapping_.data(), log_bytes, welcome->position), group_->epoch.load());
+  if (!ha::send_message(socket.get(), ha::Ready{})) return;
+  attach_socket_ = std::move(socket);
+  log("twin of pid " + std::to_string(owner_pid) + " on " + device_->description());
+}
+
+Node::Impl::TwinEnd Node::Impl::run_twin() {
+  const std::uint32_t owner_index = group_->owner.load(std::memory_order_acquire) % ha::kOwnerSlots;
+  const ha::OwnerSlot& owner = group_->owners[owner_index];
+  ha::ReaderSlot& self = group_->readers[reader_];
+  bool socket_closed = false;
+  bool word_watched = false;
+  const Loop::WatchId socket_watch = loop_->watch(attach_socket_.get(), POLLIN | POLLRDHUP, [&](short) { socket_closed = true; });
+  Loop::WatchId word_watch = 0;
+  const auto leave = [&](TwinEnd end) {
+    loop_->unwatch(socket_watch);
+    if (word_watched) loop_->unwatch(word_watch);
+    loop_->set_spin_condition({});
+    return end;
+  };
+  if (options_.twin_spins) {
+    loop_->set_spin_condition([&, this] {
+      return ha::owner_fate(owner.word.load(std::memory_order_relaxed)) != OwnerFate::alive ||
+             group_->published.load(std::memory_order_relaxed) != replica_->position();
+    });
+  } else {
+    // Where allowed: so that the notice of a death and the first turn behind it need not wait for others.
+    loop_->set_spin_condition({});
+    sched_param realtime{};
+    realtime.sched_priority = 10;
+    sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &realtime);
+  }
+
+  ha::HangDetector hang(options_.detect_ms);
+  std::uint64_t busy_until_ns = 0;
+  for (;;) {
+    if (stopping()) return leave(TwinEnd::stop);
+    // The word first, the position after it: what a dead owner published is then known in full.
+    const std::uint32_t word = owner.word.load(std::memory_order_acquire);
+    const OwnerFate fate = ha::owner_fate(word);
+    const std::uint64_t published = group_->published.load(std::memory_order_acquire);
+    const std::uint64_t before = replica_->position();
+    const std::uint64_t noticed_ns = fate == OwnerFate::alive ? 0 : monotonic_ns();
+    if (!replica_->apply(published)) {
+      self.state.store(ReaderState::ineligible);
+      throw NodeError(exit_code::kProtocol, "the log cannot be followed: " + replica_->error() +
+                                                ". The primary goes on unprotected; start this process again.");
+    }
+    self.position.store(replica_->position(), std::memory_order_release);
+    now_ns_ = replica_->time_ns();
+    if (fate != OwnerFate::alive) {
+      group_->last_takeover = {};
+      group_->last_takeover.noticed = noticed_ns;
+      group_->last_takeover.lag_bytes = published - before;
+      const TwinEnd end = owner_is_gone(fate);
+      leave(end);
+      if (end == TwinEnd::take_over) take_over(fate == OwnerFate::died ? Cause::died : Cause::switchover);
+      return end;
+    }
+    if (self.state.load(std::memory_order_acquire) == ReaderState::ineligible) {
+      log("removed by the primary; joining again");
+      return leave(TwinEnd::join_again);
+    }
+    if (socket_closed) {
+      // A dying owner's word is marked before its sockets close: one more look decides.
+      if (ha::owner_fate(owner.word.load(std::memory_order_acquire)) != OwnerFate::alive) continue;
+      log("the primary closed the connection; joining again");
+      return leave(TwinEnd::join_again);
+    }
+    const std::uint64_t now = monotonic_ns();
+    if (replica_->complete() && hang.sample(now, owner.heartbeat.load(std::memory_order_relaxed))) {
+      group_->last_takeover = {};
+      group_->last_takeover.noticed = now;
+      const TwinEnd end = owner_is_gone(OwnerFate::died);
+      leave(end);
+      if (end == TwinEnd::take_over) {
+        fence_hung_owner();
+        take_over(Cause::hung);
+      }
+      return end;
+    }
+    if (!word_watched) {
+      word_watched = true;
+      word_watch = loop_->futex_wait(reinterpret_cast<const std::uint32_t*>(&owner.word), word, [&] { word_watched = false; });
+    }
+    if (replica_->position() != before) busy_until_ns = now + kStaysBusy_ns;
+    const std::uint64_t nap = options_.twin_spins ? 200'000 : now < busy_until_ns ? kFollowBusy_ns : kFollowIdle_ns;
+    loop_->run_once(std::min(now + nap, hang.next_sample_ns()));
+  }
+}
+
+Node::Impl::TwinEnd Node::Impl::owner_is_gone(OwnerFate) {
+  ReaderState expected = ReaderState::member;
+  if (replica_->complete() && group_->readers[reader_].state.compare_exchange_strong(expected, ReaderState::promoted)) {
+    return TwinEnd::take_over;
+  }
+  log("the primary is gone and this twin had not been brought up to date: its connections are lost, starting anew");
+  return TwinEnd::join_again;
+}
+
+void Node::Impl::leave_group() {
+  replica_.reset();
+  stack_.reset();
+  device_.reset();
+  attach_socket_.reset();
+  owner_process_.reset();
+  descriptors_ = {};
+  group_ = nullptr;
+  group_mapping_ = {};
+  log_mapping_ = {};
+  group_file_.reset();
+  log_file_.reset();
+  listening_ports_.clear();
+}
+
+}  // namespace tandem

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <catch2/catch.hpp>
+
+#include <csignal>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+
+#include "group_fixture.hpp"
+#include "owner_claim.hpp"
+
+using namespace tandem::ha;
+
+namespace {
+
+/// Waits for the word to change, at most ten seconds, as a twin does.
+OwnerFate await_end(OwnerSlot& slot) {
+  for (int i = 0; i < 1000; ++i) {
+    const std::uint32_t word = slot.word.load();
+    if (owner_fate(word) != OwnerFate::alive) return owner_fate(word);
+    const timespec pause{0, 10'000'000};
+    syscall(SYS_futex, &slot.word, FUTEX_WAIT, word, &pause, nullptr, 0);
+  }
+  return OwnerFate::alive;
+}
+
+/// Runs `act` in a child that holds the claim, and tells how the claim ended.
+template <typename Act>
+OwnerFate fate_of_child(GroupFixture& fixture, int& status, Act act) {
+  const std::uint32_t before = fixture.group.owner.load();
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    OwnerSlot& slot = claim_ownership(fixture.group);
+    act(slot);
+    _exit(0);
+  }
+  while (fixture.group.owner.load() == before && waitpid(child, &status, WNOHANG) == 0) std::this_thread::yield();
+  OwnerSlot& slot = fixture.group.owners[fixture.group.owner.load()];
+  const OwnerFate fate = await_end(slot);
+  kill(child, SIGKILL);
+  waitpid(child, &status, 0);
+  return fate;
+}
+
+}  // namespace
+
+TEST_CASE("the end of the owner thread is seen, whatever ends it") {
+  GroupFixture fixture;
+  int status = 0;
+  SECTION("kill -9") {
+    CHECK(fate_of_child(fixture, status, [](OwnerSlot&) { raise(SIGKILL); }) == OwnerFate::died);
+  }
+  SECTION("exit") {
+    CHECK(fate_of_child(fixture, status, [](OwnerSlot&) { _exit(3); }) == OwnerFate::died);
+  }
+  SECTION("exec of something else") {
+    CHECK(fate_of_child(fixture, status, [](OwnerSlot&) { execl("/bin/true", "true", nullptr); }) == OwnerFate::died);
+  }
+}
+
+TEST_CASE("a claim that is given away is told from one that was lost") {
+  GroupFixture fixture;
+  int status = 0;
+  CHECK(fate_of_child(fixture, status, [](OwnerSlot& slot) {
+          hand_over_ownership(slot);
+          for (;;) pause();
+        }) == OwnerFate::handed_over);
+}
+
+TEST_CASE("a crash is declared before the core is dumped, and the process still ends by its signal") {
+  GroupFixture fixture;
+  for (const int number : {SIGSEGV, SIGABRT, SIGBUS}) {
+    int status = 0;
+    const OwnerFate fate = fate_of_child(fixture, status, [number](OwnerSlot& slot) {
+      // Catch2's own handlers were inherited; the notice replaces them.
+      install_crash_notice(&slot);
+      raise(number);
+    });
+    CHECK(fate == OwnerFate::died);
+    CHECK(WIFSIGNALED(status));
+  }
+}
+
+TEST_CASE("claims follow one another through the slots") {
+  GroupFixture fixture;
+  std::uint32_t last = fixture.group.owner.load();
+  for (int round = 0; round < 9; ++round) {
+    int status = 0;
+    CHECK(fate_of_child(fixture, status, [](OwnerSlot&) { raise(SIGKILL); }) == OwnerFate::died);
+    CHECK(fixture.group.owner.load() == (last + 1) % kOwnerSlots);
+    last = fixture.group.owner.load();
+  }
+}
