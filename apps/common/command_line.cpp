@@ -10,6 +10,10 @@
 #include <string_view>
 #include <utility>
 
+#ifdef TANDEM_STOP_POINTS
+#include "tandem/stop_point.hpp"
+#endif
+
 namespace tandem::cli {
 
 namespace po = boost::program_options;
@@ -104,6 +108,10 @@ CommandLine::CommandLine(std::string name, std::string usage, std::string summar
       ("help", flag_option(), "show this text and exit")                                       //
       ("version", flag_option(), "show the version and exit");
   if (common == Common::none) return;
+#ifdef TANDEM_STOP_POINTS
+  only_command_line_.add_options()("list-stop-points", flag_option(),
+                                   "print the places at which TANDEM_STOP=NAME:COUNT kills the process, and exit");
+#endif
   // The defaults in these texts are those of NodeOptions.
   common_.add_options()                                                                                          //
       ("device", text_option("SPEC"), "xdp:IFNAME[,queue=N][,mode=auto|zerocopy|native|generic] or tap:IFNAME")  //
@@ -150,6 +158,12 @@ bool CommandLine::parse(int argc, const char* const* argv) {
     std::cout << name_ << " " << TANDEM_VERSION << "\n";
     return false;
   }
+#ifdef TANDEM_STOP_POINTS
+  if (flag("list-stop-points")) {
+    for (const std::string_view name : kStopPoints) std::cout << name << "\n";
+    return false;
+  }
+#endif
   if (values_.count("words") != 0) words_ = values_["words"].as<std::vector<std::string>>();
   if (words_.size() > most_words_) {
     throw UsageError("'" + words_[most_words_] + "' belongs to no option");
