@@ -2,6 +2,7 @@
 // Between messages and bytes. The decoder trusts nothing, never reads out of bounds and never throws.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -17,8 +18,8 @@ using ByteSpan = std::span<const std::uint8_t>;
 /// What both sides agreed on, as far as it changes how an UPDATE is read and written.
 struct UpdateContext {
   bool four_octet_as = true;
-  bool external = true;                                     // eBGP
-  std::array<bool, kFamilies> family{true, true};           // negotiated
+  bool external = true;                            // eBGP
+  std::array<bool, kFamilies> family{true, true};  // negotiated
   /// For received messages: reject paths that do not begin with this AS (RFC 4271 section 6.3); 0: do not look.
   std::uint32_t first_as = 0;
   /// For received messages: check next hops and prefixes for sense, not only for form.
@@ -43,9 +44,10 @@ std::vector<std::uint8_t> encode_route_refresh(Family family);
 /// RFC 4724 section 2.
 std::vector<std::uint8_t> encode_end_of_rib(Family family);
 
-/// The attributes of a route in wire format without next hop and NLRI, types ascending as far as MP_REACH_NLRI, which stands in
-/// front (RFC 7606 section 5.1), allows. Appends to `out`.
-void encode_attributes(const PathAttributes& attributes, const UpdateContext& context, std::vector<std::uint8_t>& out);
+/// The attributes of a route in wire format, types ascending; NEXT_HOP is among them for IPv4 only, MP_REACH_NLRI never. Appends to
+/// `out`.
+void encode_attributes(Family family, const PathAttributes& attributes, const UpdateContext& context,
+                       std::vector<std::uint8_t>& out);
 
 /// Puts one UPDATE together in memory that the caller owns, prefix by prefix.
 class UpdateBuilder {
@@ -55,7 +57,8 @@ class UpdateBuilder {
 
   /// Begin an UPDATE that withdraws. False: not even one prefix has room.
   bool begin_withdraw(Family family);
-  /// Begin an UPDATE that announces; `encoded` are the attributes from encode_attributes.
+  /// Begin an UPDATE that announces; `encoded` are the attributes from encode_attributes and must live until finish().
+  /// MP_REACH_NLRI goes in front of them (RFC 7606 section 5.1).
   bool begin_announce(Family family, const PathAttributes& attributes, ByteSpan encoded);
   /// False: full, and nothing was added.
   bool add(const Prefix& prefix);
@@ -67,14 +70,20 @@ class UpdateBuilder {
   static bool fits(Family family, const PathAttributes& attributes, std::size_t encoded_bytes);
 
  private:
+  void put(std::uint8_t byte) { room_[size_++] = byte; }
+  void put(ByteSpan bytes);
+  void fill_in_length(std::size_t at, std::size_t length);
+  bool begin(std::size_t fixed_bytes, Family family, ByteSpan tail);
+
   std::span<std::uint8_t> room_;
+  ByteSpan tail_;  // what still follows the prefixes
   std::size_t size_ = 0;
-  std::size_t limit_ = 0;
+  std::size_t limit_ = 0;  // how far the prefixes may reach
   std::size_t prefixes_ = 0;
-  std::size_t attributes_length_at_ = 0;  // of the field "Total Path Attribute Length"
-  std::size_t mp_length_at_ = 0;          // of the MP attribute's length field, 0: none
-  std::size_t withdrawn_length_at_ = 0;   // 0: filled in already
-  std::vector<std::uint8_t> tail_;        // attributes that follow MP_REACH_NLRI
+  // Where length fields stand that finish() fills in; 0: there is none.
+  std::size_t withdrawn_length_at_ = 0;
+  std::size_t attributes_length_at_ = 0;
+  std::size_t mp_length_at_ = 0;
 };
 
 }  // namespace tandem::bgp

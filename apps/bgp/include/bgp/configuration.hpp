@@ -15,9 +15,9 @@ namespace tandem::bgp {
 struct NeighborConfiguration {
   Address address;
   std::uint32_t as = 0;
-  bool passive = false;             // never connect, only accept
-  std::uint16_t hold_time_s = 90;   // 0: no hold time; else at least 3
-  std::uint16_t port = 179;         // where to connect to
+  bool passive = false;            // never connect, only accept
+  std::uint16_t hold_time_s = 90;  // 0: no hold time; else at least 3
+  std::uint16_t port = 179;        // where to connect to
 };
 
 struct Configuration {

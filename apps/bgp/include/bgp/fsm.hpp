@@ -28,7 +28,6 @@ enum class Event : std::uint8_t {
   connect_retry_timer_expires = 9,
   hold_timer_expires = 10,
   keepalive_timer_expires = 11,
-  idle_hold_timer_expires = 13,
   tcp_cr_acked = 16,
   tcp_connection_confirmed = 17,
   tcp_connection_fails = 18,
@@ -44,21 +43,21 @@ enum class Event : std::uint8_t {
   route_refresh_msg = 64  // RFC 2918; handled as an UPDATE is
 };
 
-enum class Timer : std::uint8_t { connect_retry, hold, keepalive, idle_hold };
-inline constexpr std::size_t kTimers = 4;
+enum class Timer : std::uint8_t { connect_retry, hold, keepalive };
+inline constexpr std::size_t kTimers = 3;
 
 struct FsmAction {
   enum class Kind : std::uint8_t {
-    connect,            // open a transport connection
+    connect,  // open a transport connection
     send_open,
     send_keepalive,
-    send_notification,  // `code`, `subcode`; for errors in messages the decoder's NOTIFICATION is sent instead
-    send_given_notification,
-    close,              // the transport connection, after what is to be sent
-    start_timer,        // (again) with the session's value
+    send_notification,        // `code`, `subcode`
+    send_given_notification,  // the one that the decoder made out of the error it found
+    close,                    // the transport connection, after what is to be sent
+    start_timer,              // (again) with the session's value
     stop_timer,
     session_up,
-    session_down,       // was Established
+    session_down,  // was Established
     process_update,
     process_route_refresh
   };
@@ -92,12 +91,14 @@ class Fsm {
   /// A session that another process has led so far goes on here: state as mirrored, timers afresh, and a KEEPALIVE at once
   /// where the session has come so far that the peer waits for them. Only open_sent, open_confirm and established can be resumed.
   FsmActions resume(State state);
+  /// The same without any action: for a mirror that is brought up to date.
+  void mirror(State state) { state_ = state; }
 
  private:
-  void to_idle(FsmActions& out, bool count_retry);
-  void fail(FsmActions& out, std::uint8_t code, std::uint8_t subcode);
+  void to_idle(FsmActions& out);
+  void fail(FsmActions& out, ErrorCode code, std::uint8_t subcode);
   void fail_given(FsmActions& out);
-  void stop(FsmActions& out, std::uint8_t cease_subcode);
+  void stop(Event event, FsmActions& out);
 
   void in_idle(Event event, FsmActions& out);
   void in_connect(Event event, FsmActions& out);

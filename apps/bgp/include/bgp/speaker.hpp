@@ -68,6 +68,13 @@ struct SaveCursor {
   std::uint32_t stage = 0;
   std::uint32_t neighbor = 0;
   std::uint32_t prefix = 0;
+
+  /// As one number, 0 at the start, for hosts that carry it so.
+  std::uint64_t packed() const { return std::uint64_t{stage} << 48 | std::uint64_t{neighbor} << 32 | prefix; }
+  static SaveCursor unpacked(std::uint64_t number) {
+    return {static_cast<std::uint32_t>(number >> 48), static_cast<std::uint32_t>(number >> 32 & 0xffff),
+            static_cast<std::uint32_t>(number)};
+  }
 };
 
 class Speaker {
@@ -134,6 +141,9 @@ class Speaker {
   /// The next piece of the whole state as it is now; false: the whole was given (and `piece` is empty). Between pieces the speaker goes on as always,
   /// provided that the joiner is shown what happens from the first piece on, in order with the pieces.
   bool save(SaveCursor& cursor, std::size_t max_bytes, std::vector<std::uint8_t>& piece) const;
+  /// The piece of one neighbour's sessions alone (parser state, negotiated parameters, what is owed), without routes: to travel
+  /// with the snapshot of its connection.
+  std::vector<std::uint8_t> save_neighbor(std::uint32_t neighbor) const;
   /// On a fresh speaker in observing mode. The order of pieces does not matter while nothing happens between them. Empty: applied; else
   /// what is wrong with the piece, and the speaker is of no further use.
   std::string restore(ByteSpan piece, std::uint64_t now_ms);

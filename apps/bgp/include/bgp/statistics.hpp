@@ -15,11 +15,11 @@ struct NeighborStatistics {
   Address address;
   std::uint32_t as = 0;
   State state = State::idle;
-  std::uint64_t uptime_ms = 0;  // of the Established session, 0 if there is none
-  std::uint16_t hold_time_s = 0;  // negotiated
-  std::array<std::uint64_t, kFamilies> received{};    // routes in the Adj-RIB-In
-  std::array<std::uint64_t, kFamilies> advertised{};  // routes in the Adj-RIB-Out, as told
-  std::array<std::uint64_t, kMessageTypes> messages_in{};   // by message type
+  std::uint64_t uptime_ms = 0;                             // of the Established session, 0 if there is none
+  std::uint16_t hold_time_s = 0;                           // negotiated
+  std::array<std::uint64_t, kFamilies> received{};         // routes in the Adj-RIB-In
+  std::array<std::uint64_t, kFamilies> advertised{};       // routes in the Adj-RIB-Out, as told
+  std::array<std::uint64_t, kMessageTypes> messages_in{};  // by message type
   std::array<std::uint64_t, kMessageTypes> messages_out{};
   MalformationCounters malformations{};
   std::uint64_t times_established = 0;

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The routing information bases of all neighbours: Adj-RIB-In, Loc-RIB, and what each neighbour was told (the Adj-RIB-Out as it left).
+//
+// A route costs four bytes in each of them, beside about 36 bytes for its prefix, once, and its share of an attribute set.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "attribute_table.hpp"
+#include "bgp/configuration.hpp"
+#include "decision.hpp"
+#include "prefix_table.hpp"
+
+namespace tandem::bgp {
+
+/// Attribute numbers by prefix number. In an Adj-RIB-In the tag marks a route that must not be used (it has been here
+/// before); in a told table one that must be told again (ROUTE-REFRESH).
+struct AdjRib {
+  Paged<AttributeId> routes;
+  std::uint64_t count = 0;
+};
+
+class Rib {
+ public:
+  static constexpr std::uint16_t kNoSource = 0xffff;
+  static constexpr std::uint16_t kOwnNetwork = 0xfffe;
+
+  explicit Rib(const Configuration& configuration);
+
+  /// Told for every prefix whose best route may have changed.
+  void on_change(std::function<void(Family, PrefixId)> callback) { on_change_ = std::move(callback); }
+
+  AttributeTable& attributes() { return attributes_; }
+  const AttributeTable& attributes() const { return attributes_; }
+  PrefixTable& prefixes(Family family) { return of(family).prefixes; }
+  const PrefixTable& prefixes(Family family) const { return of(family).prefixes; }
+
+  /// What the decision process has to know of a neighbour. Decides again where that changes something.
+  void set_rank(std::uint32_t neighbor, bool external, std::uint32_t router_id);
+
+  void announce(std::uint32_t neighbor, const Prefix& prefix, AttributeId attributes);
+  void withdraw(std::uint32_t neighbor, const Prefix& prefix);
+
+  AttributeId told(std::uint32_t neighbor, Family family, PrefixId id) const {
+    return of(family).told[neighbor].routes.get(id);
+  }
+  /// kNoRoute: withdrawn. Replaces what was told and the request to tell it again.
+  void set_told(std::uint32_t neighbor, Family family, PrefixId id, AttributeId attributes);
+  void set_told(std::uint32_t neighbor, const Prefix& prefix, AttributeId attributes);
+  /// Everything that was told has to be told again.
+  void tell_again(std::uint32_t neighbor, Family family);
+  void tell_again(std::uint32_t neighbor, const Prefix& prefix);
+
+  /// The session is gone, and all that was said in it with it. At once for everybody who looks; the work is done by sweep().
+  void detach(std::uint32_t neighbor);
+  /// Works off what detach() left, at most `budget` prefixes. False: nothing is left.
+  bool sweep(std::size_t budget);
+  bool has_leftovers() const { return !leftovers_.empty(); }
+
+  std::uint16_t best_source(Family family, PrefixId id) const { return of(family).best.get(id).source; }
+  /// kNoRoute while there is none.
+  AttributeId best(Family family, PrefixId id) const;
+  AttributeId received(std::uint32_t neighbor, Family family, PrefixId id) const {
+    return of(family).received[neighbor].routes.get(id);
+  }
+  bool is_external(std::uint32_t neighbor) const { return ranks_[neighbor].external; }
+
+  std::uint64_t received_count(std::uint32_t neighbor, Family family) const {
+    return of(family).received[neighbor].count;
+  }
+  std::uint64_t told_count(std::uint32_t neighbor, Family family) const { return of(family).told[neighbor].count; }
+  std::uint64_t best_count() const { return best_count_; }
+
+ private:
+  struct Best {
+    std::uint16_t source = kNoSource;
+  };
+  struct PerFamily {
+    explicit PerFamily(std::uint64_t seed) : prefixes(seed) {}
+    PrefixTable prefixes;
+    Paged<Best> best;
+    Paged<std::uint8_t> own;  // not 0: an own network
+    std::vector<AdjRib> received;
+    std::vector<AdjRib> told;
+    AttributeId own_attributes = kNoRoute;
+  };
+  struct Rank {
+    bool external = true;
+    std::uint32_t router_id = 0;
+    Address address;
+  };
+  struct Leftover {
+    Family family;
+    std::uint32_t neighbor;
+    bool received;  // else told
+    Paged<AttributeId> routes;
+    std::size_t cursor = 0;
+  };
+
+  PerFamily& of(Family family) { return families_[index_of(family)]; }
+  const PerFamily& of(Family family) const { return families_[index_of(family)]; }
+  void decide(Family family, PrefixId id, std::uint32_t touched);
+  bool may_be_used(const PathAttributes& attributes) const;
+
+  std::uint32_t as_;
+  std::uint32_t router_id_;
+  AttributeTable attributes_;
+  std::array<PerFamily, kFamilies> families_;
+  std::vector<Rank> ranks_;
+  std::deque<Leftover> leftovers_;
+  std::vector<Candidate> candidates_;  // kept for its memory
+  std::uint64_t best_count_ = 0;
+  std::function<void(Family, PrefixId)> on_change_;
+};
+
+}  // namespace tandem::bgp
