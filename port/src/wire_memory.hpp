@@ -74,6 +74,8 @@ struct WireControl {
   /// The emulated kernel takes a frame from the fill ring and shows it in the RX ring with one store: fill consumer and RX
   /// producer are one word. So are TX consumer and completion producer.
   SharedIndex received, transmitted;
+  /// TAP: one more than the RX index whose frame was poisoned for a read.
+  SharedIndex poisoned;
 };
 static_assert(sizeof(WireControl) <= kFrameWordsOffset);
 static_assert(offsetof(WireControl, fill_intent) == 64 && offsetof(WireControl, tx_intent) == 128);

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// What the kernel says about a network interface.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "tandem/address.hpp"
+
+namespace tandem {
+
+struct InterfaceInfo {
+  int index = 0;
+  MacAddress mac;
+  std::uint32_t mtu = 0;
+  bool up = false;
+  std::uint32_t queues = 1;  ///< receive queues in use
+};
+
+/// Throws DeviceError: no_interface when there is none of this name.
+[[nodiscard]] InterfaceInfo interface_info(const std::string& name);
+/// Sets the interface up. False when that is not allowed.
+bool set_interface_up(const std::string& name);
+
+}  // namespace tandem

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "xdp_device.hpp"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "interface.hpp"
+#include "ring_device.hpp"
+#include "xdp_program.hpp"
+#include "xdp_socket.hpp"
+
+namespace tandem {
+namespace {
+
+using Mode = DeviceSpec::Mode;
+
+class XdpDevice final : public RingDevice<DeviceProbe> {
+ public:
+  XdpDevice(AdoptionInfo info, WireMemory memory, XdpProgram program, XdpSocket socket, std::string warning)
+      : RingDevice(memory.view(), socket.rings(), info.mac, info.mtu),
+        info_(std::move(info)),
+        memory_(std::move(memory)),
+        program_(std::move(program)),
+        socket_(std::move(socket)),
+        warning_(std::move(warning)) {}
+
+  /// The fill ring is filled before the first frame can come.
+  void start() {
+    rings_.start();
+    refill();
+    program_.set_socket(info_.queue, socket_.fd());
+  }
+
+  [[nodiscard]] std::string description() const override {
+    const char* mode = info_.mode == Mode::zerocopy ? "native zero copy"
+                       : info_.mode == Mode::native ? "native copy"
+                                                    : "generic copy";
+    return "xdp " + info_.interface + " queue " + std::to_string(info_.queue) + ", " + mode + ", need_wakeup";
+  }
+  [[nodiscard]] std::string warning() const override { return warning_; }
+  [[nodiscard]] int poll_fd() const override { return socket_.fd(); }
+
+  void refill() override {
+    RingDevice::refill();
+    if (rings_.active()) socket_.wake_receive();
+  }
+
+  [[nodiscard]] std::vector<NamedDescriptor> descriptors() const override {
+    return {{"xsk", socket_.fd()},          {"umem", memory_.umem_fd()},  {"wire", memory_.wire_fd()},
+            {"link", program_.link_fd()},   {"map", program_.map_fd()},   {"counters", program_.counters_fd()}};
+  }
+  [[nodiscard]] std::vector<std::uint8_t> adoption_info() const override { return info_.encode(); }
+
+  [[nodiscard]] DeviceStatistics statistics() override {
+    DeviceStatistics statistics = RingDevice::statistics();
+    socket_.add_statistics(statistics);
+    statistics.rx_no_socket = program_.counters().no_socket;
+    return statistics;
+  }
+
+ protected:
+  void transmit() override { socket_.transmit(); }
+
+ private:
+  AdoptionInfo info_;
+  WireMemory memory_;
+  XdpProgram program_;
+  XdpSocket socket_;
+  std::string warning_;
+};
+
+struct Attempt {
+  Mode mode;
+  const char* name;
+};
+
+std::vector<Attempt> attempts_for(Mode mode) {
+  const std::vector<Attempt> all{
+      {Mode::zerocopy, "native zero copy"}, {Mode::native, "native copy"}, {Mode::generic, "generic copy"}};
+  if (mode == Mode::automatic) return all;
+  return {all[static_cast<std::size_t>(mode) - static_cast<std::size_t>(Mode::zerocopy)]};
+}
+
+void check_queue(const DeviceSpec& spec, const InterfaceInfo& interface, std::string& warning) {
+  if (spec.queue >= interface.queues)
+    throw DeviceError(DeviceError::Kind::bad_option,
+                      spec.interface + " has " + std::to_string(interface.queues) + " receive queue" +
+                          (interface.queues == 1 ? "" : "s") + ", numbered from 0: there is no queue " +
+                          std::to_string(spec.queue) + "; choose one of them with queue=N");
+  if (interface.queues > 1)
+    warning += spec.interface + " spreads what it receives over " + std::to_string(interface.queues) + " queues, and only queue " +
+               std::to_string(spec.queue) + " is served: what the others get of ours is dropped; use one queue (`ethtool -L " +
+               spec.interface + " combined 1`) or steer our traffic to this one (`ethtool -N`). ";
+}
+
+/// Program and socket of one mode. The program comes first: some drivers bind only while one is attached.
+std::pair<XdpProgram, XdpSocket> open_mode(const DeviceOptions& options, const InterfaceInfo& interface,
+                                           const WireMemory& memory, Mode mode) {
+  const DeviceSpec& spec = options.spec;
+  XdpProgram program(spec.interface, interface, spec.queue, options.steering, mode != Mode::generic);
+  XdpSocket socket = XdpSocket::open(spec.interface, spec.queue, memory, mode == Mode::zerocopy);
+  return {std::move(program), std::move(socket)};
+}
+
+}  // namespace
+
+std::unique_ptr<Device> open_xdp_device(const DeviceOptions& options) {
+  const DeviceSpec& spec = options.spec;
+  const InterfaceInfo interface = interface_info(spec.interface);
+  if (!interface.up)
+    throw DeviceError(DeviceError::Kind::no_interface, "interface " + spec.interface + " is down, and AF_XDP needs it up; `ip link "
+                                                       "set dev " + spec.interface + " up`");
+  std::string warning;
+  check_queue(spec, interface, warning);
+  if (options.mac && *options.mac != interface.mac)
+    warning += "frames for the given MAC address reach " + spec.interface + " only if it takes them: set the interface to that "
+               "address, or to promiscuous mode. ";
+
+  AdoptionInfo info;
+  info.kind = DeviceSpec::Kind::xdp;
+  info.geometry = {options.frames, frame_bytes_for(interface.mtu), options.ring_entries};
+  info.mtu = interface.mtu;
+  info.queue = spec.queue;
+  info.mac = options.mac.value_or(interface.mac);
+  info.interface = spec.interface;
+  if (info.geometry.frame_bytes == 0)
+    throw DeviceError(DeviceError::Kind::unsupported,
+                      "the MTU of " + spec.interface + " is " + std::to_string(interface.mtu) +
+                          ", and a frame of ours takes 3822 bytes; `ip link set dev " + spec.interface + " mtu 3498`");
+  if (const auto error = info.geometry.error(); !error.empty()) throw DeviceError(DeviceError::Kind::bad_option, error);
+  WireMemory memory = WireMemory::create(info.geometry);
+
+  std::string tried;
+  for (const Attempt& attempt : attempts_for(spec.mode)) {
+    try {
+      auto [program, socket] = open_mode(options, interface, memory, attempt.mode);
+      info.mode = attempt.mode == Mode::generic ? Mode::generic : socket.is_zerocopy() ? Mode::zerocopy : Mode::native;
+      auto device = std::make_unique<XdpDevice>(info, std::move(memory), std::move(program), std::move(socket), warning);
+      device->start();
+      return device;
+    } catch (const DeviceError& error) {
+      // Only what another mode may change is worth another try.
+      if (error.kind() != DeviceError::Kind::unsupported) throw;
+      tried += (tried.empty() ? "" : "; ") + std::string(attempt.name) + ": " + error.what();
+    }
+  }
+  throw DeviceError(DeviceError::Kind::unsupported, "opening " + spec.to_string() + " failed in every mode tried: " + tried);
+}
+
+std::unique_ptr<Device> attach_xdp_device(const AdoptionInfo& info, std::span<const NamedDescriptor> descriptors) {
+  WireMemory memory =
+      WireMemory::map(take_descriptor(descriptors, "umem"), take_descriptor(descriptors, "wire"), info.geometry);
+  XdpProgram program(take_descriptor(descriptors, "link"), take_descriptor(descriptors, "map"),
+                     take_descriptor(descriptors, "counters"));
+  XdpSocket socket(take_descriptor(descriptors, "xsk"), info.geometry.ring_entries);
+  return std::make_unique<XdpDevice>(info, std::move(memory), std::move(program), std::move(socket), std::string{});
+}
+
+}  // namespace tandem

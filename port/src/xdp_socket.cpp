@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "xdp_socket.hpp"
+
+#include <linux/if_xdp.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <xdp/xsk.h>
+
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include "tandem/loop.hpp"
+#include "xdp_program.hpp"
+
+namespace tandem {
+namespace {
+
+static_assert(sizeof(xdp_desc) == sizeof(Descriptor) && offsetof(xdp_desc, len) == offsetof(Descriptor, length));
+
+/// bind() says EBUSY for 20 to 45 ms after the queue's last socket was closed.
+constexpr std::uint64_t kBusyRetryNs = 2'000'000'000;
+/// In copy mode a sendto() sends 32 packets at most.
+constexpr std::uint32_t kPacketsAKick = 32;
+
+/// Pinned UMEM counts as locked memory for whoever lacks CAP_IPC_LOCK.
+void raise_memlock_limit() {
+  const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
+  if (::setrlimit(RLIMIT_MEMLOCK, &unlimited) == 0) return;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_MEMLOCK, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_MEMLOCK, &limit);
+}
+
+struct UmemDeleter {
+  void operator()(xsk_umem* umem) const { xsk_umem__delete(umem); }
+};
+struct SocketDeleter {
+  void operator()(xsk_socket* socket) const { xsk_socket__delete(socket); }
+};
+
+[[noreturn]] void fail(int error, const std::string& what) {
+  auto kind = DeviceError::Kind::system;
+  std::string advice;
+  switch (error) {
+    case EPERM:
+    case EACCES:
+      kind = DeviceError::Kind::privilege;
+      advice = "run as root, or give the program CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF";
+      break;
+    case ENOBUFS:
+    case ENOMEM:
+      kind = DeviceError::Kind::privilege;
+      advice = "the frames could not be locked in memory: raise the limit (ulimit -l, LimitMEMLOCK=), give CAP_IPC_LOCK, or "
+               "use fewer frames";
+      break;
+    case EAFNOSUPPORT:
+      kind = DeviceError::Kind::unsupported;
+      advice = "this kernel has no AF_XDP (CONFIG_XDP_SOCKETS): use a tap device";
+      break;
+    case EOPNOTSUPP:
+    case EPROTONOSUPPORT:
+      kind = DeviceError::Kind::unsupported;
+      advice = "use mode=auto, native or generic";
+      break;
+    case EBUSY:
+      kind = DeviceError::Kind::busy;
+      advice = "another process has an AF_XDP socket on this queue (`ss --xdp -p`): stop it or choose another queue";
+      break;
+    case ENETDOWN:
+      kind = DeviceError::Kind::no_interface;
+      advice = "set the interface up (`ip link set dev IFNAME up`)";
+      break;
+    case EINVAL:
+      kind = DeviceError::Kind::unsupported;
+      advice = "the queue may not exist (`ethtool -l IFNAME`), or the driver cannot use frames of this size";
+      break;
+    default: break;
+  }
+  const std::string said = take_bpf_complaints();
+  throw DeviceError(kind, what + ": " + std::strerror(error) + (said.empty() ? "" : " (" + said + ")") +
+                              (advice.empty() ? "" : "; " + advice));
+}
+
+/// Errors are negative error numbers, as libxdp's.
+int try_open(const std::string& interface, std::uint32_t queue, const WireMemory& memory, bool zerocopy, UniqueFd& fd) {
+  const WireGeometry geometry = memory.view().geometry;
+  xsk_umem_config umem_config{};
+  umem_config.fill_size = umem_config.comp_size = geometry.ring_entries;
+  umem_config.frame_size = geometry.frame_bytes;
+  umem_config.frame_headroom = 0;
+  xsk_ring_prod fill{}, tx{};
+  xsk_ring_cons completion{}, rx{};
+  xsk_umem* raw_umem = nullptr;
+  if (const int result = xsk_umem__create(&raw_umem, memory.view().umem, geometry.umem_bytes(), &fill, &completion, &umem_config);
+      result != 0)
+    return result;
+  const std::unique_ptr<xsk_umem, UmemDeleter> umem(raw_umem);
+
+  xsk_socket_config config{};
+  config.rx_size = config.tx_size = geometry.ring_entries;
+  config.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD;  // steering is our own program's
+  config.bind_flags = static_cast<std::uint16_t>(XDP_USE_NEED_WAKEUP | (zerocopy ? XDP_ZEROCOPY : XDP_COPY));
+  xsk_socket* raw_socket = nullptr;
+  if (const int result = xsk_socket__create(&raw_socket, interface.c_str(), queue, umem.get(), &rx, &tx, &config); result != 0)
+    return result;
+  const std::unique_ptr<xsk_socket, SocketDeleter> socket(raw_socket);
+  // The socket lives on in our descriptor. libxdp could not adopt it in another process, so its own mappings go, and both
+  // processes map the rings in the same way.
+  fd = UniqueFd::duplicate(xsk_socket__fd(socket.get()));
+  return fd.valid() ? 0 : -errno;
+}
+
+template <class Entry>
+Mapping map_ring(int fd, Ring<Entry>& ring, const xdp_ring_offset& offset, std::uint64_t page_offset, std::uint32_t entries) {
+  Mapping mapping(fd, offset.desc + std::size_t{entries} * sizeof(Entry), page_offset);
+  std::uint8_t* base = mapping.data();
+  ring = {reinterpret_cast<std::uint32_t*>(base + offset.producer), reinterpret_cast<std::uint32_t*>(base + offset.consumer),
+          reinterpret_cast<std::uint32_t*>(base + offset.flags), reinterpret_cast<Entry*>(base + offset.desc), entries};
+  return mapping;
+}
+
+}  // namespace
+
+XdpSocket XdpSocket::open(const std::string& interface, std::uint32_t queue, const WireMemory& memory, bool zerocopy) {
+  const std::string what = "opening an AF_XDP socket on " + interface + " queue " + std::to_string(queue) +
+                           (zerocopy ? " with zero copy" : " in copy mode");
+  raise_memlock_limit();
+  const std::uint64_t deadline = monotonic_ns() + kBusyRetryNs;
+  while (true) {
+    UniqueFd fd;
+    const int result = try_open(interface, queue, memory, zerocopy, fd);
+    if (result == 0) return {std::move(fd), memory.view().geometry.ring_entries};
+    if (result != -EBUSY || monotonic_ns() >= deadline) fail(-result, what);
+    const timespec pause{0, 1'000'000};
+    ::nanosleep(&pause, nullptr);
+  }
+}
+
+XdpSocket::XdpSocket(UniqueFd fd, std::uint32_t ring_entries) : fd_(std::move(fd)) {
+  xdp_mmap_offsets offsets{};
+  socklen_t length = sizeof offsets;
+  if (::getsockopt(fd_.get(), SOL_XDP, XDP_MMAP_OFFSETS, &offsets, &length) != 0 || length != sizeof offsets)
+    throw DeviceError(DeviceError::Kind::system,
+                      std::string("asking where the rings of the AF_XDP socket are: ") + std::strerror(errno) +
+                          "; Linux 5.4 or later is needed");
+  try {
+    mappings_[0] = map_ring(fd_.get(), rings_.fill, offsets.fr, XDP_UMEM_PGOFF_FILL_RING, ring_entries);
+    mappings_[1] = map_ring(fd_.get(), rings_.completion, offsets.cr, XDP_UMEM_PGOFF_COMPLETION_RING, ring_entries);
+    mappings_[2] = map_ring(fd_.get(), rings_.rx, offsets.rx, XDP_PGOFF_RX_RING, ring_entries);
+    mappings_[3] = map_ring(fd_.get(), rings_.tx, offsets.tx, XDP_PGOFF_TX_RING, ring_entries);
+  } catch (const std::system_error& error) {
+    throw DeviceError(DeviceError::Kind::system, std::string("mapping the rings of the AF_XDP socket: ") + error.what());
+  }
+}
+
+bool XdpSocket::is_zerocopy() const {
+  xdp_options options{};
+  socklen_t length = sizeof options;
+  return ::getsockopt(fd_.get(), SOL_XDP, XDP_OPTIONS, &options, &length) == 0 && (options.flags & XDP_OPTIONS_ZEROCOPY) != 0;
+}
+
+void XdpSocket::transmit() const {
+  const std::uint32_t most_kicks = rings_.tx.size / kPacketsAKick + 2;
+  for (std::uint32_t kick = 0; kick < most_kicks; ++kick) {
+    // Without the flag the driver is at work and sees the producer by itself.
+    if ((load_acquire(rings_.tx.flags) & XDP_RING_NEED_WAKEUP) == 0) return;
+    const std::uint32_t before = load_acquire(rings_.tx.consumer);
+    if (before == load_acquire(rings_.tx.producer)) return;
+    // Every error is the ring's to tell: what is not taken stays, tx_pending() says so and tx_kick() tries again.
+    ::sendto(fd_.get(), nullptr, 0, MSG_DONTWAIT, nullptr, 0);
+    if (load_acquire(rings_.tx.consumer) == before) return;
+  }
+}
+
+void XdpSocket::wake_receive() const {
+  if ((load_acquire(rings_.fill.flags) & XDP_RING_NEED_WAKEUP) != 0)
+    ::recvfrom(fd_.get(), nullptr, 0, MSG_DONTWAIT, nullptr, nullptr);
+}
+
+void XdpSocket::add_statistics(DeviceStatistics& statistics) const {
+  xdp_statistics counted{};
+  socklen_t length = sizeof counted;
+  if (::getsockopt(fd_.get(), SOL_XDP, XDP_STATISTICS, &counted, &length) != 0) return;
+  statistics.rx_dropped += counted.rx_dropped;
+  statistics.rx_invalid += counted.rx_invalid_descs;
+  statistics.tx_invalid += counted.tx_invalid_descs;
+  statistics.rx_ring_full += counted.rx_ring_full;
+  statistics.rx_fill_empty += counted.rx_fill_ring_empty_descs;
+}
+
+}  // namespace tandem

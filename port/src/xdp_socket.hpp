@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// One AF_XDP socket with its four rings, mapped by primary and twin in the same way.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "ring.hpp"
+#include "tandem/device.hpp"
+#include "unique_fd.hpp"
+#include "wire_memory.hpp"
+
+namespace tandem {
+
+class XdpSocket {
+ public:
+  /// Makes and binds a socket over the frames of `memory`. Throws DeviceError: unsupported when this queue cannot do zero
+  /// copy (or AF_XDP at all), busy when another socket has kept the queue for 2 s.
+  static XdpSocket open(const std::string& interface, std::uint32_t queue, const WireMemory& memory, bool zerocopy);
+  /// Maps the rings of a socket that is bound already; takes and gives nothing.
+  XdpSocket(UniqueFd fd, std::uint32_t ring_entries);
+
+  [[nodiscard]] int fd() const { return fd_.get(); }
+  [[nodiscard]] const Rings& rings() const { return rings_; }
+  [[nodiscard]] bool is_zerocopy() const;
+  /// Has the kernel send what stands in the TX ring, as far as it takes it now.
+  void transmit() const;
+  /// Has the kernel look at the fill ring, where it asked for that.
+  void wake_receive() const;
+  /// Adds what the kernel counted.
+  void add_statistics(DeviceStatistics& statistics) const;
+
+ private:
+  UniqueFd fd_;
+  std::array<Mapping, 4> mappings_;
+  Rings rings_;
+};
+
+}  // namespace tandem
