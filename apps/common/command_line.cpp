@@ -236,7 +236,7 @@ NodeOptions CommandLine::node_options() const {
       throw UsageError("--runtime-dir takes an absolute path, not '" + options.runtime_dir + "'");
     }
   }
-  options.detect_ms = static_cast<std::uint32_t>(number("detect", options.detect_ms, 1, 60'000));
+  options.detect_ms = static_cast<std::uint32_t>(number("detect", options.detect_ms, 10, 60'000));
   if (has("capture")) options.device.capture_path = text("capture");
   options.loop.spin_us = static_cast<std::uint32_t>(number("spin", options.loop.spin_us, 0, 1'000'000));
   options.loop.spin_always = flag("spin-always");

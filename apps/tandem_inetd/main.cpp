@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "tandem_cli/command_line.hpp"
+#include "tandem_cli/run_node.hpp"
 
 namespace {
 
@@ -70,12 +71,13 @@ int main(int argc, char** argv) {
   tandem::cli::CommandLine command_line("tandem-inetd", "--device SPEC --address ADDR/LEN [OPTION...]",
                                         "Echo, discard, daytime and chargen over TCP, replicated.");
   command_line.add_options()("port-base", tandem::cli::text_option("N"), "add N to the ports 7, 9, 13 and 19 (0)");
-  tandem::Node node(command_line.parse_or_exit(argc, argv));
-
+  const tandem::NodeOptions options = command_line.parse_or_exit(argc, argv);
   const std::uint64_t base = command_line.number_or_exit("port-base", 0, 0, 60'000);
-  node.listen(base + 7, tandem::replicated, make<Echo>);
-  node.listen(base + 9, tandem::replicated, make<Discard>);
-  node.listen(base + 13, tandem::replicated, make<Daytime>);
-  node.listen(base + 19, tandem::replicated, make<Chargen>);
-  return node.run();
+
+  return tandem::cli::run_node(options, [base](tandem::Node& node) {
+    node.listen(base + 7, tandem::replicated, make<Echo>);
+    node.listen(base + 9, tandem::replicated, make<Discard>);
+    node.listen(base + 13, tandem::replicated, make<Daytime>);
+    node.listen(base + 19, tandem::replicated, make<Chargen>);
+  });
 }

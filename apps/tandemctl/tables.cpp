@@ -2,8 +2,9 @@
 #include "tables.hpp"
 
 #include <algorithm>
-#include <cstdint>
+#include <functional>
 #include <iomanip>
+#include <set>
 #include <sstream>
 #include <utility>
 #include <vector>
@@ -13,6 +14,9 @@ namespace tandem::ctl {
 namespace {
 
 using nlohmann::json;
+
+/// What a timeline counts instead of timing it.
+const std::set<std::string, std::less<>> kCounts{"lag_bytes", "adopted_packets"};
 
 /// A value as one word or phrase.
 std::string shown(const json& value) {
@@ -55,12 +59,6 @@ std::string microseconds(const json& nanoseconds) {
   return text.str();
 }
 
-/// Sequence numbers wrap, so their distance is taken modulo 2^32.
-std::string distance(const json& row, const char* from, const char* to) {
-  if (!row.contains(from) || !row.contains(to) || !row[from].is_number() || !row[to].is_number()) return "-";
-  return std::to_string(static_cast<std::uint32_t>(row[to].get<std::uint64_t>() - row[from].get<std::uint64_t>()));
-}
-
 std::string member(const json& row, const char* key) { return row.contains(key) ? shown(row[key]) : "-"; }
 
 }  // namespace
@@ -74,9 +72,10 @@ std::string status_table(const json& answer) {
   if (!answer.contains("timeline") || !answer["timeline"].is_object() || answer["timeline"].empty()) return text;
   rows.clear();
   for (const auto& [key, value] : answer["timeline"].items()) {
-    // Times of a clock are of no use to a person; the durations are.
-    const bool is_instant = value.is_number() && value.get<double>() > 3.6e12;
-    if (!is_instant) rows.push_back({"  " + key, microseconds(value)});
+    // The moment itself, on a clock that counts since boot, is of no use to a person.
+    if (key == "noticed_at") continue;
+    const bool is_duration = value.is_number() && !kCounts.contains(key);
+    rows.push_back({"  " + key, is_duration ? microseconds(value) : shown(value)});
   }
   return text + "last takeover\n" + aligned(rows);
 }
@@ -84,14 +83,13 @@ std::string status_table(const json& answer) {
 std::string connections_table(const json& answer) {
   const json& list = answer.is_array() ? answer : answer.value("connections", json::array());
   if (!list.is_array() || list.empty()) return "no connections\n";
-  std::vector<std::vector<std::string>> rows{{"LOCAL", "REMOTE", "PHASE", "SURVIVES", "UNACKED", "UNSENT", "UNREAD",
-                                              "SND_WND", "RCV_WND", "CWND", "SRTT_MS", "WHY"}};
+  std::vector<std::vector<std::string>> rows{
+      {"LOCAL", "REMOTE", "PHASE", "SURVIVES", "UNACKED", "UNREAD", "SND_WND", "RCV_WND", "CWND", "SRTT_MS", "WHY"}};
   for (const json& row : list) {
     if (!row.is_object()) continue;
     rows.push_back({member(row, "local"), member(row, "remote"), member(row, "phase"), member(row, "survives"),
-                    distance(row, "snd_una", "snd_nxt"), distance(row, "snd_nxt", "write_seq"),
-                    distance(row, "bytes_consumed", "bytes_received"), member(row, "snd_wnd"), member(row, "rcv_wnd"),
-                    member(row, "cwnd"), member(row, "srtt_ms"), member(row, "why")});
+                    member(row, "unacknowledged_bytes"), member(row, "unread_bytes"), member(row, "snd_wnd"),
+                    member(row, "rcv_wnd"), member(row, "cwnd"), member(row, "srtt_ms"), member(row, "why")});
   }
   return aligned(rows);
 }
