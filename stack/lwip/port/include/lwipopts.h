@@ -64,6 +64,8 @@
 #define LWIP_IPV6_FRAG 1
 #define LWIP_IPV6_REASS 1
 #define IPV6_REASS_MAXAGE 15
+/* Pointers do not fit into the eight bytes of a fragment header. */
+#define IPV6_FRAG_COPYHEADER 1
 #define LWIP_IPV6_SCOPES 1
 #define LWIP_IPV6_NUM_ADDRESSES 4
 #define LWIP_IPV6_FORWARD 0
@@ -74,6 +76,8 @@
 /* The twin takes over an address that is in use by definition: duplicate address detection would forbid it. */
 #define LWIP_IPV6_DUP_DETECT_ATTEMPTS 0
 #define LWIP_ND6_QUEUEING 1
+/* Packets that wait for all unresolved IPv6 neighbours together. */
+#define MEMP_NUM_ND6_QUEUE 128
 #ifndef LWIP_ND6_NUM_NEIGHBORS
 #define LWIP_ND6_NUM_NEIGHBORS 64
 #endif

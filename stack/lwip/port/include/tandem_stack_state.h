@@ -31,6 +31,11 @@ void *tandem_stack_state_block(void);
 /* Writes the state of a stack that was never used: tandem_stack_state_size() bytes at `out`. */
 void tandem_stack_state_pristine(void *out);
 
+/* Frees everything that the current stack holds: connections (the destroy callbacks of their ext_args run, error
+ * callbacks do not), listeners, UDP endpoints, neighbours, timers, tables. Nothing is sent. Its netifs must still exist;
+ * they are removed from it. Afterwards the state is good for nothing but to be overwritten. */
+void tandem_lwip_release(void);
+
 #ifdef __cplusplus
 }
 #endif
