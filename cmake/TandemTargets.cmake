@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
-# Makes TARGET build every program that DIRECTORY and the directories below it define.
-function(tandem_add_programs_of directory target)
+# Makes TARGET build every program that DIRECTORY and the directories below it define, except those whose name matches the
+# regular expression BUT, which OTHER builds.
+function(tandem_add_programs_of directory target but other)
   if(NOT IS_ABSOLUTE "${directory}")
     set(directory "${CMAKE_CURRENT_SOURCE_DIR}/${directory}")
   endif()
@@ -11,12 +12,16 @@ function(tandem_add_programs_of directory target)
   get_property(candidates DIRECTORY "${directory}" PROPERTY BUILDSYSTEM_TARGETS)
   foreach(candidate IN LISTS candidates)
     get_target_property(type ${candidate} TYPE)
-    if(type STREQUAL "EXECUTABLE")
+    if(NOT type STREQUAL "EXECUTABLE")
+      continue()
+    elseif(candidate MATCHES "${but}")
+      add_dependencies(${other} ${candidate})
+    else()
       add_dependencies(${target} ${candidate})
     endif()
   endforeach()
   get_property(below DIRECTORY "${directory}" PROPERTY SUBDIRECTORIES)
   foreach(subdirectory IN LISTS below)
-    tandem_add_programs_of("${subdirectory}" ${target})
+    tandem_add_programs_of("${subdirectory}" ${target} ${but} ${other})
   endforeach()
 endfunction()

@@ -60,7 +60,7 @@ tier_lint() {
 
 tier_unit() {
   set_up build test
-  built release && run_ctest release unit -L '^unit$' --parallel "$jobs"
+  built release && run_ctest release unit -L '^unit$' -LE '^lab$' --parallel "$jobs"
 }
 
 tier_lwip() {
@@ -84,7 +84,7 @@ tier_sanitizers() {
   set_up build test lab
   local status=0
   if built asan-ubsan tandem_programs unit_tests lab_tests; then
-    run_ctest asan-ubsan unit -L '^unit$' --parallel "$jobs" || status=1
+    run_ctest asan-ubsan unit -L '^unit$' -LE '^lab$' --parallel "$jobs" || status=1
     run_ctest asan-ubsan lab -L '^sanitize$' || status=1
   else
     status=1
