@@ -76,9 +76,10 @@ class Connection {
   /// State and queues as a value, at a turn's boundary; the connection itself is not changed.
   [[nodiscard]] ConnectionImage export_connection() const;
 
+  struct Impl;
+
  private:
   friend class Stack;
-  struct Impl;
   explicit Connection(Impl& impl) : impl_(&impl) {}
   ~Connection() = default;
   Impl* impl_;

@@ -92,6 +92,13 @@ struct TcpState {
   std::uint64_t bytes_acked = 0;     ///< by the peer
   std::uint64_t bytes_received = 0;  ///< in order
   std::uint64_t bytes_consumed = 0;  ///< by the application
+  /// Sequence numbers before snd_nxt that wait to be sent again (after a timeout, or a window probe's byte); else 0.
+  std::uint32_t rexmit_bytes = 0;
+  /// When the retransmission timer was (re)started and when the peer was last heard, milliseconds on the clock of
+  /// StackOptions::now_ns modulo 2^32, so that no timer starts afresh at a takeover on one chassis. 0 = not running, unknown.
+  std::uint32_t rtx_started_ms = 0;
+  std::uint32_t last_heard_ms = 0;
+  std::uint32_t ts_val = 0;  ///< highest RFC 7323 TSval that was sent; 0 = none yet
 
   bool operator==(const TcpState&) const = default;
 };
@@ -133,5 +140,7 @@ std::optional<ConnectionImage> decode_connection(Bytes in);
 /// Why `state` cannot be a state of a TCP connection (sequence numbers out of order, queue lengths that do not fit, an
 /// unknown phase, scale above 14, ...), or an empty text when it can. Used on every import and by the log's reader.
 [[nodiscard]] std::string_view inconsistency(const TcpState& state);
+/// The same for an image: its state, and queues whose lengths and places follow from it.
+[[nodiscard]] std::string_view inconsistency(const ConnectionImage& image);
 
 }  // namespace tandem

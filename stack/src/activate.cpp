@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Dormant to alive (design.md section 6, steps 5 to 7). What a peer waits for is linked at once, the rest when a packet asks for it
+// or some each turn, so that the time to the first packet does not grow with the number of connections.
+#include <algorithm>
+#include <stdexcept>
+
+#include "connection_impl.hpp"
+#include "lwip.hpp"
+#include "stack_impl.hpp"
+
+namespace tandem {
+
+namespace {
+
+constexpr std::size_t kLinksAtOnce = 64;
+
+}  // namespace
+
+void Stack::Impl::activate(Adoption how) {
+  if (!dormant) {
+    return;
+  }
+  dormant = false;
+  adoption = how;
+  start_timers();
+  muted = how == Adoption::exact;
+  bring_up();
+  muted = false;
+  if (how != Adoption::exact) {
+    announce_addresses();
+  }
+  install_neighbours();
+  for (const auto& listener : listeners) {
+    if (!open_listener(*listener)) {
+      throw std::runtime_error("cannot listen on " + listener->local.to_string() +
+                               " after the takeover: memory is short");
+    }
+  }
+  renumber();
+  for (std::size_t i = 0; i < kLinksAtOnce && urgent.newest() != nullptr; ++i) {
+    if (!bring_to_life(*urgent.newest())) {
+      break;
+    }
+  }
+}
+
+bool Stack::Impl::bring_to_life(Connection::Impl& connection) {
+  if (!connection.link(adoption)) {
+    return false;
+  }
+  connection.promote_due = connection.handler != nullptr;
+  connection.offer_due = !connection.receive.empty();
+  connection.room_due = true;
+  if (connection.pcb->state == SYN_RCVD) {
+    connection.half_open_at = find_listener(connection.local);
+    if (connection.half_open_at != nullptr) {
+      ++connection.half_open_at->half_open;
+    }
+  }
+  touch(connection);
+  give_work(connection);
+  if (in_input) {
+    // The packet that asked for it is being processed; lwIP answers it.
+    return true;
+  }
+  if (adoption == Adoption::kicked) {
+    kick(connection);
+  } else {
+    connection.flush();
+  }
+  return true;
+}
+
+Connection::Impl* Stack::Impl::import_connection(const ConnectionImage& image, Replication replication,
+                                                 std::string_view& why) {
+  auto* const connection = add_image(next_id, image, replication, &why);
+  if (connection == nullptr) {
+    return nullptr;
+  }
+  if (dormant) {
+    list_dormant(*connection);
+    connection->announced = connection->replicated;
+    return connection;
+  }
+  if (!bring_to_life(*connection)) {
+    connection->gone = true;
+    connection->handler.reset();
+    forget(*connection);
+    why = "memory is short";
+    return nullptr;
+  }
+  announce(*connection);
+  return connection;
+}
+
+bool Stack::Impl::link_some(std::size_t count) {
+  for (std::size_t i = 0; i < count && !dormant; ++i) {
+    auto* const next = urgent.newest() != nullptr ? urgent.newest() : idle.newest();
+    if (next == nullptr || !bring_to_life(*next)) {
+      break;
+    }
+  }
+  return urgent.size() + idle.size() != 0;
+}
+
+}  // namespace tandem

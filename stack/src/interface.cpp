@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The stack's interface: addresses, packets in and out. lwIP has one IPv4 address an interface, so there is one netif for each,
+// all on the same device; the first one carries the IPv6 addresses as well.
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+
+#include "lwip.hpp"
+#include "stack_impl.hpp"
+
+namespace tandem {
+
+namespace {
+
+constexpr std::size_t kEthernetHeaderBytes = 14;
+constexpr std::uint16_t kEtherTypeIpv4 = 0x0800;
+constexpr std::uint16_t kEtherTypeArp = 0x0806;
+constexpr std::uint16_t kEtherTypeIpv6 = 0x86dd;
+
+std::uint16_t load_be16(const std::uint8_t* at) {
+  return static_cast<std::uint16_t>(at[0] << 8 | at[1]);
+}
+
+std::uint32_t load_be32(const std::uint8_t* at) {
+  return std::uint32_t{load_be16(at)} << 16 | load_be16(at + 2);
+}
+
+std::uint16_t ether_type(Bytes frame) {
+  return frame.size() < kEthernetHeaderBytes ? 0 : load_be16(frame.data() + 12);
+}
+
+err_t link_output(netif* interface, pbuf* packet) {
+  return static_cast<Stack::Impl*>(interface->state)->stage_packet(*packet);
+}
+
+err_t init_netif(netif* interface) {
+  auto& stack = *static_cast<Stack::Impl*>(interface->state);
+  interface->name[0] = 't';
+  interface->name[1] = 'd';
+  interface->linkoutput = link_output;
+  interface->output = etharp_output;
+  interface->output_ip6 = ethip6_output;
+  interface->mtu = static_cast<u16_t>(std::min<std::uint32_t>(stack.device.mtu(), 0xffff));
+  interface->hwaddr_len = 6;
+  const auto mac = stack.device.mac();
+  std::copy(mac.octets.begin(), mac.octets.end(), interface->hwaddr);
+  interface->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET |
+                     NETIF_FLAG_LINK_UP | NETIF_FLAG_MLD6;
+  return ERR_OK;
+}
+
+/// Counts what can be seen on a packet as it leaves.
+void count_segment(Bytes frame, StackStatistics& counters) {
+  constexpr std::uint8_t kTcp = 6;
+  constexpr std::size_t kIpv6HeaderBytes = 40;
+  std::size_t at = kEthernetHeaderBytes;
+  if (ether_type(frame) == kEtherTypeIpv4 && frame.size() >= at + 20 && frame[at + 9] == kTcp) {
+    at += (frame[at] & 0xfU) * 4U;
+  } else if (ether_type(frame) == kEtherTypeIpv6 && frame.size() >= at + kIpv6HeaderBytes &&
+             frame[at + 6] == kTcp) {
+    at += kIpv6HeaderBytes;
+  } else {
+    return;
+  }
+  if (frame.size() < at + TCP_HLEN) {
+    return;
+  }
+  counters.resets_sent += (frame[at + 13] & TCP_RST) != 0 ? 1 : 0;
+}
+
+}  // namespace
+
+void Stack::Impl::make_interfaces() {
+  const auto gateway_of = [&](std::uint8_t version) {
+    const auto found = std::find_if(options.gateways.begin(), options.gateways.end(),
+                                    [&](const IpAddress& gateway) { return gateway.version == version; });
+    return found == options.gateways.end() ? IpAddress::any(version) : *found;
+  };
+  const auto add = [&](const ip4_addr_t& address, std::uint8_t prefix_bits, const ip4_addr_t& gateway) {
+    ip4_addr_t mask;
+    ip4_addr_set_u32(&mask, prefix_bits == 0 ? 0 : lwip_htonl(0xffffffffU << (32 - prefix_bits)));
+    netif& interface = netifs.emplace_back();
+    if (netif_add(&interface, &address, &mask, &gateway, this, init_netif, ethernet_input) == nullptr) {
+      throw std::runtime_error("lwIP refuses another interface; give fewer addresses");
+    }
+  };
+  const ip_addr_t gateway4 = to_lwip(gateway_of(4));
+  for (const IpPrefix& prefix : options.addresses) {
+    if (!prefix.address.is_v6()) {
+      const ip_addr_t address = to_lwip(prefix.address);
+      add(*ip_2_ip4(&address), prefix.length, *ip_2_ip4(&gateway4));
+    }
+  }
+  if (netifs.empty()) {
+    ip4_addr_t none{};
+    add(none, 0, none);
+  }
+  netif_set_default(&netifs.front());
+  if (const IpAddress gateway = gateway_of(6); !gateway.is_any()) {
+    ip_addr_t address = to_lwip(gateway);
+    add_zone(address);
+    gateway6 = *ip_2_ip6(&address);
+  }
+}
+
+void Stack::Impl::bring_up() {
+  for (netif& interface : netifs) {
+    netif_set_up(&interface);
+  }
+  netif& first = netifs.front();
+  bool has_v6 = false;
+  s8_t slot = 1;
+  for (const IpPrefix& prefix : options.addresses) {
+    if (prefix.address.is_v6()) {
+      ip_addr_t address = to_lwip(prefix.address);
+      add_zone(address);
+      netif_ip6_addr_set(&first, slot, ip_2_ip6(&address));
+      netif_ip6_addr_set_state(&first, slot, IP6_ADDR_PREFERRED);
+      ++slot;
+      has_v6 = true;
+    }
+  }
+  if (has_v6) {
+    netif_create_ip6_linklocal_address(&first, 1);
+    netif_ip6_addr_set_state(&first, 0, IP6_ADDR_PREFERRED);
+  }
+}
+
+void Stack::Impl::add_zone(ip_addr_t& address) {
+  if (IP_IS_V6_VAL(address) && ip6_addr_lacks_zone(ip_2_ip6(&address), IP6_UNKNOWN)) {
+    ip6_addr_assign_zone(ip_2_ip6(&address), IP6_UNKNOWN, &netifs.front());
+  }
+}
+
+void Stack::Impl::announce_addresses() {
+  // IPv4: netif_set_up has sent a gratuitous ARP for each. IPv6: RFC 4861 section 7.2.6, to all nodes.
+  constexpr std::size_t kTargetAt = 8;
+  constexpr std::size_t kOptionAt = kTargetAt + 16;
+  constexpr u16_t kBytes = kOptionAt + 8;
+  constexpr u8_t kOverride = 0x20;
+  constexpr u8_t kHopLimit = 255;
+  netif& first = netifs.front();
+  ip6_addr_t all_nodes;
+  ip6_addr_set_allnodes_linklocal(&all_nodes);
+  ip6_addr_assign_zone(&all_nodes, IP6_MULTICAST, &first);
+  for (s8_t i = 0; i < LWIP_IPV6_NUM_ADDRESSES; ++i) {
+    if (!ip6_addr_isvalid(netif_ip6_addr_state(&first, i))) {
+      continue;
+    }
+    pbuf* const packet = pbuf_alloc(PBUF_IP, kBytes, PBUF_RAM);
+    if (packet == nullptr) {
+      return;
+    }
+    auto* const bytes = static_cast<std::uint8_t*>(packet->payload);
+    std::memset(bytes, 0, kBytes);
+    bytes[0] = ICMP6_TYPE_NA;
+    bytes[4] = kOverride;
+    std::memcpy(bytes + kTargetAt, netif_ip6_addr(&first, i)->addr, 16);
+    bytes[kOptionAt] = 2;      // target link-layer address
+    bytes[kOptionAt + 1] = 1;  // in units of eight octets
+    std::memcpy(bytes + kOptionAt + 2, first.hwaddr, 6);
+    const u16_t checksum =
+        ip6_chksum_pseudo(packet, IP6_NEXTH_ICMP6, kBytes, netif_ip6_addr(&first, i), &all_nodes);
+    std::memcpy(bytes + 2, &checksum, sizeof checksum);
+    ip6_output_if(packet, netif_ip6_addr(&first, i), &all_nodes, kHopLimit, 0, IP6_NEXTH_ICMP6, &first);
+    pbuf_free(packet);
+  }
+}
+
+err_t Stack::Impl::stage_packet(const pbuf& packet) {
+  if (muted) {
+    return ERR_OK;
+  }
+  const auto frame = device.tx_reserve(packet.tot_len);
+  if (frame.size() < packet.tot_len) {
+    ++counters.frames_out_dropped;
+    return ERR_BUF;
+  }
+  pbuf_copy_partial(&packet, frame.data(), packet.tot_len, 0);
+  count_segment(frame.first(packet.tot_len), counters);
+  device.tx_stage();
+  ++counters.frames_out;
+  return ERR_OK;
+}
+
+netif& Stack::Impl::netif_for(const RxFrame& frame) {
+  // ARP asks for the address of one interface, and IPv4 for one of ours finds it whichever interface it comes from.
+  constexpr std::size_t kArpTargetAt = kEthernetHeaderBytes + 24;
+  if (netifs.size() > 1 && ether_type(frame.bytes) == kEtherTypeArp &&
+      frame.bytes.size() >= kArpTargetAt + 4) {
+    const auto target = load_be32(frame.bytes.data() + kArpTargetAt);
+    for (netif& interface : netifs) {
+      if (lwip_ntohl(ip4_addr_get_u32(netif_ip4_addr(&interface))) == target) {
+        return interface;
+      }
+    }
+  }
+  return netifs.front();
+}
+
+void Stack::Impl::input(RxFrame frame) {
+  if (dormant) {
+    device.rx_done(frame.cookie);
+    return;
+  }
+  ++counters.frames_in;
+  const auto type = ether_type(frame.bytes);
+  constexpr std::size_t kNextHeaderAt = kEthernetHeaderBytes + 6;
+  neighbours_touched = neighbours_touched || type == kEtherTypeArp ||
+                       (type == kEtherTypeIpv6 && frame.bytes.size() > kNextHeaderAt &&
+                        frame.bytes[kNextHeaderAt] == IP6_NEXTH_ICMP6);
+  netif& interface = netif_for(frame);
+  if (pbuf* const packet = rx_frames.wrap(frame)) {
+    in_input = true;
+    if (interface.input(packet, &interface) != ERR_OK) {
+      pbuf_free(packet);
+    }
+    in_input = false;
+  }
+  settle();
+}
+
+bool Stack::Impl::owns(const IpAddress& address) const {
+  return std::any_of(options.addresses.begin(), options.addresses.end(),
+                     [&](const IpPrefix& prefix) { return prefix.address == address; });
+}
+
+}  // namespace tandem

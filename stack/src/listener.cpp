@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Services, listeners and passive opens. A connection exists for us from its SYN on, since its SYN-ACK already speaks for us.
+#include <algorithm>
+#include <stdexcept>
+
+#include "connection_impl.hpp"
+#include "lwip.hpp"
+#include "stack_impl.hpp"
+
+namespace tandem {
+
+namespace {
+
+err_t on_passive_open(u8_t id, tcp_pcb_listen* listening, tcp_pcb* opened) {
+  auto& listener = *static_cast<Listener*>(listening->ext_args[id].data);
+  return StackScope::current().accept_syn(*opened, listener) ? ERR_OK : ERR_VAL;
+}
+
+constexpr tcp_ext_arg_callbacks kListenerCallbacks{nullptr, on_passive_open};
+
+err_t on_accepted(void* argument, tcp_pcb* pcb, err_t error) {
+  if (pcb == nullptr || argument == nullptr) {
+    return error == ERR_OK ? err_t{ERR_VAL} : error;
+  }
+  auto& connection = *static_cast<Connection::Impl*>(argument);
+  if (connection.half_open_at != nullptr) {
+    --connection.half_open_at->half_open;
+    connection.half_open_at = nullptr;
+  }
+  connection.connect_due = true;
+  connection.stack.give_work(connection);
+  return ERR_OK;
+}
+
+}  // namespace
+
+bool Stack::Impl::make_handler(Connection::Impl& connection) {
+  const auto service = services.find(connection.service);
+  if (service == services.end()) {
+    return false;
+  }
+  connection.handler = service->second(connection.handle);
+  if (connection.handler == nullptr) {
+    return false;
+  }
+  connection.wants_stream = connection.handler->wants_stream();
+  return true;
+}
+
+Listener* Stack::Impl::find_listener(const Endpoint& local) {
+  Listener* any = nullptr;
+  for (const auto& listener : listeners) {
+    if (listener->local == local) {
+      return listener.get();
+    }
+    if (listener->local.port == local.port && listener->local.address.is_any() &&
+        listener->local.address.version == local.address.version) {
+      any = listener.get();
+    }
+  }
+  return any;
+}
+
+tcp_pcb_listen* Stack::Impl::listener_pcb_for(const Endpoint& local) {
+  const Listener* const listener = find_listener(local);
+  return listener == nullptr ? nullptr : listener->pcb;
+}
+
+bool Stack::Impl::open_listener(Listener& listener) {
+  const ip_addr_t address = to_lwip(listener.local.address);
+  tcp_pcb* const pcb =
+      tcp_new_ip_type(listener.local.address.is_v6() ? IPADDR_TYPE_V6 : IPADDR_TYPE_V4);
+  if (pcb == nullptr) {
+    return false;
+  }
+  if (tcp_bind(pcb, &address, listener.local.port) != ERR_OK) {
+    tcp_close(pcb);
+    return false;
+  }
+  tcp_ext_arg_set_callbacks(pcb, ext_arg_id, &kListenerCallbacks);
+  tcp_ext_arg_set(pcb, ext_arg_id, &listener);
+  tcp_pcb* const listening = tcp_listen(pcb);
+  if (listening == nullptr) {
+    tcp_close(pcb);
+    return false;
+  }
+  tcp_accept(listening, on_accepted);
+  listener.pcb = reinterpret_cast<tcp_pcb_listen*>(listening);
+  return true;
+}
+
+void Stack::Impl::listen(const Endpoint& local, Replication replication, std::uint16_t service,
+                         int backlog) {
+  const auto fail = [&](const std::string& why) {
+    throw std::runtime_error("cannot listen on " + local.to_string() + ": " + why);
+  };
+  if (local.port == 0) {
+    fail("a port is required");
+  }
+  if (!local.address.is_any() && !owns(local.address)) {
+    fail("the address is none of this stack's; give one of them or the any address");
+  }
+  if (!services.contains(service)) {
+    fail("service " + std::to_string(service) + " is not defined; define it first");
+  }
+  const auto clashes = [&](const auto& other) {
+    return other->local.port == local.port && other->local.address.version == local.address.version &&
+           (other->local.address == local.address || other->local.address.is_any() || local.address.is_any());
+  };
+  if (std::any_of(listeners.begin(), listeners.end(), clashes)) {
+    fail("the port is taken; choose another");
+  }
+  auto listener = std::make_unique<Listener>();
+  listener->local = local;
+  listener->replication = replication;
+  listener->service = service;
+  listener->backlog = static_cast<std::size_t>(std::max(backlog, 1));
+  if (!dormant && !open_listener(*listener)) {
+    fail("the port is taken; choose another");
+  }
+  listeners.push_back(std::move(listener));
+}
+
+void Stack::Impl::unlisten(const Endpoint& local) {
+  const auto place = std::find_if(listeners.begin(), listeners.end(),
+                                  [&](const auto& listener) { return listener->local == local; });
+  if (place == listeners.end()) {
+    return;
+  }
+  for (const auto& [id, connection] : connections) {
+    if (connection->half_open_at == place->get()) {
+      connection->half_open_at = nullptr;
+    }
+  }
+  if ((*place)->pcb != nullptr) {
+    tcp_close(reinterpret_cast<tcp_pcb*>((*place)->pcb));
+  }
+  listeners.erase(place);
+}
+
+Connection::Impl* Stack::Impl::connect(const Endpoint& local, const Endpoint& remote,
+                                       Replication replication, std::uint16_t service) {
+  if (dormant || remote.port == 0 || remote.address.is_any() ||
+      local.address.version != remote.address.version ||
+      connections.size() >= options.max_connections) {
+    return nullptr;
+  }
+  ip_addr_t to = to_lwip(remote.address);
+  add_zone(to);
+  ip_addr_t from = to_lwip(local.address);
+  if (local.address.is_any()) {
+    netif* const interface = ip_route(&from, &to);
+    const ip_addr_t* const chosen = interface == nullptr ? nullptr : ip_netif_get_local_ip(interface, &to);
+    if (chosen == nullptr) {
+      return nullptr;
+    }
+    from = *chosen;
+  } else if (!owns(local.address)) {
+    return nullptr;
+  } else {
+    add_zone(from);
+  }
+  Endpoint here{from_lwip(from), local.port};
+  if (here.port == 0) {
+    here.port = pick_port(here.address, remote);
+  }
+  if (here.port == 0 || by_tuple.contains({here, remote})) {
+    return nullptr;
+  }
+  tcp_pcb* const pcb = tcp_new_ip_type(IP_GET_TYPE(&to));
+  if (pcb == nullptr) {
+    return nullptr;
+  }
+  // Not by tcp_bind(), which would keep the local port for one connection alone.
+  pcb->local_ip = from;
+  pcb->local_port = here.port;
+  auto& connection = add_connection(next_id, service, replication, here, remote);
+  connection.active_open = true;
+  const auto give_up = [&] {
+    connection.pcb = nullptr;
+    connection.gone = true;
+    connection.handler.reset();
+    forget(connection);
+    tcp_ext_arg_set(pcb, ext_arg_id, nullptr);
+    tcp_err(pcb, nullptr);
+    tcp_abandon(pcb, 0);
+    return nullptr;
+  };
+  attach(connection, *pcb);
+  if (!make_handler(connection) || tcp_connect(pcb, &to, remote.port, pcb->connected) != ERR_OK) {
+    return give_up();
+  }
+  connection.iss = pcb->lastack;
+  ++counters.connections_opened;
+  announce(connection);
+  touch(connection);
+  return &connection;
+}
+
+bool Stack::Impl::accept_syn(tcp_pcb& pcb, Listener& listener) {
+  const Endpoint local{from_lwip(pcb.local_ip), pcb.local_port};
+  const Endpoint remote{from_lwip(pcb.remote_ip), pcb.remote_port};
+  // Our own count of half-open connections goes beyond the 255 that lwIP's can hold.
+  tcp_backlog_accepted(&pcb);
+  if (remote.port == 0 || connections.size() >= options.max_connections ||
+      listener.half_open >= listener.backlog || by_tuple.contains({local, remote})) {
+    ++counters.connections_refused;
+    return false;
+  }
+  auto& connection =
+      add_connection(next_id, listener.service, listener.replication, local, remote);
+  connection.iss = pcb.lastack;
+  connection.irs = pcb.rcv_nxt - 1;
+  attach(connection, pcb);
+  if (!make_handler(connection)) {
+    ++counters.connections_refused;
+    tcp_ext_arg_set(&pcb, ext_arg_id, nullptr);
+    tcp_err(&pcb, nullptr);
+    connection.pcb = nullptr;
+    connection.gone = true;
+    forget(connection);
+    tcp_rst(&pcb, pcb.snd_nxt, pcb.rcv_nxt, &pcb.local_ip, &pcb.remote_ip, pcb.local_port, pcb.remote_port);
+    return false;
+  }
+  ++counters.connections_opened;
+  ++listener.half_open;
+  connection.half_open_at = &listener;
+  announce(connection);
+  touch(connection);
+  return true;
+}
+
+}  // namespace tandem

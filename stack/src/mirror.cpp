@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// A dormant stack is told what the primary's observer saw. Nothing in a log is trusted: what does not follow from what came
+// before is refused, and changes nothing.
+#include <algorithm>
+
+#include "connection_impl.hpp"
+#include "stack_impl.hpp"
+
+namespace tandem {
+
+namespace {
+
+constexpr std::size_t kMaxNeighbours = 4096;
+
+/// Within one turn the primary frees before it fills, and tells of the freeing when the turn ends; so for a while a twin may
+/// hold as much again as one queue's limit.
+std::uint64_t queue_limit(std::size_t bytes) { return 2 * std::uint64_t{bytes} + 65536; }
+
+std::int32_t distance(std::uint32_t from, std::uint32_t to) {
+  return static_cast<std::int32_t>(to - from);
+}
+
+/// Something is outstanding, waits to be sent, or is owed: the peer waits for us.
+bool is_urgent(const TcpState& state) {
+  return state.snd_una != state.write_seq || (state.flags & tcp_flag::kAckPending) != 0;
+}
+
+}  // namespace
+
+void Stack::Impl::list_dormant(Connection::Impl& connection) {
+  if (connection.listed) {
+    unlist_dormant(connection);
+  }
+  connection.urgent = is_urgent(connection.shown);
+  connection.listed = true;
+  (connection.urgent ? urgent : idle).push_newest(connection);
+}
+
+void Stack::Impl::unlist_dormant(Connection::Impl& connection) {
+  (connection.urgent ? urgent : idle).remove(connection);
+  connection.listed = false;
+}
+
+Connection::Impl* Stack::Impl::add_image(ConnectionId id, const ConnectionImage& image,
+                                         Replication replication, std::string_view* why) {
+  const auto refuse = [&](std::string_view reason) {
+    if (why != nullptr) {
+      *why = reason;
+    }
+    return nullptr;
+  };
+  const TcpState& state = image.state;
+  if (const auto reason = inconsistency(image); !reason.empty()) {
+    return refuse(reason);
+  }
+  if (connections.contains(id)) {
+    return refuse("the connection's id exists");
+  }
+  if (by_tuple.contains({state.local, state.remote})) {
+    return refuse("a connection between these two ends exists");
+  }
+  if (connections.size() >= options.max_connections) {
+    return refuse("there are as many connections as this stack may have");
+  }
+  if (image.send_queue.size() > queue_limit(options.send_queue_bytes) ||
+      image.receive_queue.size() > queue_limit(options.receive_window_bytes)) {
+    return refuse("a queue is longer than this stack's limit");
+  }
+  if (!services.contains(image.service)) {
+    return refuse("the service is not defined");
+  }
+  auto& connection = add_connection(id, image.service, replication, state.local, state.remote);
+  connection.adopt_state(state);
+  connection.send.reset(state.bytes_acked);
+  connection.send.append(image.send_queue);
+  connection.receive.append(image.receive_queue);
+  for (const auto& piece : image.out_of_order) {
+    connection.out_of_order.add(piece.seq, piece.bytes, piece.fin, options.receive_window_bytes);
+  }
+  // In TIME-WAIT, with everything read, the primary's handler is gone already.
+  const bool outlived = state.phase == TcpPhase::time_wait && connection.unread().empty();
+  connection.eof_delivered = outlived;
+  if (!outlived && !make_handler(connection)) {
+    connection.gone = true;
+    forget(connection);
+    graveyard.pop_back();
+    return refuse("the service refuses the connection");
+  }
+  return &connection;
+}
+
+Connection::Impl* Stack::Impl::mirror_open(ConnectionId id, const ConnectionImage& image) {
+  if (!dormant) {
+    return nullptr;
+  }
+  auto* const connection = add_image(id, image, Replication::replicated, nullptr);
+  if (connection == nullptr) {
+    return nullptr;
+  }
+  connection->announced = true;
+  list_dormant(*connection);
+  if (connection->handler != nullptr) {
+    connection->handler->on_opened(connection->handle);
+    connection->deliver_eof();
+  }
+  return connection;
+}
+
+bool Connection::Impl::mirror_received(Bytes bytes) {
+  if (!is_mirrored() || receive.size() + bytes.size() > queue_limit(stack.options.receive_window_bytes)) {
+    return false;
+  }
+  receive.append(bytes);
+  received += bytes.size();
+  return true;
+}
+
+bool Connection::Impl::mirror_skipped(std::uint64_t count) {
+  if (!is_mirrored() || !receive.empty() || wants_stream ||
+      count > queue_limit(stack.options.receive_window_bytes)) {
+    return false;
+  }
+  received += count;
+  consumed += count;
+  return true;
+}
+
+bool Connection::Impl::mirror_out_of_order(std::uint32_t seq, Bytes bytes, bool fin) {
+  return is_mirrored() && out_of_order.add(seq, bytes, fin, stack.options.receive_window_bytes);
+}
+
+bool Connection::Impl::mirror_written(Bytes bytes) {
+  if (!is_mirrored() ||
+      send.end() - acked + bytes.size() > queue_limit(stack.options.send_queue_bytes)) {
+    return false;
+  }
+  send.append(bytes);
+  if (wants_stream && handler != nullptr) {
+    handler->on_written(handle, bytes);
+  }
+  return true;
+}
+
+bool Connection::Impl::mirror_consumed(std::uint64_t count) {
+  if (!is_mirrored() || count > receive.size()) {
+    return false;
+  }
+  const Bytes taken = receive.unread().first(static_cast<std::size_t>(count));
+  receive.drop(taken.size());
+  consumed += count;
+  if (wants_stream && handler != nullptr) {
+    handler->on_consumed(handle, taken);
+  }
+  receive.trim();
+  return true;
+}
+
+bool Connection::Impl::mirror_note(Bytes bytes) {
+  if (!is_mirrored()) {
+    return false;
+  }
+  if (handler != nullptr) {
+    handler->on_note(handle, bytes);
+  }
+  return true;
+}
+
+bool Connection::Impl::mirror_state(const TcpState& state) {
+  const TcpState& before = shown;
+  const bool answered = before.phase == TcpPhase::syn_sent && state.phase != TcpPhase::syn_sent;
+  if (!is_mirrored() || !inconsistency(state).empty() || state.local != local ||
+      state.remote != remote || state.iss != iss || (state.irs != irs && !answered) ||
+      state.bytes_written != send.end() || state.bytes_received != received ||
+      state.bytes_consumed != consumed || state.bytes_acked < acked ||
+      distance(before.snd_una, state.snd_una) < 0 || distance(before.snd_nxt, state.snd_nxt) < 0 ||
+      (!answered && distance(before.rcv_nxt, state.rcv_nxt) < 0)) {
+    return false;
+  }
+  const bool eof = eof_delivered;
+  adopt_state(state);
+  eof_delivered = eof;
+  send.release(acked);
+  if (!out_of_order.empty()) {
+    out_of_order.trim(state.rcv_nxt);
+  }
+  stack.list_dormant(*this);
+  deliver_eof();
+  deliver_closed();
+  return true;
+}
+
+void Stack::Impl::mirror_close(Connection::Impl& connection, bool reset) {
+  if (!connection.is_mirrored()) {
+    return;
+  }
+  connection.deliver_eof();
+  connection.finish(reset);
+  graveyard.clear();
+}
+
+void Stack::Impl::mirror_neighbour(const Neighbour& neighbour) {
+  const auto place = std::lower_bound(
+      known_neighbours.begin(), known_neighbours.end(), neighbour,
+      [](const Neighbour& a, const Neighbour& b) { return a.address < b.address; });
+  if (place != known_neighbours.end() && place->address == neighbour.address) {
+    place->mac = neighbour.mac;
+  } else if (known_neighbours.size() < kMaxNeighbours) {
+    known_neighbours.insert(place, neighbour);
+  }
+}
+
+void Stack::Impl::mirror_clear() {
+  while (!connections.empty()) {
+    auto& connection = *connections.begin()->second;
+    connection.gone = true;
+    connection.handler.reset();
+    forget(connection);
+  }
+  graveyard.clear();
+  known_neighbours.clear();
+}
+
+bool Connection::Impl::is_mirrored() const { return stack.dormant && !gone; }
+
+}  // namespace tandem

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Neighbours as the observer sees them, and as a promoted stack puts them in place: lwIP holds back almost everything that goes
+// to an address which it has not resolved.
+#include <algorithm>
+#include <cstring>
+
+#include "lwip.hpp"
+#include "stack_impl.hpp"
+
+namespace tandem {
+
+namespace {
+
+MacAddress mac_of(const std::uint8_t* octets) {
+  MacAddress mac;
+  std::copy_n(octets, mac.octets.size(), mac.octets.begin());
+  return mac;
+}
+
+/// Lets lwIP believe that it has just received the neighbour's ARP reply.
+void install_v4(netif& interface, const IpAddress& address, const MacAddress& mac) {
+  constexpr u16_t kBytes = SIZEOF_ETH_HDR + SIZEOF_ETHARP_HDR;
+  constexpr std::uint8_t kReplyHead[] = {0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 2};
+  pbuf* const packet = pbuf_alloc(PBUF_RAW, kBytes, PBUF_RAM);
+  if (packet == nullptr) {
+    return;
+  }
+  auto* at = static_cast<std::uint8_t*>(packet->payload);
+  const auto put = [&at](const void* bytes, std::size_t count) {
+    std::memcpy(at, bytes, count);
+    at += count;
+  };
+  put(interface.hwaddr, 6);
+  put(mac.octets.data(), 6);
+  put(kReplyHead, sizeof kReplyHead);
+  put(mac.octets.data(), 6);
+  put(address.octets.data(), 4);
+  put(interface.hwaddr, 6);
+  put(netif_ip4_addr(&interface), 4);
+  if (interface.input(packet, &interface) != ERR_OK) {
+    pbuf_free(packet);
+  }
+}
+
+void install_v6(netif& interface, const ip6_addr_t& address, const MacAddress& mac) {
+  nd6_neighbor_cache_entry* place = nullptr;
+  for (int i = 0; i < LWIP_ND6_NUM_NEIGHBORS; ++i) {
+    auto& entry = neighbor_cache[i];
+    if (entry.state == ND6_NO_ENTRY) {
+      place = place == nullptr ? &entry : place;
+    } else if (ip6_addr_eq(&entry.next_hop_address, &address)) {
+      place = &entry;
+      break;
+    }
+  }
+  if (place == nullptr) {
+    return;
+  }
+  if (place->state == ND6_NO_ENTRY) {
+    *place = {};
+    place->next_hop_address = address;
+  }
+  place->netif = &interface;
+  std::copy(mac.octets.begin(), mac.octets.end(), place->lladdr);
+  place->state = ND6_REACHABLE;
+  place->counter.reachable_time = reachable_time;
+}
+
+}  // namespace
+
+std::vector<Neighbour> Stack::Impl::read_neighbours() {
+  std::vector<Neighbour> found;
+  for (size_t i = 0; i < ARP_TABLE_SIZE; ++i) {
+    ip4_addr_t* address = nullptr;
+    netif* interface = nullptr;
+    eth_addr* mac = nullptr;
+    if (etharp_get_entry(i, &address, &interface, &mac) != 0) {
+      Neighbour neighbour{IpAddress::any(4), mac_of(mac->addr)};
+      std::memcpy(neighbour.address.octets.data(), &address->addr, 4);
+      found.push_back(neighbour);
+    }
+  }
+  for (int i = 0; i < LWIP_ND6_NUM_NEIGHBORS; ++i) {
+    const auto& entry = neighbor_cache[i];
+    if (entry.state >= ND6_REACHABLE) {
+      Neighbour neighbour{IpAddress::any(6), mac_of(entry.lladdr)};
+      std::memcpy(neighbour.address.octets.data(), entry.next_hop_address.addr, 16);
+      found.push_back(neighbour);
+    }
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+void Stack::Impl::show_neighbours() {
+  if (dormant || !neighbours_touched) {
+    return;
+  }
+  neighbours_touched = false;
+  auto now = read_neighbours();
+  if (observer != nullptr) {
+    for (const auto& neighbour : now) {
+      if (!std::binary_search(known_neighbours.begin(), known_neighbours.end(), neighbour)) {
+        observer->on_neighbour(neighbour);
+      }
+    }
+  }
+  known_neighbours = std::move(now);
+}
+
+void Stack::Impl::install_neighbour(const Neighbour& neighbour) {
+  ip_addr_t address = to_lwip(neighbour.address);
+  if (neighbour.address.is_v6()) {
+    add_zone(address);
+    install_v6(netifs.front(), *ip_2_ip6(&address), neighbour.mac);
+    return;
+  }
+  netif* interface = ip4_route(ip_2_ip4(&address));
+  install_v4(interface != nullptr ? *interface : netifs.front(), neighbour.address, neighbour.mac);
+}
+
+void Stack::Impl::install_neighbours() {
+  for (const auto& neighbour : known_neighbours) {
+    install_neighbour(neighbour);
+  }
+}
+
+}  // namespace tandem

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// What is due for a handler, in order: it learns that it was promoted or connected, is offered what is unread, learns of the
+// end of the stream, of room to write, and last that the connection is closed.
+#include "connection_impl.hpp"
+#include "lwip.hpp"
+#include "stack_impl.hpp"
+
+namespace tandem {
+
+namespace {
+
+/// How often one handler is offered its bytes in one turn, so that no other waits for long.
+constexpr int kOffersPerTurn = 64;
+
+}  // namespace
+
+void Connection::Impl::begin_serving() {
+  if (promote_due) {
+    promote_due = false;
+    handler->on_promote(handle);
+  }
+  if (connect_due) {
+    connect_due = false;
+    connected = true;
+    handler->on_connected(handle);
+  }
+}
+
+bool Connection::Impl::serve() {
+  if (handler == nullptr || gone || abort_requested || stack.dormant) {
+    return false;
+  }
+  begin_serving();
+  bool again = false;
+  const auto offer = [&] {
+    for (int i = 0; offer_due && !receive.empty() && !abort_requested; ++i) {
+      if (i == kOffersPerTurn) {
+        again = true;
+        return;
+      }
+      const auto consumed_before = consumed;
+      const auto written_before = send.end();
+      handler->on_receive(handle, receive.unread());
+      offer_due = consumed != consumed_before || send.end() != written_before;
+    }
+  };
+  offer();
+  if (room_due && !abort_requested) {
+    room_due = false;
+    if (!receive.empty() && !again) {
+      offer_due = true;
+      offer();
+    }
+    if (!abort_requested) {
+      handler->on_writable(handle);
+    }
+  }
+  if (!abort_requested) {
+    deliver_eof();
+    deliver_closed();
+  }
+  return again && !abort_requested;
+}
+
+void Connection::Impl::deliver_eof() {
+  if (fin_received && !eof_delivered && unread().empty() && handler != nullptr) {
+    eof_delivered = true;
+    handler->on_eof(handle);
+  }
+}
+
+void Connection::Impl::deliver_closed() {
+  if (pcb != nullptr) {
+    stack.note_time_wait(*this, pcb->state == TIME_WAIT);
+  }
+  if (in_time_wait && eof_delivered && handler != nullptr) {
+    handler->on_closed(handle);
+    handler.reset();
+  }
+}
+
+void Connection::Impl::finish(bool was_reset) {
+  if (gone) {
+    return;
+  }
+  if (handler != nullptr && !was_reset && !abort_requested) {
+    offer_due = offer_due || !receive.empty();
+    serve();
+  }
+  gone = true;
+  reset = was_reset;
+  if (handler != nullptr) {
+    if (was_reset) {
+      handler->on_reset(handle);
+    } else {
+      handler->on_closed(handle);
+    }
+    handler.reset();
+  }
+  if (announced && stack.observer != nullptr && !stack.dormant) {
+    stack.observer->on_close(handle, was_reset);
+  }
+  stack.forget(*this);
+}
+
+}  // namespace tandem

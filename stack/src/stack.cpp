@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The face of a stack. Every public call enters the stack (stack_scope.hpp); what it does stands in the other files.
+#include "tandem/stack.hpp"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+#include <utility>
+
+#include "connection_impl.hpp"
+#include "lwip.hpp"
+#include "stack_impl.hpp"
+#include "udp_endpoint.hpp"
+
+namespace tandem {
+
+namespace {
+
+constexpr std::size_t kMinWindowBytes = 64 * 1024;
+constexpr std::size_t kMaxSendQueueBytes = std::size_t{1} << 29;
+constexpr std::uint32_t kMinMtu = 576;
+constexpr std::uint32_t kMinMtuV6 = 1280;  // RFC 8200 section 5
+
+void check(bool holds, const std::string& why) {
+  if (!holds) {
+    throw std::invalid_argument(why);
+  }
+}
+
+StackOptions checked(StackOptions options, const LinkDevice& device) {
+  check(static_cast<bool>(options.now_ns), "a stack needs a clock; set StackOptions::now_ns");
+  check(options.receive_window_bytes >= kMinWindowBytes && options.receive_window_bytes <= TCP_WND,
+        "the receive window has to be between 65,536 and " + std::to_string(TCP_WND) + " bytes");
+  check(options.send_queue_bytes >= 1 && options.send_queue_bytes <= kMaxSendQueueBytes,
+        "the send queue has to be between 1 and 536,870,912 bytes");
+  check(options.max_connections >= 1, "a stack needs room for at least one connection");
+  std::size_t v6_addresses = 0;
+  for (const IpPrefix& prefix : options.addresses) {
+    const bool v6 = prefix.address.is_v6();
+    v6_addresses += v6 ? 1 : 0;
+    check(!prefix.address.is_any() && prefix.length <= (v6 ? 128 : 32),
+          prefix.to_string() + " is no interface address");
+    check(std::count_if(options.addresses.begin(), options.addresses.end(),
+                        [&](const IpPrefix& other) { return other.address == prefix.address; }) == 1,
+          prefix.address.to_string() + " is given twice");
+  }
+  check(v6_addresses < LWIP_IPV6_NUM_ADDRESSES,
+        "at most " + std::to_string(LWIP_IPV6_NUM_ADDRESSES - 1) + " IPv6 addresses can be given");
+  for (const IpAddress& gateway : options.gateways) {
+    check(std::count_if(options.gateways.begin(), options.gateways.end(),
+                        [&](const IpAddress& other) { return other.version == gateway.version; }) == 1,
+          "more than one gateway is given for IPv" + std::to_string(gateway.version));
+    check(std::any_of(options.addresses.begin(), options.addresses.end(),
+                      [&](const IpPrefix& prefix) { return prefix.address.version == gateway.version; }),
+          "gateway " + gateway.to_string() + " has no address of its IP version beside it");
+  }
+  check(device.mtu() >= (v6_addresses != 0 ? kMinMtuV6 : kMinMtu),
+        "the device's MTU of " + std::to_string(device.mtu()) + " bytes is too small");
+  return options;
+}
+
+/// The three keys that a stack needs, from one secret.
+SipKey key_from(const StackOptions& options, std::uint8_t purpose) {
+  SipKey base{};
+  SipKey mask{};
+  std::memcpy(base.data(), options.secret.data(), sizeof base);
+  std::memcpy(mask.data(), options.secret.data() + sizeof base, sizeof mask);
+  SipKey key{};
+  for (std::uint8_t i = 0; i < key.size(); ++i) {
+    const std::array<std::uint8_t, 2> input{purpose, i};
+    key[i] = siphash(base, input) ^ siphash(mask, input);
+  }
+  return key;
+}
+
+StackOptions with_secret(StackOptions options) {
+  if (options.secret == decltype(options.secret){} &&
+      ::getrandom(options.secret.data(), options.secret.size(), 0) !=
+          static_cast<ssize_t>(options.secret.size())) {
+    throw std::runtime_error("the kernel gives no random bytes (getrandom failed); set a secret");
+  }
+  return options;
+}
+
+}  // namespace
+
+Stack::Impl::Impl(Stack& owner, StackOptions given, LinkDevice& link)
+    : face(owner),
+      options(with_secret(checked(std::move(given), link))),
+      device(link),
+      dormant(options.dormant),
+      hash_key(key_from(options, 1)),
+      isn_key(key_from(options, 2)),
+      random_key(key_from(options, 3)),
+      rx_frames(link),
+      by_tuple(16, TupleHash(hash_key)) {
+  const StackScope scope(*this);
+  lwip_init();
+  tandem_tcp_hash_key(hash_key[0], hash_key[1]);
+  tandem_tcp_rcv_wnd_default = static_cast<u32_t>(options.receive_window_bytes);
+  ext_arg_id = tcp_ext_arg_alloc_id();
+  muted = true;
+  make_interfaces();
+  muted = false;
+  if (!dormant) {
+    start_timers();
+    bring_up();
+    announce_addresses();
+    renumber();
+  }
+}
+
+Stack::Impl::~Impl() {
+  const StackScope scope(*this);
+  // Nothing is said on leaving: another process may be speaking for these connections already.
+  muted = true;
+  while (!udp_endpoints.empty()) {
+    udp_endpoints.back()->detach();
+  }
+  for (auto& [id, connection] : connections) {
+    if (tcp_pcb* const pcb = connection->pcb) {
+      tcp_ext_arg_set(pcb, ext_arg_id, nullptr);
+      tcp_err(pcb, nullptr);
+      tcp_abandon(pcb, 0);
+    }
+  }
+  for (auto& listener : listeners) {
+    if (listener->pcb != nullptr) {
+      tcp_close(reinterpret_cast<tcp_pcb*>(listener->pcb));
+    }
+  }
+  // Fragments that wait for the rest of their packet hold frames of the device.
+  for (int i = 0; i <= std::max(IP_REASS_MAXAGE, IPV6_REASS_MAXAGE) + 1; ++i) {
+    ip_reass_tmr();
+    ip6_reass_tmr();
+  }
+  for (netif& interface : netifs) {
+    netif_remove(&interface);
+  }
+  tandem_tcp_demux_release();
+}
+
+std::uint32_t Stack::Impl::random_value() {
+  std::array<std::uint8_t, sizeof random_counter> input{};
+  std::memcpy(input.data(), &random_counter, sizeof random_counter);
+  ++random_counter;
+  return static_cast<std::uint32_t>(siphash(random_key, input));
+}
+
+void Stack::Impl::renumber() {
+  // Numbers of a promoted process begin above all that its predecessors can have given, also to connections that have come
+  // and gone unseen: 2^20 a millisecond of the clock that they share.
+  constexpr int kIdsPerMsBits = 20;
+  next_id = std::max<ConnectionId>(next_id, (now_ns() / 1'000'000) << kIdsPerMsBits);
+}
+
+Stack::Stack(StackOptions options, LinkDevice& device)
+    : impl_(std::make_unique<Impl>(*this, std::move(options), device)) {}
+
+Stack::~Stack() = default;
+
+void Stack::set_observer(ConnectionObserver* observer) { impl_->observer = observer; }
+
+void Stack::define_service(std::uint16_t service, HandlerFactory factory) {
+  impl_->services.insert_or_assign(service, std::move(factory));
+}
+
+void Stack::listen(const Endpoint& local, Replication replication, std::uint16_t service, int backlog) {
+  const StackScope scope(*impl_);
+  impl_->listen(local, replication, service, backlog);
+}
+
+void Stack::unlisten(const Endpoint& local) {
+  const StackScope scope(*impl_);
+  impl_->unlisten(local);
+}
+
+Connection* Stack::connect(const Endpoint& local, const Endpoint& remote, Replication replication,
+                           std::uint16_t service) {
+  const StackScope scope(*impl_);
+  auto* const connection = impl_->connect(local, remote, replication, service);
+  return connection == nullptr ? nullptr : &connection->handle;
+}
+
+std::unique_ptr<UdpEndpoint> Stack::open_udp(const Endpoint& local, UdpEndpoint::Receiver receiver) {
+  const StackScope scope(*impl_);
+  return std::make_unique<LwipUdpEndpoint>(*impl_, local, std::move(receiver));
+}
+
+void Stack::input(RxFrame frame) {
+  const StackScope scope(*impl_);
+  impl_->input(frame);
+}
+
+void Stack::run_timers() {
+  const StackScope scope(*impl_);
+  impl_->run_timers();
+}
+
+std::uint64_t Stack::next_timer_ns() const {
+  const StackScope scope(*impl_);
+  return impl_->next_timer_ns();
+}
+
+bool Stack::run_handlers() {
+  const StackScope scope(*impl_);
+  return impl_->run_handlers();
+}
+
+void Stack::set_write_budget(std::size_t bytes) {
+  impl_->write_budget = bytes;
+  for (auto* const connection : std::exchange(impl_->starved, {})) {
+    connection->in_starved = false;
+    if (!connection->gone) {
+      connection->room_due = true;
+      impl_->give_work(*connection);
+    }
+  }
+}
+
+void Stack::end_turn() {
+  const StackScope scope(*impl_);
+  impl_->end_turn();
+}
+
+std::size_t Stack::connection_count() const {
+  return impl_->connections.size() - impl_->time_wait_count;
+}
+
+Connection* Stack::find(ConnectionId id) {
+  const auto found = impl_->connections.find(id);
+  return found == impl_->connections.end() ? nullptr : &found->second->handle;
+}
+
+void Stack::for_each_connection(const std::function<void(Connection&)>& visit) {
+  const StackScope scope(*impl_);
+  // The visitor may open or lose connections.
+  std::vector<ConnectionId> ids;
+  ids.reserve(impl_->connections.size());
+  for (const auto& [id, connection] : impl_->connections) {
+    ids.push_back(id);
+  }
+  std::sort(ids.begin(), ids.end());
+  for (const ConnectionId id : ids) {
+    if (auto* const connection = find(id)) {
+      visit(*connection);
+    }
+  }
+}
+
+std::vector<Neighbour> Stack::neighbours() const {
+  const StackScope scope(*impl_);
+  return impl_->dormant ? impl_->known_neighbours : impl_->read_neighbours();
+}
+
+const StackStatistics& Stack::statistics() const {
+  const StackScope scope(*impl_);
+  impl_->read_counters();
+  return impl_->counters;
+}
+
+const StackOptions& Stack::options() const { return impl_->options; }
+
+void Stack::clamp_windows(std::size_t bytes) {
+  const StackScope scope(*impl_);
+  if (impl_->window_clamp == bytes) {
+    return;
+  }
+  impl_->window_clamp = bytes;
+  for (const auto& [id, connection] : impl_->connections) {
+    if (connection->pcb != nullptr) {
+      impl_->apply_window_clamp(*connection->pcb);
+    }
+  }
+}
+
+Connection* Stack::import_connection(const ConnectionImage& image, Replication replication,
+                                     std::string* why) {
+  const StackScope scope(*impl_);
+  std::string_view reason;
+  auto* const connection = impl_->import_connection(image, replication, reason);
+  if (connection == nullptr) {
+    if (why != nullptr) {
+      *why = reason;
+    }
+    return nullptr;
+  }
+  return &connection->handle;
+}
+
+Connection* Stack::mirror_open(ConnectionId id, const ConnectionImage& image) {
+  const StackScope scope(*impl_);
+  auto* const connection = impl_->mirror_open(id, image);
+  return connection == nullptr ? nullptr : &connection->handle;
+}
+
+bool Stack::mirror_received(Connection& connection, Bytes bytes) {
+  return connection.impl_->mirror_received(bytes);
+}
+
+bool Stack::mirror_skipped(Connection& connection, std::uint64_t count) {
+  return connection.impl_->mirror_skipped(count);
+}
+
+bool Stack::mirror_out_of_order(Connection& connection, std::uint32_t seq, Bytes bytes, bool fin) {
+  return connection.impl_->mirror_out_of_order(seq, bytes, fin);
+}
+
+bool Stack::mirror_written(Connection& connection, Bytes bytes) {
+  const StackScope scope(*impl_);
+  return connection.impl_->mirror_written(bytes);
+}
+
+bool Stack::mirror_consumed(Connection& connection, std::uint64_t count) {
+  const StackScope scope(*impl_);
+  return connection.impl_->mirror_consumed(count);
+}
+
+bool Stack::mirror_note(Connection& connection, Bytes bytes) {
+  const StackScope scope(*impl_);
+  return connection.impl_->mirror_note(bytes);
+}
+
+bool Stack::mirror_state(Connection& connection, const TcpState& state) {
+  const StackScope scope(*impl_);
+  return connection.impl_->mirror_state(state);
+}
+
+void Stack::mirror_close(Connection& connection, bool reset) {
+  const StackScope scope(*impl_);
+  impl_->mirror_close(*connection.impl_, reset);
+}
+
+void Stack::mirror_neighbour(const Neighbour& neighbour) { impl_->mirror_neighbour(neighbour); }
+
+void Stack::mirror_clear() {
+  const StackScope scope(*impl_);
+  impl_->mirror_clear();
+}
+
+void Stack::activate(Adoption adoption) {
+  const StackScope scope(*impl_);
+  impl_->activate(adoption);
+}
+
+bool Stack::is_dormant() const { return impl_->dormant; }
+
+std::size_t Stack::unlinked_count() const { return impl_->urgent.size() + impl_->idle.size(); }
+
+bool Stack::link_some(std::size_t count) {
+  const StackScope scope(*impl_);
+  return impl_->link_some(count);
+}
+
+}  // namespace tandem

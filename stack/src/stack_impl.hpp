@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// A stack inside: lwIP's state, the interface, and who has something to do this turn.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "connection_impl.hpp"
+#include "dormant_list.hpp"
+#include "lwip.hpp"
+#include "rx_frame_pool.hpp"
+#include "siphash.hpp"
+#include "stack_scope.hpp"
+#include "tandem/stack.hpp"
+#include "tuple.hpp"
+
+namespace tandem {
+
+class LwipUdpEndpoint;
+
+/// A service's listener; `pcb` exists only while the stack is not dormant.
+struct Listener {
+  Endpoint local;
+  Replication replication = Replication::unreplicated;
+  std::uint16_t service = 0;
+  std::size_t backlog = 0;
+  std::size_t half_open = 0;  ///< connections in SYN-RECEIVED
+  tcp_pcb_listen* pcb = nullptr;
+};
+
+struct Stack::Impl {
+  Impl(Stack& face, StackOptions options, LinkDevice& device);
+  ~Impl();
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  Stack& face;
+  StackOptions options;
+  LinkDevice& device;
+  ConnectionObserver* observer = nullptr;
+  StackState state;
+  bool dormant;
+  bool muted = false;    ///< packets are dropped instead of staged
+  bool in_input = false;
+  bool tx_refused = false;  ///< the device had no room for a packet since run_handlers looked last
+
+  SipKey hash_key{};
+  SipKey isn_key{};
+  SipKey random_key{};
+  std::uint64_t random_counter = 0;
+  [[nodiscard]] std::uint32_t random_value();
+
+  // ---- Interface (interface.cpp). One netif for each IPv4 address, the first one has the IPv6 addresses too. ----
+  std::deque<netif> netifs;
+  RxFramePool rx_frames;
+  std::optional<ip6_addr_t> gateway6;
+  void make_interfaces();
+  void bring_up();
+  void announce_addresses();
+  void add_zone(ip_addr_t& address);
+  void input(RxFrame frame);
+  err_t stage_packet(const pbuf& packet);
+  [[nodiscard]] netif& netif_for(const RxFrame& frame);
+  [[nodiscard]] bool owns(const IpAddress& address) const;
+
+  // ---- Time (timers.cpp) ----
+  [[nodiscard]] std::uint64_t now_ns() const { return options.now_ns(); }
+  [[nodiscard]] std::uint32_t now_ms() const { return static_cast<std::uint32_t>(now_ns() / 1'000'000); }
+  std::uint64_t tcp_tick_ns = 0;   ///< next multiple of TCP_FAST_INTERVAL
+  std::uint64_t slow_tick_ns = 0;  ///< next second
+  std::uint64_t mld_tick_ns = 0;
+  /// Dormant connections that one turn links besides those that packets ask for.
+  static constexpr std::size_t kLinksPerTurn = 32;
+  void start_timers();
+  void run_timers();
+  [[nodiscard]] std::uint64_t next_timer_ns();
+
+  // ---- Services and listeners (listener.cpp) ----
+  std::unordered_map<std::uint16_t, HandlerFactory> services;
+  std::vector<std::unique_ptr<Listener>> listeners;
+  void listen(const Endpoint& local, Replication replication, std::uint16_t service, int backlog);
+  void unlisten(const Endpoint& local);
+  /// False when the port is taken or memory is short.
+  bool open_listener(Listener& listener);
+  [[nodiscard]] Listener* find_listener(const Endpoint& local);
+  [[nodiscard]] tcp_pcb_listen* listener_pcb_for(const Endpoint& local);
+  bool accept_syn(tcp_pcb& pcb, Listener& listener);
+  /// Null when the service is unknown or its factory refuses.
+  [[nodiscard]] bool make_handler(Connection::Impl& connection);
+
+  // ---- Connections (connections.cpp) ----
+  std::uint8_t ext_arg_id = 0;
+  std::unordered_map<ConnectionId, std::unique_ptr<Connection::Impl>> connections;
+  std::unordered_map<Tuple, Connection::Impl*, TupleHash> by_tuple;
+  std::vector<std::unique_ptr<Connection::Impl>> graveyard;  ///< gone; freed when the turn ends
+  ConnectionId next_id = 1;
+  void renumber();
+  std::size_t time_wait_count = 0;
+  Connection::Impl& add_connection(ConnectionId id, std::uint16_t service, Replication replication,
+                                   const Endpoint& local, const Endpoint& remote);
+  void attach(Connection::Impl& connection, tcp_pcb& pcb);
+  void announce(Connection::Impl& connection);
+  void forget(Connection::Impl& connection);
+  void note_time_wait(Connection::Impl& connection, bool in_time_wait);
+  Connection::Impl* connect(const Endpoint& local, const Endpoint& remote, Replication replication,
+                            std::uint16_t service);
+  [[nodiscard]] std::uint16_t pick_port(const IpAddress& local, const Endpoint& remote);
+
+  // ---- Who has something to do ----
+  std::vector<Connection::Impl*> touched;  ///< on_state is looked at when the turn ends
+  std::vector<Connection::Impl*> work;     ///< run_handlers comes by
+  std::vector<Connection::Impl*> starved;  ///< the turn's write budget was too small for them
+  std::vector<Connection::Impl*> lost;     ///< their pcb is gone, or is to be aborted
+  std::vector<Connection::Impl*> kicking;  ///< wait for the answer to a kick
+  std::size_t write_budget = std::numeric_limits<std::size_t>::max();
+  void touch(Connection::Impl& connection);
+  void give_work(Connection::Impl& connection);
+  void starve(Connection::Impl& connection);
+  /// Buries what has gone and aborts what is to be aborted. Never from within lwIP.
+  void settle();
+  bool run_handlers();
+  void end_turn();
+
+  // ---- Twin (mirror.cpp) and promotion (activate.cpp, kick.cpp) ----
+  DormantList urgent;  ///< dormant, with something outstanding or owed
+  DormantList idle;    ///< dormant, the others
+  Adoption adoption = Adoption::fresh;
+  Connection::Impl* add_image(ConnectionId id, const ConnectionImage& image, Replication replication,
+                              std::string_view* why);
+  Connection::Impl* import_connection(const ConnectionImage& image, Replication replication,
+                                      std::string_view& why);
+  Connection::Impl* mirror_open(ConnectionId id, const ConnectionImage& image);
+  void mirror_close(Connection::Impl& connection, bool reset);
+  void mirror_neighbour(const Neighbour& neighbour);
+  void mirror_clear();
+  void list_dormant(Connection::Impl& connection);
+  void unlist_dormant(Connection::Impl& connection);
+  void activate(Adoption how);
+  bool bring_to_life(Connection::Impl& connection);
+  bool link_some(std::size_t count);
+  void kick(Connection::Impl& connection);
+  void run_kicks();
+  [[nodiscard]] std::uint64_t next_kick_ns() const;
+
+  // ---- Neighbours (neighbours.cpp) ----
+  std::vector<Neighbour> known_neighbours;  ///< sorted: what the observer was shown, or what was mirrored
+  bool neighbours_touched = false;
+  [[nodiscard]] std::vector<Neighbour> read_neighbours();
+  void install_neighbours();
+  void install_neighbour(const Neighbour& neighbour);
+  void show_neighbours();
+
+  // ---- UDP (udp.cpp) ----
+  std::vector<LwipUdpEndpoint*> udp_endpoints;
+
+  std::size_t window_clamp = 0;
+  void apply_window_clamp(tcp_pcb& pcb) const;
+
+  StackStatistics counters;
+  void read_counters();
+};
+
+}  // namespace tandem
