@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Two hosts on one wire: `box`, where the pair runs, and `peer`, whose kernel speaks to it.
+
+    box                                peer
+      xdp:  t0 (native XDP) ----------- p0        one veth pair
+      tap:  tap0 - br0 - t0 ----------- p0        a bridge between the TAP and the veth
+
+The box's kernel has an address of its own on the same link, for traffic that is not the pair's.
+"""
+
+import os
+import subprocess
+
+from .process import run
+
+
+class Namespace:
+    """A network namespace that lives as long as a process that does nothing in it."""
+
+    def __init__(self, name):
+        self.name = name
+        self._holder = subprocess.Popen(
+            ["unshare", "--net", "--", "sh", "-c", "echo ready; exec sleep infinity"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True)
+        if self._holder.stdout.readline() != b"ready\n":
+            raise RuntimeError(f"no network namespace could be made for {name}; are the privileges there?")
+        self.run("ip", "link", "set", "lo", "up")
+
+    @property
+    def pid(self):
+        return self._holder.pid
+
+    def enter(self):
+        return ["nsenter", f"--net=/proc/{self.pid}/ns/net", "--"]
+
+    def run(self, *command, **options):
+        return run(command, namespace=self, **options)
+
+    def close(self):
+        self._holder.kill()
+        self._holder.wait()
+        self._holder.stdout.close()
+
+    def counter(self, name):
+        """A counter of the kernel's, such as "TcpExtTCPTimeouts"; all of its interfaces together."""
+        for line in self.run("nstat", "-asz", name).splitlines():
+            fields = line.split()
+            if fields and fields[0] == name:
+                return int(fields[1])
+        raise KeyError(name)
+
+
+class Network:
+    """The addresses that the rest uses; the last number of each tells whose it is."""
+
+    PAIR = 1
+    PEER = 2
+    HOST = 10
+
+    #: Octets of the box's interface and thus of the pair on AF_XDP.
+    BOX_MAC = "02:00:00:00:00:0a"
+    PEER_MAC = "02:00:00:00:00:0b"
+
+    @staticmethod
+    def v4(number):
+        return f"10.77.0.{number}"
+
+    @staticmethod
+    def v6(number):
+        return f"fd77::{number:x}"
+
+    def __init__(self, kind, extra_peers=()):
+        self.kind = kind
+        self.box = Namespace("box")
+        self.peer = Namespace("peer")
+        for namespace in (self.box, self.peer):
+            namespace.run("sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0",
+                          "net.ipv6.conf.all.accept_ra=0", "net.ipv6.conf.default.accept_ra=0",
+                          "net.ipv4.tcp_slow_start_after_idle=0", "net.ipv6.conf.default.addr_gen_mode=1")
+        self._make_wire()
+        self._add_addresses(self.peer, "p0", (self.PEER, *extra_peers))
+        if kind == "xdp":
+            self.device = "xdp:t0"
+            self._add_addresses(self.box, "t0", (self.HOST,))
+        else:
+            self.device = "tap:tap0"
+            self._add_addresses(self.box, "br0", (self.HOST,))
+
+    def _make_wire(self):
+        run(["ip", "link", "add", "t0", "numtxqueues", "1", "numrxqueues", "1", "address", self.BOX_MAC, "netns",
+             str(self.box.pid), "type", "veth", "peer", "name", "p0", "numtxqueues", "1", "numrxqueues", "1", "address",
+             self.PEER_MAC, "netns", str(self.peer.pid)])
+        # A kernel peer behind a veth leaves checksums unfinished and sends segments larger than the MTU.
+        for namespace, interface in ((self.box, "t0"), (self.peer, "p0")):
+            namespace.run("ethtool", "-K", interface, "tx", "off", "rx", "off", "tso", "off", "gso", "off", "gro", "off")
+        if self.kind == "tap":
+            self.box.run("ip", "link", "add", "br0", "type", "bridge", "stp_state", "0", "forward_delay", "0",
+                         "mcast_snooping", "0")
+            self.box.run("ip", "tuntap", "add", "tap0", "mode", "tap")
+            for interface in ("tap0", "t0"):
+                self.box.run("ip", "link", "set", interface, "master", "br0", "up")
+            self.box.run("ip", "link", "set", "br0", "up")
+        self.box.run("ip", "link", "set", "t0", "up")
+        self.peer.run("ip", "link", "set", "p0", "up")
+
+    def _add_addresses(self, namespace, interface, numbers):
+        for number in numbers:
+            namespace.run("ip", "address", "add", f"{self.v4(number)}/24", "dev", interface)
+            namespace.run("ip", "-6", "address", "add", f"{self.v6(number)}/64", "dev", interface, "nodad")
+
+    def pair_options(self):
+        """What a node needs to be on this wire."""
+        return ["--device", self.device, "--address", f"{self.v4(self.PAIR)}/24", "--address",
+                f"{self.v6(self.PAIR)}/64"]
+
+    def lose(self, percent):
+        """Drops that much of what goes each way; 0 ends it."""
+        self.peer.run("nft", "delete", "table", "netdev", "loss", check=False)
+        if percent == 0:
+            return
+        rules = "\n".join(
+            f"chain {hook} {{ type filter hook {hook} device p0 priority 0; "
+            f"numgen random mod 1000 < {int(percent * 10)} drop; }}" for hook in ("ingress", "egress"))
+        self.peer.run("nft", "-f", "-", stdin=f"table netdev loss {{\n{rules}\n}}\n")
+
+    def drop(self, hook, match):
+        """Drops what matches (an nftables expression) at the peer's `ingress` or `egress`, until accept_all."""
+        self.peer.run("nft", "-f", "-", stdin=(
+            f"add table netdev held\n"
+            f"add chain netdev held {hook} {{ type filter hook {hook} device p0 priority 0; }}\n"
+            f"add rule netdev held {hook} {match} drop\n"))
+
+    def accept_all(self):
+        self.peer.run("nft", "delete", "table", "netdev", "held", check=False)
+
+    def close(self):
+        self.box.close()
+        self.peer.close()
+
+
+def programs_directory():
+    """Where the programs under test are: TANDEM_BIN, or the release build of this tree."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    root = os.path.normpath(os.path.join(here, "..", "..", "..", ".."))
+    return os.environ.get("TANDEM_BIN", os.path.join(root, "build", "release", "bin"))
+
+
+def program(name):
+    return os.path.join(programs_directory(), name)
