@@ -185,11 +185,14 @@ err_t Stack::Impl::stage_packet(const pbuf& packet) {
 }
 
 netif& Stack::Impl::netif_for(const RxFrame& frame) {
-  // ARP asks for the address of one interface, and IPv4 for one of ours finds it whichever interface it comes from.
+  // lwIP answers ARP, ICMP and closed ports only for the address of the interface that a packet came in by.
   constexpr std::size_t kArpTargetAt = kEthernetHeaderBytes + 24;
-  if (netifs.size() > 1 && ether_type(frame.bytes) == kEtherTypeArp &&
-      frame.bytes.size() >= kArpTargetAt + 4) {
-    const auto target = load_be32(frame.bytes.data() + kArpTargetAt);
+  constexpr std::size_t kIpv4DestinationAt = kEthernetHeaderBytes + 16;
+  const auto type = ether_type(frame.bytes);
+  const std::size_t at = type == kEtherTypeArp ? kArpTargetAt : kIpv4DestinationAt;
+  if (netifs.size() > 1 && (type == kEtherTypeArp || type == kEtherTypeIpv4) &&
+      frame.bytes.size() >= at + 4) {
+    const auto target = load_be32(frame.bytes.data() + at);
     for (netif& interface : netifs) {
       if (lwip_ntohl(ip4_addr_get_u32(netif_ip4_addr(&interface))) == target) {
         return interface;

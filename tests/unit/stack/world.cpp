@@ -115,7 +115,7 @@ Host::Host(Wire& wire, Clock& clock, MacAddress mac, StackOptions options)
 
 bool Host::run_turn() {
   batch_frames_.clear();
-  while (!inbox.empty() && batch_frames_.size() < batch_) {
+  while (!inbox.empty() && batch_frames_.size() < batch) {
     batch_frames_.push_back(std::move(inbox.front()));
     inbox.pop_front();
   }

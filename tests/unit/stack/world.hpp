@@ -94,6 +94,7 @@ class Host {
   Stack& stack() { return *stack_; }
   Port& port() { return *port_; }
   std::deque<Frame> inbox;
+  std::size_t batch = 64;  ///< frames a turn
 
  protected:
   bool run_turn();
@@ -102,7 +103,6 @@ class Host {
   StackOptions options_;
   std::unique_ptr<Port> port_;
   std::unique_ptr<Stack> stack_;
-  std::size_t batch_ = 64;
   std::vector<Frame> batch_frames_;
 };
 
