@@ -146,7 +146,7 @@ void WireRings<Probe>::rx_done(std::uint32_t frame) {
     pool_.set(frame, FrameOwner::free, 0);
     pool_.put_back_received(frame);
     --held_;
-    probe_(WireStep::rx_released);
+    probe_(WireStep::rx_released_word);
   }
 }
 
@@ -166,8 +166,10 @@ void WireRings<Probe>::rx_release() {
       pool_.set(frame, FrameOwner::held, index);
       ++held_;
     }
-    probe_(WireStep::rx_released);
+    probe_(WireStep::rx_released_word);
+    if (index - consumer == (shown_ - consumer) / 2) probe_(WireStep::rx_words_half);
   }
+  probe_(WireStep::rx_words);
   store_release(rings_.rx.consumer, shown_);
   probe_(WireStep::rx_consumer);
 }
@@ -217,6 +219,11 @@ bool WireRings<Probe>::tx_release(std::uint32_t index) {
     counters_.tx_bytes += descriptor.length;
     probe_(WireStep::tx_word);
   }
+  probe_(WireStep::tx_words);
+  if (Probe::active && count > 1) {
+    store_release(rings_.tx.producer, producer + count / 2);
+    probe_(WireStep::tx_half);
+  }
   store_release(rings_.tx.producer, index);
   probe_(WireStep::tx_producer);
   return true;
@@ -265,10 +272,13 @@ void WireRings<Probe>::adopt(const WireMark* committed, const Observer& handed_o
   // Every step can be cut in two and done again from its start. Rings first, words last: the rings win.
   active_ = false;
   adopt_fill();
+  probe_(WireStep::adopt_fill);
   adopt_tx(committed, handed_over);
+  probe_(WireStep::adopt_tx);
   adopt_completion();
   adopt_rx(committed);
   adopt_words();
+  probe_(WireStep::adopt_rx);
   pool_.rebuild();
   shown_ = load_acquire(rings_.rx.consumer);
   staged_ = load_acquire(rings_.tx.producer);
@@ -284,10 +294,10 @@ void WireRings<Probe>::adopt_fill() {
   if (target == producer) return;
   for (std::uint32_t index = producer; index != target; ++index) {
     pool_.set(frame_of(rings_.fill.at(index)), FrameOwner::fill, index);
-    probe_(WireStep::adopt);
+    probe_(WireStep::adopt_store);
   }
   store_release(rings_.fill.producer, target);
-  probe_(WireStep::adopt);
+  probe_(WireStep::adopt_store);
 }
 
 template <class Probe>
@@ -309,16 +319,16 @@ void WireRings<Probe>::adopt_tx(const WireMark* committed, const Observer& hande
   counters_.tx_invalid += producer + count - target;
   if (target == producer) return;
   store_release(&view_.control->tx_intent.value, target);
-  probe_(WireStep::adopt);
+  probe_(WireStep::adopt_store);
   for (std::uint32_t index = producer; index != target; ++index) {
     const Descriptor& descriptor = rings_.tx.at(index);
     if (handed_over) handed_over({pool_.data(descriptor.address), descriptor.length});
     pool_.set(frame_of(descriptor.address), FrameOwner::transmitting, index);
-    probe_(WireStep::adopt);
+    probe_(WireStep::adopt_store);
   }
   store_release(rings_.tx.producer, target);
   adopted_packets_ += target - producer;
-  probe_(WireStep::adopt);
+  probe_(WireStep::adopt_store);
 }
 
 template <class Probe>
@@ -329,10 +339,10 @@ void WireRings<Probe>::adopt_completion() {
   for (std::uint32_t index = consumer; index != producer; ++index) {
     const std::uint64_t frame = pool_.frame_at(rings_.completion.at(index));
     if (frame < pool_.count()) pool_.set(static_cast<std::uint32_t>(frame), FrameOwner::free, 0);
-    probe_(WireStep::adopt);
+    probe_(WireStep::adopt_store);
   }
   store_release(rings_.completion.consumer, producer);
-  probe_(WireStep::adopt);
+  probe_(WireStep::adopt_store);
 }
 
 template <class Probe>
@@ -344,11 +354,11 @@ void WireRings<Probe>::adopt_rx(const WireMark* committed) {
     for (std::uint32_t index = consumer; index != consumer + dealt_with; ++index) {
       const Descriptor& descriptor = rings_.rx.at(index);
       if (inside(descriptor)) pool_.set(frame_of(descriptor.address), FrameOwner::free, 0);
-      probe_(WireStep::adopt);
+      probe_(WireStep::adopt_store);
     }
     consumer += dealt_with;
     store_release(rings_.rx.consumer, consumer);
-    probe_(WireStep::adopt);
+    probe_(WireStep::adopt_store);
   }
   for (std::uint32_t index = consumer; index != producer; ++index) {
     const Descriptor& descriptor = rings_.rx.at(index);
@@ -356,9 +366,9 @@ void WireRings<Probe>::adopt_rx(const WireMark* committed) {
     const std::uint32_t frame = frame_of(descriptor.address);
     if (pool_.owner(frame) == FrameOwner::fill) continue;  // never shown
     std::memcpy(pool_.data(descriptor.address), pool_.data(pool_.address(frame)), std::min(descriptor.length, kSavedBytes));
-    probe_(WireStep::adopt);
+    probe_(WireStep::adopt_store);
     pool_.set(frame, FrameOwner::fill, index);
-    probe_(WireStep::adopt);
+    probe_(WireStep::adopt_store);
   }
 }
 
@@ -371,7 +381,7 @@ void WireRings<Probe>::adopt_words() {
       case FrameOwner::transmitting: break;
       default:
         pool_.set(frame, FrameOwner::free, 0);
-        probe_(WireStep::adopt);
+        probe_(WireStep::adopt_store);
     }
   }
 }
