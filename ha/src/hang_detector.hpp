@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // Tells a hung primary from a paused machine (design.md section 6, step 1): hung is a heartbeat that did not move over several
-// of the watcher's own consecutive wake-ups, each of which came about when it should.
+// of the watcher's own consecutive wake-ups, each of which came about when it should. A primary that waits for a processor is
+// not hung either, but one that waits for long serves nobody.
 #pragma once
 
 #include <cstdint>
@@ -11,14 +12,18 @@ namespace tandem::ha {
 class HangDetector {
  public:
   static constexpr std::uint32_t kSamples = 5;
+  /// A primary that is ready to run and is not run is given this many detection times.
+  static constexpr std::uint32_t kStarvedTimes = 10;
 
   explicit HangDetector(std::uint32_t detect_ms) : interval_ns_(std::uint64_t{detect_ms} * 1'000'000 / kSamples) {}
 
   /// When sample() wants to be called next.
   [[nodiscard]] std::uint64_t next_sample_ns() const { return next_ns_; }
 
-  /// True when the owner of `heartbeat` is to be taken for hung. Calls that come too early are ignored.
-  bool sample(std::uint64_t now_ns, std::uint64_t heartbeat) {
+  /// True when the owner of `heartbeat` is to be taken for hung. Calls that come too early are ignored. `is_starved` is asked
+  /// only when that is near: whether the owner is ready to run but has not been given a processor.
+  template <typename IsStarved>
+  bool sample(std::uint64_t now_ns, std::uint64_t heartbeat, IsStarved is_starved) {
     if (next_ns_ == 0 || heartbeat != last_heartbeat_) {
       restart(now_ns, heartbeat);
       return false;
@@ -31,7 +36,11 @@ class HangDetector {
     }
     ++unmoved_;
     next_ns_ += interval_ns_;
-    return unmoved_ >= kSamples;
+    if (unmoved_ + 1 < kSamples) return false;
+    // Asked one sample ahead too, because it compares with the time before.
+    const bool starved = is_starved();
+    if (unmoved_ < kSamples) return false;
+    return unmoved_ >= kSamples * kStarvedTimes || !starved;
   }
 
  private:

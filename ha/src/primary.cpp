@@ -20,6 +20,7 @@ namespace {
 constexpr std::uint64_t kIdlePublish_ns = 100'000'000;
 /// How long connections may take to close in good order when the process ends.
 constexpr std::uint64_t kOrderlyClose_ns = 3'000'000'000;
+constexpr std::uint32_t kFirstBatchFrames = 4;
 constexpr std::uint64_t kStateRecordBytes = 512;
 constexpr std::uint64_t kFixedReserveBytes = std::uint64_t{1} << 20;
 
@@ -222,7 +223,10 @@ std::uint64_t Node::Impl::next_deadline_ns() {
 int Node::Impl::run_primary() {
   if (device_->poll_fd() >= 0) loop_->watch(device_->poll_fd(), POLLIN, [](short) {});
   loop_->set_spin_condition([this] { return device_->rx_ready(); });
+  // Right after a takeover somebody waits: the first turn takes little in, so that its packets leave soon.
+  const std::uint32_t batch_frames = std::exchange(options_.batch_frames, first_packet_pending_ ? kFirstBatchFrames : options_.batch_frames);
   turn();
+  options_.batch_frames = batch_frames;
   if (group_ != nullptr && group_->last_takeover.cause != 0) {
     // The twin ran with real-time priority so that its first turn was not kept waiting.
     sched_param normal{};

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "node_impl.hpp"
+#include "starvation_probe.hpp"
 
 namespace tandem {
 
@@ -138,6 +139,7 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
   }
 
   ha::HangDetector hang(options_.detect_ms);
+  ha::StarvationProbe starvation(owner.pid.load());
   std::uint64_t busy_until_ns = 0;
   for (;;) {
     if (stopping()) return leave(TwinEnd::stop);
@@ -174,7 +176,8 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
       return leave(TwinEnd::join_again);
     }
     const std::uint64_t now = monotonic_ns();
-    if (replica_->complete() && hang.sample(now, owner.heartbeat.load(std::memory_order_relaxed))) {
+    const std::uint64_t heartbeat = owner.heartbeat.load(std::memory_order_relaxed);
+    if (replica_->complete() && hang.sample(now, heartbeat, [&] { return starvation.holds(); })) {
       group_->last_takeover = {};
       group_->last_takeover.noticed = now;
       const TwinEnd end = owner_is_gone(OwnerFate::died);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <catch2/catch.hpp>
 
+#include <atomic>
 #include <cstring>
 #include <random>
 #include <string>
@@ -153,9 +154,11 @@ TEST_CASE("primary and twin on two threads see the same bytes", "[tsan]") {
   GroupFixture fixture(std::size_t{1} << 18);
   ReaderSlot& slot = fixture.attach();
   constexpr std::uint64_t kTotal = 20'000;
+  LogWriter writer = fixture.writer();
+  LogReader reader = fixture.reader();
+  std::atomic<bool> reader_gave_up = false;
   std::thread primary([&] {
-    LogWriter writer = fixture.writer();
-    for (std::uint64_t number = 0; number < kTotal;) {
+    for (std::uint64_t number = 0; number < kTotal && !reader_gave_up;) {
       if (writer.room() < 65536) {
         std::this_thread::yield();
         continue;
@@ -172,7 +175,6 @@ TEST_CASE("primary and twin on two threads see the same bytes", "[tsan]") {
   std::uint64_t expected = 0;
   bool good = true;
   std::thread twin([&] {
-    LogReader reader = fixture.reader();
     Record record;
     while (expected < kTotal && good) {
       const std::uint64_t published = fixture.group.published.load(std::memory_order_acquire);
@@ -190,6 +192,7 @@ TEST_CASE("primary and twin on two threads see the same bytes", "[tsan]") {
       slot.position.store(reader.position(), std::memory_order_release);
       std::this_thread::yield();
     }
+    reader_gave_up = true;
   });
   primary.join();
   twin.join();
