@@ -195,6 +195,9 @@ void Node::Impl::end_join() {
   group_->readers[*session->reader].state.compare_exchange_strong(expected, ReaderState::member);
   join_took_ns_ = monotonic_ns() - join_began_ns_;
   unprotected_why_.clear();
+#ifdef TANDEM_STOP_POINTS
+  count_turn_stop_points(true);
+#endif
   log("protected: twin " + std::to_string(session->pid) + " holds " + std::to_string(join_connections_) + " connections, brought up in " +
       std::to_string(join_took_ns_ / 1000) + " us, longest turn " + std::to_string(join_longest_turn_ns_ / 1000) + " us");
 }
@@ -206,6 +209,9 @@ void Node::Impl::drop_reader(Session& session, std::string_view why) {
   if (state == ReaderState::joining || state == ReaderState::member) {
     // Ineligible first, and only then do outputs leave without it: a removed twin is never promoted.
     slot.state.store(ReaderState::ineligible, std::memory_order_seq_cst);
+#ifdef TANDEM_STOP_POINTS
+    count_turn_stop_points(false);
+#endif
     ++counters_.twins_removed;
     recorder_->stop();
     snapshot_.reset();

@@ -2,7 +2,8 @@
 //
 // Places at which a test can make the process die exactly, as by SIGKILL (built only with TANDEM_STOP_POINTS).
 // The environment variable TANDEM_STOP=NAME:COUNT arms one: at the COUNT-th time (1 = first) that the process passes NAME it
-// kills itself. Without the build option TANDEM_STOP_POINT(name) is nothing at all.
+// kills itself. Those of the turn (rx, turn, publish, tx, fill, reap) count only while a member twin stands by to take over.
+// Without the build option TANDEM_STOP_POINT(name) is nothing at all.
 #pragma once
 
 #include <array>
@@ -43,6 +44,8 @@ inline constexpr std::array kStopPoints = std::to_array<std::string_view>({
 #ifdef TANDEM_STOP_POINTS
 /// Dies here when armed for `name`. A name that is not in kStopPoints is a programming error and aborts.
 void stop_point(std::string_view name);
+/// Whether passes of the turn's own points count.
+void count_turn_stop_points(bool on);
 #define TANDEM_STOP_POINT(name) ::tandem::stop_point(name)
 #else
 #define TANDEM_STOP_POINT(name) static_cast<void>(0)
