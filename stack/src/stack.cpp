@@ -121,26 +121,11 @@ Stack::Impl::~Impl() {
     udp_endpoints.back()->detach();
   }
   for (auto& [id, connection] : connections) {
-    if (tcp_pcb* const pcb = connection->pcb) {
-      tcp_ext_arg_set(pcb, ext_arg_id, nullptr);
-      tcp_err(pcb, nullptr);
-      tcp_abandon(pcb, 0);
+    if (connection->pcb != nullptr) {
+      tcp_ext_arg_set(connection->pcb, ext_arg_id, nullptr);
     }
   }
-  for (auto& listener : listeners) {
-    if (listener->pcb != nullptr) {
-      tcp_close(reinterpret_cast<tcp_pcb*>(listener->pcb));
-    }
-  }
-  // Fragments that wait for the rest of their packet hold frames of the device.
-  for (int i = 0; i <= std::max(IP_REASS_MAXAGE, IPV6_REASS_MAXAGE) + 1; ++i) {
-    ip_reass_tmr();
-    ip6_reass_tmr();
-  }
-  for (netif& interface : netifs) {
-    netif_remove(&interface);
-  }
-  tandem_tcp_demux_release();
+  tandem_lwip_release();
 }
 
 std::uint32_t Stack::Impl::random_value() {
