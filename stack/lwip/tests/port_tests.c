@@ -109,6 +109,7 @@ static void *go_on_here(void *argument) {
   struct moving *m = argument;
   stream_finish(m->wire, m->a, m->b, 3600 * 1000);
   enter(NULL);
+  frames_release();
   return NULL;
 }
 
@@ -297,7 +298,7 @@ static void an_exact_listener_goes_before_any_address(void) {
   any->local_port = 7;
   any->state = CLOSED;
   tandem_tcp_link(any);
-  any = tcp_listen(any);
+  any = tcp_listen(any); /* in front of the other in its chain */
   CHECK(tandem_tcp_find_listener(&local, 7, NETIF_NO_INDEX) == (struct tcp_pcb_listen *)exact);
   CHECK(tandem_tcp_find_listener(&elsewhere, 7, NETIF_NO_INDEX) == (struct tcp_pcb_listen *)any);
   CHECK(tandem_tcp_find_listener(&local6, 7, NETIF_NO_INDEX) == NULL);
@@ -655,6 +656,50 @@ static void the_first_retransmission_comes_after_a_second(void) {
   wire_close(&wire);
 }
 
+static void a_segment_split_for_a_small_window_keeps_its_fin_last(void) {
+  struct wire wire;
+  struct stream a, b;
+  memset(&a, 0, sizeof a);
+  memset(&b, 0, sizeof b);
+  wire_open(&wire, 23, 1500);
+  enter(&wire.stack[1]);
+  tandem_tcp_rcv_wnd_default = 8000;
+  stream_pair(&wire, &a, &b, 0, 7);
+  a.to_write = 7500;
+  for (int i = 0; i < 100; ++i) {
+    stream_work(&a);
+    wire_run(&wire, 20);
+  }
+  CHECK(b.received == 7500);
+  /* What is announced now is less than this last segment. */
+  a.to_write += 1000;
+  a.closing = 1;
+  stream_work(&a);
+  CHECK(a.pcb->unsent != NULL && a.pcb->unsent->len > a.pcb->snd_wnd && a.pcb->snd_wnd > 0);
+  wire_run(&wire, 5000);
+  CHECK(b.received > 7500 && !b.eof);
+  b.reading = 1;
+  stream_finish(&wire, &a, &b, 60000);
+  CHECK(b.eof);
+  wire_close(&wire);
+}
+
+static void data_written_before_the_mss_is_known_may_be_too_long(void) {
+  struct wire wire;
+  struct stream a, b;
+  memset(&a, 0, sizeof a);
+  memset(&b, 0, sizeof b);
+  wire_open(&wire, 24, 1500);
+  wire.stack[1].netif.mtu = 300;
+  b.reading = 1;
+  a.early = 500;
+  stream_pair(&wire, &a, &b, 0, 7);
+  CHECK(a.pcb->mss == 260);
+  a.to_write = 20000;
+  stream_finish(&wire, &a, &b, 60000);
+  wire_close(&wire);
+}
+
 static void ten_segments_leave_at_once(void) {
   struct wire wire;
   struct stream a, b;
@@ -746,6 +791,8 @@ static const struct {
     TEST(two_closed_windows_do_not_answer_each_other_forever),
     TEST(keepalives_and_window_probes_carry_timestamps),
     TEST(the_first_retransmission_comes_after_a_second),
+    TEST(a_segment_split_for_a_small_window_keeps_its_fin_last),
+    TEST(data_written_before_the_mss_is_known_may_be_too_long),
     TEST(ten_segments_leave_at_once),
     TEST(the_mss_follows_the_mtu),
     TEST(the_checksum_is_right_at_any_length_and_alignment),

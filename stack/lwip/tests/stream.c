@@ -97,6 +97,13 @@ void stream_pair(struct wire *wire, struct stream *client, struct stream *server
   CHECK(client->pcb != NULL);
   adopt(client, client->pcb);
   CHECK(tcp_connect(client->pcb, &here, port, on_connected) == ERR_OK);
+  if (client->early != 0) {
+    const uint64_t all = client->to_write;
+    client->to_write = client->early;
+    stream_work(client);
+    CHECK(client->written == client->early);
+    client->to_write = all;
+  }
   for (int i = 0; i < 2000 && !(client->connected && server->connected); ++i) {
     wire_run(wire, 10);
   }

@@ -74,7 +74,7 @@ static void make_slots(void) {
   }
 }
 
-static void drop_slots(void) {
+void frames_release(void) {
   if (slots != NULL) {
     CHECK(held == 0);
     munmap(slots[0].memory, (size_t)kSlots * kSlotPages * kPage);
@@ -227,7 +227,7 @@ void wire_close(struct wire *wire) {
     free(wire->stack[side].image);
     drop_queue(wire, side);
   }
-  drop_slots();
+  frames_release();
 }
 
 void wire_inject(struct wire *wire, int side, const void *data, uint16_t bytes) {

@@ -74,6 +74,8 @@ ip_addr_t address_of(int side, int ipv6);
 
 /* Frames that the calling thread's stacks still hold on to. */
 unsigned frames_held(void);
+/* Gives the calling thread's frames back; wire_close() does it, a thread that ends without it has to. */
+void frames_release(void);
 
 /* What the hooks saw on this thread. */
 extern __thread unsigned long touched_count;

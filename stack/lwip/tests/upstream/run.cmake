@@ -3,6 +3,8 @@
 # Runs lwIP's own unit tests (-DPROGRAM=) in a directory (-DDIRECTORY=), and compares what failed with the list of those
 # that are known to (-DEXCLUDED=). All of them run, so that the list cannot rot.
 
+cmake_minimum_required(VERSION 3.25)
+
 file(MAKE_DIRECTORY ${DIRECTORY})
 file(REMOVE ${DIRECTORY}/lwip_unittests.xml)
 execute_process(COMMAND ${PROGRAM} WORKING_DIRECTORY ${DIRECTORY} RESULT_VARIABLE result OUTPUT_VARIABLE output
