@@ -27,7 +27,10 @@ void tandem_hook_tcp_touched(tcp_pcb* pcb) {
   if (auto* const connection = connection_of(pcb)) {
     connection->kick_answered = connection->kick_answered || connection->stack.in_input;
     connection->stack.touch(*connection);
-    connection->stack.give_work(*connection);
+    // What we ourselves let out needs no second look.
+    if (connection->stack.in_input || connection->stack.in_timers) {
+      connection->stack.give_work(*connection);
+    }
   }
 }
 

@@ -109,6 +109,26 @@ void Stack::Impl::show_neighbours() {
   known_neighbours = std::move(now);
 }
 
+bool Stack::Impl::can_reach(const ip_addr_t& local, const ip_addr_t& remote) {
+  netif* const interface = ip_route(&local, &remote);
+  if (interface == nullptr) {
+    return false;
+  }
+  if (IP_IS_V6_VAL(remote)) {
+    const auto is_resolved = [](const ip6_addr_t& address) {
+      return std::any_of(neighbor_cache, neighbor_cache + LWIP_ND6_NUM_NEIGHBORS, [&](const auto& entry) {
+        return entry.state >= ND6_REACHABLE && ip6_addr_eq(&entry.next_hop_address, &address);
+      });
+    };
+    return is_resolved(*ip_2_ip6(&remote)) || (gateway6 && is_resolved(*gateway6));
+  }
+  const ip4_addr_t* const destination = ip_2_ip4(&remote);
+  const bool on_link = ip4_addr_net_eq(destination, netif_ip4_addr(interface), netif_ip4_netmask(interface));
+  eth_addr* mac = nullptr;
+  const ip4_addr_t* entry = nullptr;
+  return etharp_find_addr(interface, on_link ? destination : netif_ip4_gw(interface), &mac, &entry) >= 0;
+}
+
 void Stack::Impl::install_neighbour(const Neighbour& neighbour) {
   ip_addr_t address = to_lwip(neighbour.address);
   if (neighbour.address.is_v6()) {

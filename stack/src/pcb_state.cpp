@@ -248,7 +248,7 @@ bool Connection::Impl::link(Stack::Adoption adoption) {
 
   pcb = p;
   fed = acked;
-  import_send_side(s, exact);
+  import_send_side(s, exact && stack.can_reach(p->local_ip, p->remote_ip));
   p->state = lwip_state_of(s.phase);
   if (s.phase == TcpPhase::syn_rcvd) {
     p->listener = stack.listener_pcb_for(s.local);

@@ -51,8 +51,8 @@ struct Stack::Impl {
   StackState state;
   bool dormant;
   bool muted = false;    ///< packets are dropped instead of staged
-  bool in_input = false;
-  bool tx_refused = false;  ///< the device had no room for a packet since run_handlers looked last
+  bool in_input = false;   ///< lwIP processes a packet
+  bool in_timers = false;  ///< lwIP's timers run
 
   SipKey hash_key{};
   SipKey isn_key{};
@@ -156,6 +156,8 @@ struct Stack::Impl {
   std::vector<Neighbour> known_neighbours;  ///< sorted: what the observer was shown, or what was mirrored
   bool neighbours_touched = false;
   [[nodiscard]] std::vector<Neighbour> read_neighbours();
+  /// Whether a packet between these two would leave at once. Those that wait for their neighbour die with the process.
+  [[nodiscard]] bool can_reach(const ip_addr_t& local, const ip_addr_t& remote);
   void install_neighbours();
   void install_neighbour(const Neighbour& neighbour);
   void show_neighbours();

@@ -50,6 +50,7 @@ void Stack::Impl::run_timers() {
     return;
   }
   const auto now = now_ns();
+  in_timers = true;
   if (now >= tcp_tick_ns) {
     // After a pause the ticks in between are not made up for: the peer's answers lie in the ring unread, and every
     // retransmission timer would run out before they are looked at.
@@ -74,6 +75,7 @@ void Stack::Impl::run_timers() {
     mld_tick_ns = next_multiple(now, kMldNs);
     mld6_tmr();
   }
+  in_timers = false;
   run_kicks();
   link_some(kLinksPerTurn);
   settle();

@@ -115,4 +115,75 @@ class Talker final : public Handler {
   std::shared_ptr<Flow> flow_;
 };
 
+/// What the two sides of a pair's connection have to do; nothing in it changes, so that a promoted handler goes on from the
+/// stream positions alone.
+struct Task {
+  std::uint64_t seed = 1;
+  std::uint64_t to_send = 0;
+  bool close_first = false;  ///< closes when all is sent, before or after the peer; else when the peer has
+  bool send_last = false;    ///< sends only when the peer has closed its half, then closes
+};
+
+struct Outcome {
+  int connected = 0, eof = 0, closed = 0, reset = 0, promoted = 0, opened = 0;
+  bool exact = true;
+};
+
+/// Does its task from wherever its connection stands.
+class Worker final : public Handler {
+ public:
+  Worker(const Task& task, std::shared_ptr<Outcome> outcome) : task_(task), outcome_(std::move(outcome)) {}
+  void on_connected(Connection& connection) override {
+    ++outcome_->connected;
+    go_on(connection);
+  }
+  void on_writable(Connection& connection) override { go_on(connection); }
+  void on_receive(Connection& connection, Bytes unread) override {
+    auto position = connection.bytes_consumed();
+    for (const auto byte : unread) {
+      outcome_->exact = outcome_->exact && byte == stream_byte(task_.seed, position++);
+    }
+    connection.consume(unread.size());
+    go_on(connection);
+  }
+  void on_eof(Connection& connection) override {
+    ++outcome_->eof;
+    if (task_.send_last) {
+      go_on(connection);
+    } else {
+      connection.close();
+    }
+  }
+  void on_closed(Connection&) override { ++outcome_->closed; }
+  void on_reset(Connection&) override { ++outcome_->reset; }
+  void on_opened(Connection&) override { ++outcome_->opened; }
+  void on_promote(Connection& connection) override {
+    ++outcome_->promoted;
+    go_on(connection);
+  }
+
+ private:
+  void go_on(Connection& connection) {
+    const bool peer_closed = connection.phase() == TcpPhase::close_wait;
+    if (task_.send_last && !peer_closed) {
+      return;
+    }
+    while (connection.bytes_written() < task_.to_send && connection.writable() > 0) {
+      const auto count = std::min<std::uint64_t>(
+          {task_.to_send - connection.bytes_written(), connection.writable(), 1000});
+      std::array<std::uint8_t, 1000> piece{};
+      for (std::size_t i = 0; i < count; ++i) {
+        piece[i] = stream_byte(task_.seed, connection.bytes_written() + i);
+      }
+      connection.write(Bytes(piece).first(count));
+    }
+    if ((task_.close_first || (task_.send_last && peer_closed)) &&
+        connection.bytes_written() == task_.to_send) {
+      connection.close();
+    }
+  }
+  Task task_;
+  std::shared_ptr<Outcome> outcome_;
+};
+
 }  // namespace tandem::test
