@@ -67,7 +67,7 @@ bool Node::request_switchover(std::string* why) {
 
 Role Node::role() const { return impl_->role_; }
 const NodeOptions& Node::options() const { return impl_->options_; }
-std::uint64_t Node::now_ns() const { return impl_->now_ns_; }
+std::uint64_t Node::now_ns() const { return impl_->replica_ ? impl_->replica_->time_ns() : impl_->now_ns_; }
 Stack& Node::stack() { return *impl_->stack_; }
 Loop& Node::loop() { return *impl_->loop_; }
 void Node::log(std::string_view text) const { impl_->log(text); }

@@ -270,6 +270,8 @@ int Node::Impl::orderly_close() {
   for (const std::uint16_t port : listening_ports_) {
     for (const std::uint8_t version : {std::uint8_t{4}, std::uint8_t{6}}) stack_->unlisten({IpAddress::any(version), port});
   }
+  now_ns_ = monotonic_ns();
+  if (application_ != nullptr) application_->on_stop(node_);
   stack_->for_each_connection([](Connection& connection) { connection.close(); });
   const std::uint64_t until = monotonic_ns() + kOrderlyClose_ns;
   while (stack_->connection_count() > 0 && monotonic_ns() < until) {

@@ -131,16 +131,13 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
              group_->published.load(std::memory_order_relaxed) != replica_->position();
     });
   } else {
-    // Where allowed: so that the notice of a death and the first turn behind it need not wait for others.
     loop_->set_spin_condition({});
-    sched_param realtime{};
-    realtime.sched_priority = 10;
-    sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &realtime);
   }
 
   ha::HangDetector hang(options_.detect_ms);
   ha::StarvationProbe starvation(owner.pid.load());
   std::uint64_t busy_until_ns = 0;
+  bool realtime_asked = options_.twin_spins;
   for (;;) {
     if (stopping()) return leave(TwinEnd::stop);
     // The word first, the position after it: what a dead owner published is then known in full.
@@ -191,6 +188,14 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
     if (!word_watched) {
       word_watched = true;
       word_watch = loop_->futex_wait(reinterpret_cast<const std::uint32_t*>(&owner.word), word, [&] { word_watched = false; });
+    }
+    if (replica_->complete() && !realtime_asked) {
+      // Where allowed: so that the notice of a death and the first turn behind it need not wait for others. Not while it catches
+      // up, when it would keep the primary from its processor.
+      realtime_asked = true;
+      sched_param realtime{};
+      realtime.sched_priority = 10;
+      sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &realtime);
     }
     if (replica_->position() != before) busy_until_ns = now + kStaysBusy_ns;
     const std::uint64_t nap = options_.twin_spins ? 200'000 : now < busy_until_ns ? kFollowBusy_ns : kFollowIdle_ns;

@@ -68,6 +68,8 @@ class Application {
   virtual void on_start(Node&) {}
   /// The process is primary (or alone) from now on. `takeover`: it was a twin before; handlers had or get on_promote.
   virtual void on_primary(Node&, bool takeover) { (void)takeover; }
+  /// The process ends without a twin to hand over to: what is to be said to the peers before their connections are closed.
+  virtual void on_stop(Node&) {}
   /// Primary, once a turn behind the handlers. Returns when it wants to be called at the latest (Loop's ns scale).
   virtual std::uint64_t on_turn(Node&, std::uint64_t now_ns) { (void)now_ns; return UINT64_MAX; }
   /// Twin. A note that belongs to no connection (Node::note), in order with everything else.

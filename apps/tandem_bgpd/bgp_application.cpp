@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "bgp_application.hpp"
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "session.hpp"
+
+namespace tandem::bgpd {
+namespace {
+
+/// Names the factory of connections that this speaker opens; those that it accepts have the listening port's number.
+constexpr std::uint16_t kOutgoingService = 0;
+
+std::string metric_line(const std::string& name, const std::string& labels, std::uint64_t value) {
+  return "tandem_bgp_" + name + (labels.empty() ? "" : "{" + labels + "}") + " " + std::to_string(value) + "\n";
+}
+
+}  // namespace
+
+bgp::Address to_bgp(const IpAddress& address) {
+  bgp::Address result;
+  result.family = address.is_v6() ? bgp::Family::ipv6 : bgp::Family::ipv4;
+  result.bytes = address.octets;
+  return result;
+}
+
+IpAddress to_tandem(const bgp::Address& address) {
+  return {static_cast<std::uint8_t>(address.family == bgp::Family::ipv6 ? 6 : 4), address.bytes};
+}
+
+BgpApplication::BgpApplication(bgp::Configuration configuration, std::uint16_t listen_port)
+    : configuration_(std::move(configuration)), listen_port_(listen_port) {}
+
+BgpApplication::~BgpApplication() = default;
+
+std::uint64_t BgpApplication::now_ms() const { return node_->now_ns() / 1'000'000; }
+
+void BgpApplication::on_start(Node& node) {
+  node_ = &node;
+  sessions_.clear();
+  speaker_ = std::make_unique<bgp::Speaker>(
+      configuration_, node.role() == Role::twin ? bgp::Speaker::Mode::observing : bgp::Speaker::Mode::active);
+  node.define_service(kOutgoingService, [this](Connection&) { return std::make_unique<Session>(*this, bgp::Direction::outgoing); });
+  node.listen(listen_port_, replicated, [this](Connection& connection) -> std::unique_ptr<Handler> {
+    // Strangers are not let in at all.
+    if (!speaker_->find_neighbor(to_bgp(connection.remote().address))) return nullptr;
+    return std::make_unique<Session>(*this, bgp::Direction::incoming);
+  });
+}
+
+void BgpApplication::on_primary(Node&, bool takeover) {
+  if (takeover) {
+    speaker_->promote(now_ms());
+  } else {
+    speaker_->start(now_ms());
+  }
+  run_actions();
+  pump_all();
+}
+
+void BgpApplication::on_stop(Node&) {
+  speaker_->stop(now_ms());
+  run_actions();
+}
+
+void BgpApplication::bind(bgp::Link link, Session& session) { sessions_[{link.neighbor, link.direction}] = &session; }
+
+void BgpApplication::unbind(bgp::Link link, const Session& session) {
+  const auto found = sessions_.find({link.neighbor, link.direction});
+  if (found != sessions_.end() && found->second == &session) sessions_.erase(found);
+}
+
+bgp::Endpoints BgpApplication::endpoints_of(const Connection& connection) const {
+  bgp::Endpoints endpoints;
+  endpoints.local = to_bgp(connection.local().address);
+  endpoints.remote = to_bgp(connection.remote().address);
+  if (const IpAddress ipv4 = node_->local_address(4); !ipv4.is_any()) endpoints.next_hop_ipv4 = to_bgp(ipv4);
+  if (const IpAddress ipv6 = node_->local_address(6); !ipv6.is_any()) endpoints.next_hop_ipv6 = to_bgp(ipv6);
+  return endpoints;
+}
+
+void BgpApplication::run_actions() {
+  // An action may lead to further ones; the outermost call executes them all, in order.
+  if (running_actions_) return;
+  running_actions_ = true;
+  bgp::Action action;
+  while (speaker_->next_action(action)) {
+    touched_ = true;
+    const auto found = sessions_.find({action.link.neighbor, action.link.direction});
+    const bgp::NeighborConfiguration& neighbor = configuration_.neighbors[action.link.neighbor];
+    switch (action.kind) {
+      case bgp::Action::Kind::connect: {
+        Connection* connection = node_->connect({to_tandem(neighbor.address), neighbor.port}, replicated, kOutgoingService);
+        auto* session = connection != nullptr ? dynamic_cast<Session*>(connection->handler()) : nullptr;
+        if (session == nullptr) {
+          speaker_->transport_closed(action.link, now_ms());
+          break;
+        }
+        session->begin(*connection, action.link);
+        break;
+      }
+      case bgp::Action::Kind::close:
+        if (found != sessions_.end()) found->second->finish();
+        break;
+      case bgp::Action::Kind::session_up:
+        node_->log("neighbor " + neighbor.address.to_string() + " is established");
+        break;
+      case bgp::Action::Kind::session_down:
+        node_->log("neighbor " + neighbor.address.to_string() + " is down: " + action.reason);
+        break;
+    }
+  }
+  running_actions_ = false;
+}
+
+void BgpApplication::pump_all() {
+  touched_ = false;
+  // Pumping may end a session, so the list is copied.
+  std::vector<Session*> sessions;
+  for (const auto& [link, session] : sessions_) sessions.push_back(session);
+  for (Session* session : sessions) {
+    if (session->pump()) touched_ = true;
+  }
+}
+
+std::uint64_t BgpApplication::on_turn(Node&, std::uint64_t now_ns) {
+  const std::uint64_t now = now_ns / 1'000'000;
+  if (const auto deadline = speaker_->next_deadline_ms(); deadline && *deadline <= now) {
+    speaker_->tick(now);
+    touched_ = true;
+  }
+  if (touched_) {
+    run_actions();
+    pump_all();
+    run_actions();
+  }
+  if (touched_) return now_ns;
+  const auto deadline = speaker_->next_deadline_ms();
+  return deadline ? std::max(*deadline * 1'000'000, now_ns + 1'000'000) : UINT64_MAX;
+}
+
+bool BgpApplication::save(Node&, std::uint64_t& cursor, std::size_t max_bytes, std::vector<std::uint8_t>& piece) {
+  bgp::SaveCursor at = bgp::SaveCursor::unpacked(cursor);
+  const bool more = speaker_->save(at, std::max(max_bytes, bgp::Speaker::kMinPieceBytes), piece);
+  cursor = at.packed();
+  return more;
+}
+
+bool BgpApplication::restore(Node&, Bytes piece) { return restore_piece(piece); }
+
+bool BgpApplication::restore_piece(Bytes piece) {
+  const std::string wrong = speaker_->restore(piece, now_ms());
+  if (!wrong.empty()) node_->log("a piece of the primary's routing state cannot be taken: " + wrong);
+  return wrong.empty();
+}
+
+std::vector<std::pair<std::string, std::string>> BgpApplication::fingerprint() const {
+  std::vector<std::pair<std::string, std::string>> result = {{"as", std::to_string(configuration_.as)},
+                                                             {"router-id", bgp::Address::from_ipv4(configuration_.router_id).to_string()},
+                                                             {"port", std::to_string(listen_port_)}};
+  std::string neighbors;
+  for (const bgp::NeighborConfiguration& neighbor : configuration_.neighbors) {
+    neighbors += (neighbors.empty() ? "" : ", ") + neighbor.address.to_string() + " as=" + std::to_string(neighbor.as) +
+                 (neighbor.passive ? " passive" : "") + " hold=" + std::to_string(neighbor.hold_time_s) + " port=" +
+                 std::to_string(neighbor.port);
+  }
+  result.emplace_back("neighbor", neighbors);
+  std::string networks;
+  for (const bgp::Prefix& network : configuration_.networks) networks += (networks.empty() ? "" : ", ") + network.to_string();
+  result.emplace_back("network", networks);
+  return result;
+}
+
+std::string BgpApplication::control(Node&, std::string_view command) {
+  if (command != "routes") return {};
+  const bgp::Statistics statistics = speaker_->statistics(now_ms());
+  nlohmann::json neighbors = nlohmann::json::array();
+  for (const bgp::NeighborStatistics& neighbor : statistics.neighbors) {
+    neighbors.push_back({{"address", neighbor.address.to_string()},
+                         {"as", neighbor.as},
+                         {"state", std::string(bgp::name_of(neighbor.state))},
+                         {"uptime_ms", neighbor.uptime_ms},
+                         {"hold_time_s", neighbor.hold_time_s},
+                         {"received_ipv4", neighbor.received[0]},
+                         {"received_ipv6", neighbor.received[1]},
+                         {"advertised_ipv4", neighbor.advertised[0]},
+                         {"advertised_ipv6", neighbor.advertised[1]},
+                         {"times_established", neighbor.times_established},
+                         {"last_down", neighbor.last_down}});
+  }
+  const nlohmann::json routes = {{"received", {{"ipv4", statistics.received[0]}, {"ipv6", statistics.received[1]}}},
+                                 {"best", statistics.best},
+                                 {"advertised", statistics.advertised},
+                                 {"neighbors", std::move(neighbors)}};
+  return routes.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+void BgpApplication::metrics(Node&, std::string& text) {
+  const bgp::Statistics statistics = speaker_->statistics(now_ms());
+  text += "# HELP tandem_bgp_best Prefixes with a best route.\n# TYPE tandem_bgp_best gauge\n" + metric_line("best", "", statistics.best);
+  text += "# HELP tandem_bgp_received Routes received.\n# TYPE tandem_bgp_received gauge\n";
+  const auto label = [](const bgp::NeighborStatistics& neighbor) { return "neighbor=\"" + neighbor.address.to_string() + "\""; };
+  for (const auto& neighbor : statistics.neighbors) {
+    text += metric_line("received", label(neighbor) + ",family=\"ipv4\"", neighbor.received[0]);
+    text += metric_line("received", label(neighbor) + ",family=\"ipv6\"", neighbor.received[1]);
+  }
+  text += "# HELP tandem_bgp_established Whether the session is established.\n# TYPE tandem_bgp_established gauge\n";
+  for (const auto& neighbor : statistics.neighbors) {
+    text += metric_line("established", label(neighbor), neighbor.state == bgp::State::established ? 1 : 0);
+  }
+  text += "# HELP tandem_bgp_malformed_total Malformed messages and attributes, by kind.\n# TYPE tandem_bgp_malformed_total counter\n";
+  for (const auto& neighbor : statistics.neighbors) {
+    for (std::size_t kind = 0; kind < neighbor.malformations.size(); ++kind) {
+      text += metric_line("malformed_total", label(neighbor) + ",kind=\"" + std::string(bgp::name_of(static_cast<bgp::Malformation>(kind))) + "\"",
+                          neighbor.malformations[kind]);
+    }
+  }
+}
+
+}  // namespace tandem::bgpd

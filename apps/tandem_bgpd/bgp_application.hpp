@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Binds the speaker library (apps/bgp) to Tandem's connections. The same object serves both roles: on the primary it feeds the
+// speaker and executes its actions; on the twin it shows the speaker what the primary consumed and wrote, so that its RIBs, its
+// session states and its picture of what each peer was told are those of the primary at each transaction. On promotion each
+// peer is sent the difference between what it should know and what it was told: most often nothing.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bgp/speaker.hpp"
+#include "tandem/node.hpp"
+
+namespace tandem::bgpd {
+
+class Session;
+
+class BgpApplication final : public Application {
+ public:
+  explicit BgpApplication(bgp::Configuration configuration, std::uint16_t listen_port);
+  ~BgpApplication() override;
+
+  void on_start(Node& node) override;
+  void on_primary(Node& node, bool takeover) override;
+  void on_stop(Node& node) override;
+  std::uint64_t on_turn(Node& node, std::uint64_t now_ns) override;
+  bool save(Node& node, std::uint64_t& cursor, std::size_t max_bytes, std::vector<std::uint8_t>& piece) override;
+  bool restore(Node& node, Bytes piece) override;
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> fingerprint() const override;
+  std::string control(Node& node, std::string_view command) override;
+  void metrics(Node& node, std::string& text) override;
+
+  // ---- For Session ----
+  [[nodiscard]] bgp::Speaker& speaker() { return *speaker_; }
+  [[nodiscard]] std::uint64_t now_ms() const;
+  [[nodiscard]] bgp::Endpoints endpoints_of(const Connection& connection) const;
+  void bind(bgp::Link link, Session& session);
+  void unbind(bgp::Link link, const Session& session);
+  /// The speaker may have something to do or to say: to be looked at in this turn.
+  void touch() { touched_ = true; }
+  void run_actions();
+  bool restore_piece(Bytes piece);
+
+ private:
+  void pump_all();
+
+  bgp::Configuration configuration_;
+  std::uint16_t listen_port_;
+  Node* node_ = nullptr;
+  std::unique_ptr<bgp::Speaker> speaker_;
+  std::map<std::pair<std::uint32_t, bgp::Direction>, Session*> sessions_;
+  bool touched_ = false;
+  bool running_actions_ = false;
+};
+
+bgp::Address to_bgp(const IpAddress& address);
+IpAddress to_tandem(const bgp::Address& address);
+
+}  // namespace tandem::bgpd

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "session.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace tandem::bgpd {
+namespace {
+
+/// RFC 4271 section 4: no message is longer.
+constexpr std::size_t kMaxMessageBytes = 4096;
+/// Bounds what one call takes, so that a full table does not make one long turn.
+constexpr std::size_t kReceivePieceBytes = 64 * 1024;
+constexpr int kMessagesPerPump = 64;
+
+bool is_twin(const Connection& connection) { return connection.stack().is_dormant(); }
+
+}  // namespace
+
+Session::~Session() {
+  if (link_) application_.unbind(*link_, *this);
+}
+
+void Session::send_note(Connection& connection, Note note) {
+  const std::array<std::uint8_t, 5> bytes = {static_cast<std::uint8_t>(note), static_cast<std::uint8_t>(direction_),
+                                             static_cast<std::uint8_t>(link_->neighbor), static_cast<std::uint8_t>(link_->neighbor >> 8),
+                                             static_cast<std::uint8_t>(link_->neighbor >> 16)};
+  connection.note(bytes);
+}
+
+void Session::begin(Connection& connection, bgp::Link link) {
+  connection_ = &connection;
+  link_ = link;
+  application_.bind(link, *this);
+}
+
+void Session::open(Connection& connection) {
+  bgp::Speaker& speaker = application_.speaker();
+  const std::uint64_t now_ms = application_.now_ms();
+  connection_ = &connection;
+  if (direction_ == bgp::Direction::incoming) {
+    const auto link = speaker.accept(to_bgp(connection.remote().address), now_ms);
+    // An older connection may have been given up for this one: it goes first.
+    application_.run_actions();
+    if (!link) {
+      connection.abort();
+      return;
+    }
+    link_ = *link;
+    application_.bind(*link_, *this);
+  }
+  if (!link_) return;
+  opened_ = true;
+  send_note(connection, Note::opened);
+  connection.set_no_delay(true);
+  speaker.transport_connected(*link_, application_.endpoints_of(connection), now_ms);
+  application_.touch();
+}
+
+void Session::on_connected(Connection& connection) { open(connection); }
+
+void Session::on_receive(Connection& connection, Bytes unread) {
+  if (!opened_) return;
+  const std::size_t taken = application_.speaker().receive(*link_, unread.first(std::min(unread.size(), kReceivePieceBytes)), application_.now_ms());
+  if (taken == 0) return;
+  connection.consume(taken);
+  application_.touch();
+}
+
+void Session::on_writable(Connection&) {
+  if (opened_) application_.touch();
+}
+
+bool Session::pump() {
+  if (!opened_ || connection_ == nullptr) return false;
+  std::array<std::uint8_t, kMaxMessageBytes> room;
+  for (int messages = 0; messages < kMessagesPerPump && opened_; ++messages) {
+    const std::size_t writable = std::min(connection_->writable(), room.size());
+    std::size_t written = 0;
+    switch (application_.speaker().next_message(*link_, std::span(room).first(writable), written)) {
+      case bgp::Pulled::message:
+        connection_->write(std::span(room).first(written));
+        break;
+      case bgp::Pulled::idle:
+      case bgp::Pulled::no_room:
+        return false;
+      case bgp::Pulled::busy:
+        return true;
+    }
+  }
+  return opened_;
+}
+
+void Session::finish() {
+  if (connection_ == nullptr) return;
+  Connection& connection = *connection_;
+  while (pump()) {
+  }
+  if (opened_) {
+    opened_ = false;
+    send_note(connection, Note::detached);
+  }
+  if (link_) application_.unbind(*link_, *this);
+  link_.reset();
+  connection_ = nullptr;
+  connection.close();
+}
+
+void Session::detach(Connection& connection) {
+  if (!link_) return;
+  const bgp::Link link = *link_;
+  application_.unbind(link, *this);
+  link_.reset();
+  connection_ = nullptr;
+  opened_ = false;
+  if (is_twin(connection)) {
+    application_.speaker().observe_closed(link, application_.now_ms());
+  } else {
+    application_.speaker().transport_closed(link, application_.now_ms());
+    application_.touch();
+  }
+}
+
+void Session::on_eof(Connection& connection) {
+  detach(connection);
+  if (!is_twin(connection)) connection.close();
+}
+
+void Session::on_reset(Connection& connection) { detach(connection); }
+void Session::on_closed(Connection& connection) { detach(connection); }
+
+void Session::on_opened(Connection& connection) {
+  connection_ = &connection;
+  if (direction_ == bgp::Direction::incoming) return;
+  const auto neighbor = application_.speaker().find_neighbor(to_bgp(connection.remote().address));
+  if (!neighbor) return;
+  link_ = bgp::Link{*neighbor, direction_};
+  application_.bind(*link_, *this);
+  if (is_twin(connection) && connection.phase() == TcpPhase::syn_sent) application_.speaker().observe_connecting(*link_);
+}
+
+void Session::on_note(Connection& connection, Bytes bytes) {
+  if (bytes.size() != 5) return;
+  const auto note = static_cast<Note>(bytes[0]);
+  const bgp::Link link{static_cast<std::uint32_t>(bytes[2] | bytes[3] << 8 | bytes[4] << 16), static_cast<bgp::Direction>(bytes[1])};
+  if (link.neighbor >= application_.speaker().neighbor_count() || link.direction != direction_) return;
+  if (note == Note::opened) {
+    link_ = link;
+    opened_ = true;
+    connection_ = &connection;
+    application_.bind(link, *this);
+    application_.speaker().observe_opened(link, application_.endpoints_of(connection), application_.now_ms());
+  } else if (note == Note::detached) {
+    detach(connection);
+  }
+}
+
+void Session::on_consumed(Connection&, Bytes bytes) {
+  if (opened_) application_.speaker().observe_received(*link_, bytes, application_.now_ms());
+}
+
+void Session::on_written(Connection&, Bytes bytes) {
+  if (opened_) application_.speaker().observe_written(*link_, bytes, application_.now_ms());
+}
+
+void Session::on_promote(Connection& connection) {
+  connection_ = &connection;
+  application_.touch();
+}
+
+std::vector<std::uint8_t> Session::save(const Connection&) const {
+  if (!link_ || !opened_) return {};
+  std::vector<std::uint8_t> bytes = {static_cast<std::uint8_t>(link_->neighbor), static_cast<std::uint8_t>(link_->neighbor >> 8),
+                                     static_cast<std::uint8_t>(link_->neighbor >> 16)};
+  const std::vector<std::uint8_t> piece = application_.speaker().save_neighbor(link_->neighbor);
+  bytes.insert(bytes.end(), piece.begin(), piece.end());
+  return bytes;
+}
+
+void Session::restore(Connection& connection, Bytes bytes) {
+  if (bytes.size() < 3) return;
+  const bgp::Link link{static_cast<std::uint32_t>(bytes[0] | bytes[1] << 8 | bytes[2] << 16), direction_};
+  if (link.neighbor >= application_.speaker().neighbor_count()) return;
+  link_ = link;
+  opened_ = true;
+  connection_ = &connection;
+  application_.bind(link, *this);
+  application_.restore_piece(bytes.subspan(3));
+}
+
+}  // namespace tandem::bgpd
