@@ -406,7 +406,7 @@ static err_t leave_unread(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t 
   return ERR_OK;
 }
 
-static void a_shut_window_takes_nothing_and_does_not_answer_acks(void) {
+static void a_shut_window_takes_nothing_and_does_not_answer_acks(u32_t limit) {
   struct wire wire;
   struct stream from, to;
   struct bytes b;
@@ -415,12 +415,12 @@ static void a_shut_window_takes_nothing_and_does_not_answer_acks(void) {
   memset(&to, 0, sizeof to);
   wire_open(&wire, 5, 1500);
   enter(&wire.stack[1]);
-  tandem_tcp_rcv_wnd_default = 4096;
+  tandem_tcp_rcv_wnd_default = limit;
   stream_pair(&wire, &from, &to, 0, 8);
   wire.loss_percent = 100;
   enter(&wire.stack[1]);
   tcp_recv(to.pcb, leave_unread);
-  for (int i = 0; i < 20; ++i) {
+  for (u32_t i = 0; i < limit / 1000 + 5; ++i) {
     const u32_t edge = to.pcb->rcv_ann_right_edge;
     begin_ip4(&b, 6, 1, 0);
     put_tcp(&b, &from, 0, 0, TCP_ACK, 0);
@@ -446,6 +446,36 @@ static void a_shut_window_takes_nothing_and_does_not_answer_acks(void) {
   CHECK(wire.frames == before);
   tcp_recved(to.pcb, 700);
   CHECK(wire.frames == before + 1);
+  wire_close(&wire);
+}
+
+/* A FIN was stored out of order; then data covers it, goes on behind it and ends at the window's edge. */
+static void a_fin_with_data_behind_it_does_not_count(void) {
+  struct wire wire;
+  struct stream from, to;
+  struct bytes b;
+  u32_t edge;
+  memset(&from, 0, sizeof from);
+  memset(&to, 0, sizeof to);
+  wire_open(&wire, 8, 1500);
+  enter(&wire.stack[1]);
+  tandem_tcp_rcv_wnd_default = 1000;
+  stream_pair(&wire, &from, &to, 0, 8);
+  wire.loss_percent = 100;
+  enter(&wire.stack[1]);
+  tcp_recv(to.pcb, leave_unread);
+  edge = to.pcb->rcv_ann_right_edge;
+  for (int in_order = 0; in_order < 2; ++in_order) {
+    begin_ip4(&b, 6, 1, 0);
+    put_tcp(&b, &from, 0, 0, TCP_ACK | (in_order ? 0 : TCP_FIN), 0);
+    set_sequence(&b, to.pcb->rcv_nxt + (in_order ? 0 : 100));
+    for (int n = 0; n < (in_order ? 1200 : 10); ++n) {
+      put8(&b, 0);
+    }
+    send_to_side_1(&wire, &b);
+    enter(&wire.stack[1]);
+  }
+  CHECK(to.pcb->rcv_nxt == edge && to.pcb->state == ESTABLISHED);
   wire_close(&wire);
 }
 
@@ -714,7 +744,9 @@ int main(int argc, char **argv) {
   out_of_order_segments_are_bounded(&wire, &a, &b);
   wire_close(&wire);
 
-  a_shut_window_takes_nothing_and_does_not_answer_acks();
+  a_shut_window_takes_nothing_and_does_not_answer_acks(4096);
+  a_shut_window_takes_nothing_and_does_not_answer_acks(1 << 17);
+  a_fin_with_data_behind_it_does_not_count();
   an_ack_for_what_was_put_back_ends_the_probing();
   a_forged_syn_ack_sets_no_option();
   for (uint64_t seed = 1; seed <= 300; ++seed) {

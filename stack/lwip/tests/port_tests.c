@@ -693,9 +693,9 @@ static void data_written_before_the_mss_is_known_may_be_too_long(void) {
   wire.stack[1].netif.mtu = 300;
   b.reading = 1;
   a.early = 500;
+  a.to_write = 20000;
   stream_pair(&wire, &a, &b, 0, 7);
   CHECK(a.pcb->mss == 260);
-  a.to_write = 20000;
   stream_finish(&wire, &a, &b, 60000);
   wire_close(&wire);
 }

@@ -65,6 +65,9 @@ static err_t on_connected(void *arg, struct tcp_pcb *pcb, err_t err) {
   (void)pcb;
   CHECK(err == ERR_OK);
   s->connected = 1;
+  if (s->early != 0) {
+    stream_work(s);
+  }
   return ERR_OK;
 }
 

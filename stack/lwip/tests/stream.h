@@ -15,7 +15,7 @@ struct stream {
   uint8_t key_out, key_in;  /* the two streams of a connection differ */
   unsigned char *reference; /* not NULL: written by reference from here */
   unsigned piece;           /* bytes a write; 0: random */
-  unsigned early;           /* of a client: bytes written before it is connected */
+  unsigned early;           /* of a client: bytes written before it is connected, the rest as soon as it is */
   int reading;              /* 0: received bytes stay unread */
   int closing;              /* close when all is written */
   int connected, eof, closed;
