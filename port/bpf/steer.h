@@ -7,16 +7,16 @@
 
 /* Counters, summed over the CPUs by whoever reads them. */
 enum steer_counter {
-	STEER_TAKEN,	 /* given to the socket */
-	STEER_PASSED,	 /* not ours: left to the kernel */
-	STEER_NO_SOCKET, /* ours, but no socket on this queue: dropped */
-	STEER_TRUNCATED, /* too short to tell: left to the kernel */
-	STEER_COUNTERS
+  STEER_TAKEN,     /* given to the socket */
+  STEER_PASSED,    /* not ours: left to the kernel */
+  STEER_NO_SOCKET, /* ours, but no socket on this queue: dropped */
+  STEER_TRUNCATED, /* too short to tell: left to the kernel */
+  STEER_COUNTERS
 };
 
 /* An owned address; IPv4 as ::ffff:a.b.c.d. Network order. */
 struct steer_address {
-	__u8 octets[16];
+  __u8 octets[16];
 };
 
 /* Ports are bits in 64-bit words: TCP's 1024 words first, then UDP's. */

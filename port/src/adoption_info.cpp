@@ -49,7 +49,8 @@ std::vector<std::uint8_t> AdoptionInfo::encode() const {
 AdoptionInfo AdoptionInfo::decode(std::span<const std::uint8_t> bytes) {
   if (bytes.size() < kBytes || get(bytes, 0, 4) != kMagic) refuse("it is not such a description");
   if (get(bytes, 4, 2) != kVersion)
-    refuse("it has version " + std::to_string(get(bytes, 4, 2)) + ", this program reads version " + std::to_string(kVersion));
+    refuse("it has version " + std::to_string(get(bytes, 4, 2)) + ", this program reads version " +
+           std::to_string(kVersion));
   if (get(bytes, 6, 2) < kBytes || get(bytes, 6, 2) > bytes.size()) refuse("its length is wrong");
   if (bytes[8] > static_cast<std::uint8_t>(DeviceSpec::Kind::tap)) refuse("it has an unknown kind of device");
   if (bytes[9] > static_cast<std::uint8_t>(DeviceSpec::Mode::generic)) refuse("it has an unknown mode");
@@ -72,13 +73,14 @@ UniqueFd take_descriptor(std::span<const NamedDescriptor> descriptors, std::stri
     if (descriptor.name != name) continue;
     UniqueFd fd = UniqueFd::duplicate(descriptor.fd);
     if (!fd.valid())
-      throw DeviceError(DeviceError::Kind::system, "duplicating the passed descriptor \"" + std::string(name) +
-                                                       "\": " + std::strerror(errno));
+      throw DeviceError(DeviceError::Kind::system,
+                        "duplicating the passed descriptor \"" + std::string(name) + "\": " + std::strerror(errno));
     return fd;
   }
-  throw DeviceError(DeviceError::Kind::bad_option,
-                    "the primary passed no descriptor \"" + std::string(name) +
-                        "\", without which its wire cannot be adopted; run the same version of the program on both sides");
+  throw DeviceError(
+      DeviceError::Kind::bad_option,
+      "the primary passed no descriptor \"" + std::string(name) +
+          "\", without which its wire cannot be adopted; run the same version of the program on both sides");
 }
 
 }  // namespace tandem

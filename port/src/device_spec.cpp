@@ -12,8 +12,7 @@
 namespace tandem {
 namespace {
 
-constexpr std::string_view kForm =
-    "xdp:IFNAME[,queue=N][,mode=auto|zerocopy|native|generic] or tap:IFNAME";
+constexpr std::string_view kForm = "xdp:IFNAME[,queue=N][,mode=auto|zerocopy|native|generic] or tap:IFNAME";
 
 constexpr std::array<std::pair<DeviceSpec::Mode, std::string_view>, 4> kModes{{
     {DeviceSpec::Mode::automatic, "auto"},
@@ -42,7 +41,8 @@ void parse_option(DeviceSpec& spec, std::string_view text, std::string_view opti
     if (error != std::errc{} || end != value.data() + value.size() || spec.queue > 65535)
       refuse(text, "the queue \"" + std::string(value) + "\" is not a number from 0 to 65535");
   } else if (key == "mode") {
-    const auto* mode = std::find_if(kModes.begin(), kModes.end(), [&](const auto& entry) { return entry.second == value; });
+    const auto* mode =
+        std::find_if(kModes.begin(), kModes.end(), [&](const auto& entry) { return entry.second == value; });
     if (mode == kModes.end()) refuse(text, "there is no mode \"" + std::string(value) + "\"");
     spec.mode = mode->first;
   } else {
@@ -67,7 +67,8 @@ DeviceSpec DeviceSpec::parse(std::string_view text) {
   std::string_view rest = text.substr(colon + 1);
   const std::size_t comma = rest.find(',');
   const std::string_view name = rest.substr(0, comma);
-  if (!valid_interface(name)) refuse(text, "\"" + std::string(name) + "\" is not an interface name of 1 to 15 characters");
+  if (!valid_interface(name))
+    refuse(text, "\"" + std::string(name) + "\" is not an interface name of 1 to 15 characters");
   spec.interface = name;
   rest = comma == std::string_view::npos ? std::string_view{} : rest.substr(comma);
   while (!rest.empty()) {

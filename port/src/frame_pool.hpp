@@ -58,12 +58,16 @@ class FramePool {
   }
 
   [[nodiscard]] std::uint32_t count() const { return view_.geometry.frames; }
-  [[nodiscard]] std::uint64_t address(std::uint32_t frame) const { return std::uint64_t{frame} * view_.geometry.frame_bytes; }
+  [[nodiscard]] std::uint64_t address(std::uint32_t frame) const {
+    return std::uint64_t{frame} * view_.geometry.frame_bytes;
+  }
   /// The frame that an address lies in; count() or more when it lies in none.
   [[nodiscard]] std::uint64_t frame_at(std::uint64_t address) const { return address / view_.geometry.frame_bytes; }
   [[nodiscard]] std::uint8_t* data(std::uint64_t address) const { return view_.umem + address; }
 
-  [[nodiscard]] FrameOwner owner(std::uint32_t frame) const { return FrameWord::owner(load_acquire(&view_.words[frame])); }
+  [[nodiscard]] FrameOwner owner(std::uint32_t frame) const {
+    return FrameWord::owner(load_acquire(&view_.words[frame]));
+  }
   [[nodiscard]] std::uint32_t word(std::uint32_t frame) const { return load_acquire(&view_.words[frame]); }
   void set(std::uint32_t frame, FrameOwner owner, std::uint32_t slot) {
     store_release(&view_.words[frame], FrameWord::make(owner, slot));
@@ -105,11 +109,17 @@ class FramePool {
     receiving_ = transmitting_ = 0;
     for (std::uint32_t frame = count(); frame-- > 0;) {
       switch (owner(frame)) {
-        case FrameOwner::free: free_.push_back(frame); break;
+        case FrameOwner::free:
+          free_.push_back(frame);
+          break;
         case FrameOwner::fill:
         case FrameOwner::receiving:
-        case FrameOwner::held: ++receiving_; break;
-        default: ++transmitting_; break;
+        case FrameOwner::held:
+          ++receiving_;
+          break;
+        default:
+          ++transmitting_;
+          break;
       }
     }
   }

@@ -45,8 +45,10 @@ std::system_error no_io_uring(int error) {
   if (error == ENOSYS)
     advice = "; the kernel has no io_uring: Linux 6.7 or later, built with CONFIG_IO_URING, is needed";
   else if (error == EPERM || error == EACCES)
-    advice = "; it is forbidden here: look at sysctl kernel.io_uring_disabled (0 allows it) and at the seccomp profile of the "
-             "container or service";
+    advice =
+        "; it is forbidden here: look at sysctl kernel.io_uring_disabled (0 allows it) and at the seccomp profile of "
+        "the "
+        "container or service";
   else if (error == ENOMEM)
     advice = "; raise the limit of locked memory (ulimit -l, LimitMEMLOCK=)";
   else if (error == EMFILE || error == ENFILE)
@@ -80,7 +82,8 @@ struct Loop::Impl {
     // COOP_TASKRUN spares the turn an interrupt a completion; TASKRUN_FLAG says in memory that there is one to fetch.
     params.flags = IORING_SETUP_CQSIZE | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
     params.cq_entries = kCompletionEntries;
-    if (const int result = io_uring_queue_init_params(kSubmissionEntries, &ring, &params); result < 0) throw no_io_uring(-result);
+    if (const int result = io_uring_queue_init_params(kSubmissionEntries, &ring, &params); result < 0)
+      throw no_io_uring(-result);
     io_uring_probe* probe = io_uring_get_probe_ring(&ring);
     const bool has_futex = probe != nullptr && io_uring_opcode_supported(probe, kOpFutexWait) != 0;
     io_uring_free_probe(probe);
@@ -95,7 +98,8 @@ struct Loop::Impl {
   io_uring_sqe* next_sqe() {
     io_uring_sqe* sqe = io_uring_get_sqe(&ring);
     while (sqe == nullptr) {  // the submission ring is full: submitting empties it
-      if (const int result = io_uring_submit(&ring); result < 0 && result != -EINTR && result != -EAGAIN && result != -EBUSY)
+      if (const int result = io_uring_submit(&ring);
+          result < 0 && result != -EINTR && result != -EAGAIN && result != -EBUSY)
         throw std::system_error(-result, std::generic_category(), "submitting to io_uring");
       sqe = io_uring_get_sqe(&ring);
     }
@@ -193,10 +197,14 @@ struct Loop::Impl {
         // An error of the poll itself is the descriptor's: its owner finds out by using it.
         watch->on_ready(result >= 0 ? static_cast<short>(result) : static_cast<short>(POLLERR));
         return true;
-      case Kind::wake: watch->armed = false; return false;
+      case Kind::wake:
+        watch->armed = false;
+        return false;
       case Kind::futex:
-        if (result == -EINTR || (result == 0 && std::atomic_ref<std::uint32_t>(*const_cast<std::uint32_t*>(watch->word))
-                                                        .load(std::memory_order_acquire) == watch->expected)) {
+        if (result == -EINTR ||
+            (result == 0 &&
+             std::atomic_ref<std::uint32_t>(*const_cast<std::uint32_t*>(watch->word)).load(std::memory_order_acquire) ==
+                 watch->expected)) {
           arm(id, *watch);  // woken for no reason
           return false;
         }

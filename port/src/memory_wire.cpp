@@ -73,7 +73,8 @@ MemoryWire::~MemoryWire() = default;
 
 MemoryWire::PortId MemoryWire::add_port(const MacAddress& mac) {
   const std::uint32_t frame_bytes = frame_bytes_for(options_.mtu);
-  if (frame_bytes == 0) throw std::invalid_argument("no frame is large enough for an MTU of " + std::to_string(options_.mtu));
+  if (frame_bytes == 0)
+    throw std::invalid_argument("no frame is large enough for an MTU of " + std::to_string(options_.mtu));
   ports_.push_back(std::make_unique<Port>(mac, WireGeometry{options_.frames, frame_bytes, options_.ring_entries}));
   return ports_.size() - 1;
 }

@@ -14,9 +14,10 @@ namespace tandem {
 namespace {
 
 [[maybe_unused, noreturn]] void no_xdp() {
-  throw DeviceError(DeviceError::Kind::unsupported,
-                    "this program was built without AF_XDP (TANDEM_XDP=OFF); use a tap device (--device tap:IFNAME), or build "
-                    "it with libxdp, libbpf, clang and bpftool");
+  throw DeviceError(
+      DeviceError::Kind::unsupported,
+      "this program was built without AF_XDP (TANDEM_XDP=OFF); use a tap device (--device tap:IFNAME), or build "
+      "it with libxdp, libbpf, clang and bpftool");
 }
 
 std::unique_ptr<Device> wrapped(std::unique_ptr<Device> device, const DeviceOptions& options, bool attached) {

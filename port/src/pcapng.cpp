@@ -9,8 +9,8 @@ namespace {
 constexpr std::uint32_t kSectionHeader = 0x0a0d'0d0a, kInterfaceDescription = 1, kEnhancedPacket = 6;
 constexpr std::uint32_t kByteOrderMagic = 0x1a2b'3c4d;
 constexpr std::uint16_t kLinkEthernet = 1;
-constexpr std::uint16_t kOptEnd = 0, kOptComment = 1, kShbApplication = 4, kIfName = 2, kIfDescription = 3, kIfTimeResolution = 9,
-                        kEpbFlags = 2;
+constexpr std::uint16_t kOptEnd = 0, kOptComment = 1, kShbApplication = 4, kIfName = 2, kIfDescription = 3,
+                        kIfTimeResolution = 9, kEpbFlags = 2;
 constexpr std::size_t kLongestText = 1024;
 
 class Block {

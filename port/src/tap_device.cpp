@@ -69,7 +69,8 @@ class TapDevice final : public RingDevice<DeviceProbe> {
     for (std::size_t i = 0; i < most; ++i) {
       const std::uint32_t index = load_acquire(rings.rx.producer);
       // With no frame or no entry left, frames wait in the TAP's own queue.
-      if (index == load_acquire(rings.fill.producer) || index - load_acquire(rings.rx.consumer) >= rings.rx.size) return;
+      if (index == load_acquire(rings.fill.producer) || index - load_acquire(rings.rx.consumer) >= rings.rx.size)
+        return;
       const std::uint64_t address = rings.fill.at(index) + kFrameHeadroom;
       std::uint8_t* data = view.umem + address;
       if (load_acquire(&view.control->poisoned.value) != index + 1 || !is_poisoned(data)) {
@@ -138,14 +139,15 @@ class TapDevice final : public RingDevice<DeviceProbe> {
   std::string advice;
   if (error == EPERM || error == EACCES) {
     kind = DeviceError::Kind::privilege;
-    advice = "run as root or with CAP_NET_ADMIN, or have root make the interface for you: `ip tuntap add dev " + interface +
-             " mode tap user USER`";
+    advice = "run as root or with CAP_NET_ADMIN, or have root make the interface for you: `ip tuntap add dev " +
+             interface + " mode tap user USER`";
   } else if (error == ENOENT || error == ENODEV || error == ENXIO) {
     kind = DeviceError::Kind::unsupported;
     advice = "load the module (`modprobe tun`); in a container, pass /dev/net/tun in";
   } else if (error == EBUSY) {
     kind = DeviceError::Kind::busy;
-    advice = "another process has this interface, or it is not a TAP interface; stop that process or choose another name";
+    advice =
+        "another process has this interface, or it is not a TAP interface; stop that process or choose another name";
   } else if (error == EINVAL) {
     kind = DeviceError::Kind::bad_option;
     advice = "the interface exists and is not a single-queue TAP interface; choose another name";
@@ -192,7 +194,9 @@ std::uint32_t frame_length_from_headers(std::span<const std::uint8_t> frame) {
   const auto u16 = [&frame](std::size_t at) { return static_cast<std::uint32_t>(frame[at] << 8 | frame[at + 1]); };
   std::uint32_t length = 0;
   switch (u16(12)) {
-    case 0x0806: length = kArp; break;
+    case 0x0806:
+      length = kArp;
+      break;
     case 0x0800:
       length = u16(kEthernetHeader + 2);
       if (frame[kEthernetHeader] >> 4 != 4 || length < kIpv4Header) return 0;
@@ -201,7 +205,8 @@ std::uint32_t frame_length_from_headers(std::span<const std::uint8_t> frame) {
       length = kIpv6Header + u16(kEthernetHeader + 4);
       if (frame[kEthernetHeader] >> 4 != 6) return 0;
       break;
-    default: return 0;
+    default:
+      return 0;
   }
   length += kEthernetHeader;
   return length <= frame.size() ? length : 0;
@@ -222,15 +227,16 @@ std::unique_ptr<Device> open_tap_device(const DeviceOptions& options) {
   info.mac = options.mac.value_or(tap_default_mac(options.group, name, interface.mac));
   info.interface = name;
   if (info.mac == interface.mac)
-    throw DeviceError(DeviceError::Kind::bad_option,
-                      "the given MAC address is the one of " + name + " on the kernel's side, which would then take our frames "
-                      "for its own; choose another one");
+    throw DeviceError(DeviceError::Kind::bad_option, "the given MAC address is the one of " + name +
+                                                         " on the kernel's side, which would then take our frames "
+                                                         "for its own; choose another one");
   if (info.geometry.frame_bytes == 0)
     throw DeviceError(DeviceError::Kind::unsupported, "the MTU of " + name + " is " + std::to_string(interface.mtu) +
-                                                          ", and a frame of ours takes 3822 bytes; `ip link set dev " + name +
-                                                          " mtu 3800`");
+                                                          ", and a frame of ours takes 3822 bytes; `ip link set dev " +
+                                                          name + " mtu 3800`");
   if (const auto error = info.geometry.error(); !error.empty()) throw DeviceError(DeviceError::Kind::bad_option, error);
-  auto device = std::make_unique<TapDevice>(info, WireMemory::create(info.geometry), std::move(tap), std::move(warning));
+  auto device =
+      std::make_unique<TapDevice>(info, WireMemory::create(info.geometry), std::move(tap), std::move(warning));
   device->start();
   return device;
 }

@@ -32,7 +32,8 @@ std::unique_ptr<Device> open_tap_device(const DeviceOptions& options);
 std::unique_ptr<Device> attach_tap_device(const AdoptionInfo& info, std::span<const NamedDescriptor> descriptors);
 
 /// The default address: locally administered, the same wherever group and interface are the same, never `kernel_side`.
-[[nodiscard]] MacAddress tap_default_mac(std::string_view group, std::string_view interface, const MacAddress& kernel_side);
+[[nodiscard]] MacAddress tap_default_mac(std::string_view group, std::string_view interface,
+                                         const MacAddress& kernel_side);
 /// The length of an Ethernet frame as its ARP, IPv4 or IPv6 header says, or 0 when it has none of these or a wrong one.
 [[nodiscard]] std::uint32_t frame_length_from_headers(std::span<const std::uint8_t> frame);
 

@@ -30,8 +30,8 @@ void require_size(int fd, std::size_t bytes, const char* name) {
   struct stat status {};
   if (::fstat(fd, &status) != 0) fail(std::string("looking at the passed memory file ") + name);
   if (static_cast<std::uint64_t>(status.st_size) < bytes)
-    throw std::invalid_argument("the passed memory file " + std::string(name) + " has " + std::to_string(status.st_size) +
-                                " bytes, needed are " + std::to_string(bytes));
+    throw std::invalid_argument("the passed memory file " + std::string(name) + " has " +
+                                std::to_string(status.st_size) + " bytes, needed are " + std::to_string(bytes));
 }
 
 }  // namespace
@@ -59,7 +59,8 @@ std::string WireGeometry::error() const {
 }
 
 Mapping::Mapping(int fd, std::size_t bytes, std::uint64_t offset) : bytes_(bytes) {
-  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, static_cast<off_t>(offset));
+  void* data =
+      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, static_cast<off_t>(offset));
   if (data == MAP_FAILED) fail("mapping " + std::to_string(bytes) + " bytes");
   data_ = static_cast<std::uint8_t*>(data);
   ::madvise(data, bytes, MADV_DONTDUMP);
@@ -111,7 +112,8 @@ WireMemory WireMemory::map(UniqueFd umem, UniqueFd wire, const WireGeometry& geo
     throw std::invalid_argument("the passed wire memory has version " + std::to_string(control.version) +
                                 ", this program reads version " + std::to_string(kWireVersion));
   if (WireGeometry{control.frames, control.frame_bytes, control.ring_entries} != geometry)
-    throw std::invalid_argument("the passed wire memory has another number or size of frames or ring entries than announced");
+    throw std::invalid_argument(
+        "the passed wire memory has another number or size of frames or ring entries than announced");
   return memory;
 }
 

@@ -35,19 +35,32 @@ struct StopPointProbe {
   }
   static constexpr std::string_view stop_point_of(WireStep step) {
     switch (step) {
-      case WireStep::rx_words_half: return "rx.words_half";
-      case WireStep::rx_words: return "rx.words";
-      case WireStep::rx_consumer: return "rx.after";
-      case WireStep::tx_words: return "tx.words";
-      case WireStep::tx_half: return "tx.half";
-      case WireStep::tx_producer: return "tx.producer";
-      case WireStep::fill_intent: return "fill.intent";
-      case WireStep::fill_producer: return "fill.after";
-      case WireStep::completion_word: return "reap.word";
-      case WireStep::adopt_fill: return "adopt.fill";
-      case WireStep::adopt_tx: return "adopt.tx";
-      case WireStep::adopt_rx: return "adopt.rx";
-      default: return {};
+      case WireStep::rx_words_half:
+        return "rx.words_half";
+      case WireStep::rx_words:
+        return "rx.words";
+      case WireStep::rx_consumer:
+        return "rx.after";
+      case WireStep::tx_words:
+        return "tx.words";
+      case WireStep::tx_half:
+        return "tx.half";
+      case WireStep::tx_producer:
+        return "tx.producer";
+      case WireStep::fill_intent:
+        return "fill.intent";
+      case WireStep::fill_producer:
+        return "fill.after";
+      case WireStep::completion_word:
+        return "reap.word";
+      case WireStep::adopt_fill:
+        return "adopt.fill";
+      case WireStep::adopt_tx:
+        return "adopt.tx";
+      case WireStep::adopt_rx:
+        return "adopt.rx";
+      default:
+        return {};
     }
   }
 };

@@ -84,8 +84,9 @@ class WireRings {
   void adopt_words();
   [[nodiscard]] bool inside(const Descriptor& descriptor) const {
     const std::uint64_t frame = pool_.frame_at(descriptor.address);
-    return frame < pool_.count() && descriptor.address - pool_.address(static_cast<std::uint32_t>(frame)) +
-                                            descriptor.length <= view_.geometry.frame_bytes;
+    return frame < pool_.count() &&
+           descriptor.address - pool_.address(static_cast<std::uint32_t>(frame)) + descriptor.length <=
+               view_.geometry.frame_bytes;
   }
   [[nodiscard]] std::uint32_t frame_of(std::uint64_t address) const {
     return static_cast<std::uint32_t>(pool_.frame_at(address));
@@ -365,7 +366,8 @@ void WireRings<Probe>::adopt_rx(const WireMark* committed) {
     if (!inside(descriptor)) continue;
     const std::uint32_t frame = frame_of(descriptor.address);
     if (pool_.owner(frame) == FrameOwner::fill) continue;  // never shown
-    std::memcpy(pool_.data(descriptor.address), pool_.data(pool_.address(frame)), std::min(descriptor.length, kSavedBytes));
+    std::memcpy(pool_.data(descriptor.address), pool_.data(pool_.address(frame)),
+                std::min(descriptor.length, kSavedBytes));
     probe_(WireStep::adopt_store);
     pool_.set(frame, FrameOwner::fill, index);
     probe_(WireStep::adopt_store);
@@ -378,7 +380,8 @@ void WireRings<Probe>::adopt_words() {
     switch (pool_.owner(frame)) {
       case FrameOwner::free:
       case FrameOwner::fill:
-      case FrameOwner::transmitting: break;
+      case FrameOwner::transmitting:
+        break;
       default:
         pool_.set(frame, FrameOwner::free, 0);
         probe_(WireStep::adopt_store);
@@ -393,8 +396,9 @@ FrameCensus WireRings<Probe>::census() const {
   std::vector<std::uint8_t> places(pool_.count(), 0);
   const auto seen = [&](std::uint64_t address, std::size_t& counter, std::initializer_list<FrameOwner> expected) {
     const std::uint64_t frame = pool_.frame_at(address);
-    const bool fits = frame < pool_.count() && ++places[frame] == 1 &&
-                      std::find(expected.begin(), expected.end(), pool_.owner(static_cast<std::uint32_t>(frame))) != expected.end();
+    const bool fits =
+        frame < pool_.count() && ++places[frame] == 1 &&
+        std::find(expected.begin(), expected.end(), pool_.owner(static_cast<std::uint32_t>(frame))) != expected.end();
     ++(fits ? counter : census.duplicated);
   };
   for (std::uint32_t i = load_acquire(rings_.fill.consumer); i != load_acquire(rings_.fill.producer); ++i)
@@ -408,10 +412,18 @@ FrameCensus WireRings<Probe>::census() const {
   for (std::uint32_t frame = 0; frame < pool_.count(); ++frame) {
     if (places[frame] != 0) continue;
     switch (pool_.owner(frame)) {
-      case FrameOwner::free: ++census.free; break;
-      case FrameOwner::held: ++census.held; break;
-      case FrameOwner::staged: ++census.staged; break;
-      default: ++census.missing; break;
+      case FrameOwner::free:
+        ++census.free;
+        break;
+      case FrameOwner::held:
+        ++census.held;
+        break;
+      case FrameOwner::staged:
+        ++census.staged;
+        break;
+      default:
+        ++census.missing;
+        break;
     }
   }
   return census;

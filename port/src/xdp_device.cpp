@@ -47,8 +47,8 @@ class XdpDevice final : public RingDevice<DeviceProbe> {
   }
 
   [[nodiscard]] std::vector<NamedDescriptor> descriptors() const override {
-    return {{"xsk", socket_.fd()},          {"umem", memory_.umem_fd()},  {"wire", memory_.wire_fd()},
-            {"link", program_.link_fd()},   {"map", program_.map_fd()},   {"counters", program_.counters_fd()}};
+    return {{"xsk", socket_.fd()},        {"umem", memory_.umem_fd()}, {"wire", memory_.wire_fd()},
+            {"link", program_.link_fd()}, {"map", program_.map_fd()},  {"counters", program_.counters_fd()}};
   }
   [[nodiscard]] std::vector<std::uint8_t> adoption_info() const override { return info_.encode(); }
 
@@ -89,9 +89,10 @@ void check_queue(const DeviceSpec& spec, const InterfaceInfo& interface, std::st
                           (interface.queues == 1 ? "" : "s") + ", numbered from 0: there is no queue " +
                           std::to_string(spec.queue) + "; choose one of them with queue=N");
   if (interface.queues > 1)
-    warning += spec.interface + " spreads what it receives over " + std::to_string(interface.queues) + " queues, and only queue " +
-               std::to_string(spec.queue) + " is served: what the others get of ours is dropped; use one queue (`ethtool -L " +
-               spec.interface + " combined 1`) or steer our traffic to this one (`ethtool -N`). ";
+    warning += spec.interface + " spreads what it receives over " + std::to_string(interface.queues) +
+               " queues, and only queue " + std::to_string(spec.queue) +
+               " is served: what the others get of ours is dropped; use one queue (`ethtool -L " + spec.interface +
+               " combined 1`) or steer our traffic to this one (`ethtool -N`). ";
 }
 
 /// Program and socket of one mode. The program comes first: some drivers bind only while one is attached.
@@ -109,12 +110,15 @@ std::unique_ptr<Device> open_xdp_device(const DeviceOptions& options) {
   const DeviceSpec& spec = options.spec;
   const InterfaceInfo interface = interface_info(spec.interface);
   if (!interface.up)
-    throw DeviceError(DeviceError::Kind::no_interface, "interface " + spec.interface + " is down, and AF_XDP needs it up; `ip link "
-                                                       "set dev " + spec.interface + " up`");
+    throw DeviceError(DeviceError::Kind::no_interface, "interface " + spec.interface +
+                                                           " is down, and AF_XDP needs it up; `ip link "
+                                                           "set dev " +
+                                                           spec.interface + " up`");
   std::string warning;
   check_queue(spec, interface, warning);
   if (options.mac && *options.mac != interface.mac)
-    warning += "frames for the given MAC address reach " + spec.interface + " only if it takes them: set the interface to that "
+    warning += "frames for the given MAC address reach " + spec.interface +
+               " only if it takes them: set the interface to that "
                "address, or to promiscuous mode. ";
 
   AdoptionInfo info;
@@ -136,7 +140,8 @@ std::unique_ptr<Device> open_xdp_device(const DeviceOptions& options) {
     try {
       auto [program, socket] = open_mode(options, interface, memory, attempt.mode);
       info.mode = attempt.mode == Mode::generic ? Mode::generic : socket.is_zerocopy() ? Mode::zerocopy : Mode::native;
-      auto device = std::make_unique<XdpDevice>(info, std::move(memory), std::move(program), std::move(socket), warning);
+      auto device =
+          std::make_unique<XdpDevice>(info, std::move(memory), std::move(program), std::move(socket), warning);
       device->start();
       return device;
     } catch (const DeviceError& error) {
@@ -145,7 +150,8 @@ std::unique_ptr<Device> open_xdp_device(const DeviceOptions& options) {
       tried += (tried.empty() ? "" : "; ") + std::string(attempt.name) + ": " + error.what();
     }
   }
-  throw DeviceError(DeviceError::Kind::unsupported, "opening " + spec.to_string() + " failed in every mode tried: " + tried);
+  throw DeviceError(DeviceError::Kind::unsupported,
+                    "opening " + spec.to_string() + " failed in every mode tried: " + tried);
 }
 
 std::unique_ptr<Device> attach_xdp_device(const AdoptionInfo& info, std::span<const NamedDescriptor> descriptors) {

@@ -66,7 +66,9 @@ std::string attached_program(int interface_index, bool& is_ours) {
   LIBBPF_OPTS(bpf_xdp_query_opts, query);
   is_ours = false;
   if (bpf_xdp_query(interface_index, 0, &query) != 0) return {};
-  const std::uint32_t id = query.prog_id != 0 ? query.prog_id : query.drv_prog_id != 0 ? query.drv_prog_id : query.skb_prog_id;
+  const std::uint32_t id = query.prog_id != 0       ? query.prog_id
+                           : query.drv_prog_id != 0 ? query.drv_prog_id
+                                                    : query.skb_prog_id;
   if (id == 0) return {};
   std::string text = "number " + std::to_string(id);
   const UniqueFd program(bpf_prog_get_fd_by_id(id));
@@ -108,13 +110,16 @@ Skeleton load(std::uint32_t queue, const Steering& steering) {
   if (!skeleton) fail(errno, "opening the XDP program", {});
   skeleton->rodata->all_tcp = steering.tcp_ports.empty() ? 1 : 0;
   skeleton->rodata->all_udp = steering.udp_ports.empty() ? 1 : 0;
-  if (queue >= bpf_map__max_entries(skeleton->maps.sockets)) bpf_map__set_max_entries(skeleton->maps.sockets, queue + 1);
+  if (queue >= bpf_map__max_entries(skeleton->maps.sockets))
+    bpf_map__set_max_entries(skeleton->maps.sockets, queue + 1);
   if (const int result = steer_bpf__load(skeleton.get()); result != 0)
-    fail(-result, "loading the XDP program into the kernel", "Linux 5.10 or later with CONFIG_BPF_SYSCALL and CONFIG_XDP_SOCKETS "
-                                                             "is needed");
+    fail(-result, "loading the XDP program into the kernel",
+         "Linux 5.10 or later with CONFIG_BPF_SYSCALL and CONFIG_XDP_SOCKETS "
+         "is needed");
   if (steering.addresses.size() > STEER_MAX_ADDRESSES)
-    throw DeviceError(DeviceError::Kind::bad_option, "the XDP program knows at most " + std::to_string(STEER_MAX_ADDRESSES) +
-                                                         " addresses, not " + std::to_string(steering.addresses.size()));
+    throw DeviceError(DeviceError::Kind::bad_option, "the XDP program knows at most " +
+                                                         std::to_string(STEER_MAX_ADDRESSES) + " addresses, not " +
+                                                         std::to_string(steering.addresses.size()));
   for (const IpAddress& address : steering.addresses) {
     const steer_address key = map_key(address);
     const std::uint8_t yes = 1;
@@ -144,16 +149,21 @@ UniqueFd attach(int program, const std::string& interface, int interface_index, 
         continue;
       }
       throw DeviceError(DeviceError::Kind::busy,
-                        what + ": the interface has an XDP program already" + (other.empty() ? "" : " (" + other + ")") +
+                        what + ": the interface has an XDP program already" +
+                            (other.empty() ? "" : " (" + other + ")") +
                             (is_ours ? "; another Tandem process owns this interface: stop it, or join its --group"
-                                     : "; detach it (`ip link set dev " + interface + " xdp off`, `bpftool net`), or choose "
-                                       "another interface"));
+                                     : "; detach it (`ip link set dev " + interface +
+                                           " xdp off`, `bpftool net`), or choose "
+                                           "another interface"));
     }
     if (error == EOPNOTSUPP || error == ERANGE || error == EINVAL || error == ENOTSUP)
       throw DeviceError(DeviceError::Kind::unsupported,
-                        what + ": " + std::strerror(error) + "; the driver cannot do it with this MTU or these offloads: "
-                               "lower the MTU, switch LRO and GRO off (`ethtool -K " + interface + " lro off gro off`), or use "
-                               "mode=generic");
+                        what + ": " + std::strerror(error) +
+                            "; the driver cannot do it with this MTU or these offloads: "
+                            "lower the MTU, switch LRO and GRO off (`ethtool -K " +
+                            interface +
+                            " lro off gro off`), or use "
+                            "mode=generic");
     fail(error, what, {});
   }
 }
@@ -169,12 +179,13 @@ std::string take_bpf_complaints() {
   return text;
 }
 
-XdpProgram::XdpProgram(const std::string& interface, const InterfaceInfo& info, std::uint32_t queue, const Steering& steering,
-                       bool native) {
+XdpProgram::XdpProgram(const std::string& interface, const InterfaceInfo& info, std::uint32_t queue,
+                       const Steering& steering, bool native) {
   const Skeleton skeleton = load(queue, steering);
   map_ = UniqueFd::duplicate(bpf_map__fd(skeleton->maps.sockets));
   counters_ = UniqueFd::duplicate(bpf_map__fd(skeleton->maps.counters));
-  if (!map_.valid() || !counters_.valid()) fail(errno, "keeping the XDP program's maps", "raise the limit of open files");
+  if (!map_.valid() || !counters_.valid())
+    fail(errno, "keeping the XDP program's maps", "raise the limit of open files");
   link_ = attach(bpf_program__fd(skeleton->progs.tandem_steer), interface, info.index, native);
 }
 

@@ -54,8 +54,9 @@ struct SocketDeleter {
     case ENOBUFS:
     case ENOMEM:
       kind = DeviceError::Kind::privilege;
-      advice = "the frames could not be locked in memory: raise the limit (ulimit -l, LimitMEMLOCK=), give CAP_IPC_LOCK, or "
-               "use fewer frames";
+      advice =
+          "the frames could not be locked in memory: raise the limit (ulimit -l, LimitMEMLOCK=), give CAP_IPC_LOCK, or "
+          "use fewer frames";
       break;
     case EAFNOSUPPORT:
       kind = DeviceError::Kind::unsupported;
@@ -78,7 +79,8 @@ struct SocketDeleter {
       kind = DeviceError::Kind::unsupported;
       advice = "the queue may not exist (`ethtool -l IFNAME`), or the driver cannot use frames of this size";
       break;
-    default: break;
+    default:
+      break;
   }
   const std::string said = take_bpf_complaints();
   throw DeviceError(kind, what + ": " + std::strerror(error) + (said.empty() ? "" : " (" + said + ")") +
@@ -95,7 +97,8 @@ int try_open(const std::string& interface, std::uint32_t queue, const WireMemory
   xsk_ring_prod fill{}, tx{};
   xsk_ring_cons completion{}, rx{};
   xsk_umem* raw_umem = nullptr;
-  if (const int result = xsk_umem__create(&raw_umem, memory.view().umem, geometry.umem_bytes(), &fill, &completion, &umem_config);
+  if (const int result =
+          xsk_umem__create(&raw_umem, memory.view().umem, geometry.umem_bytes(), &fill, &completion, &umem_config);
       result != 0)
     return result;
   const std::unique_ptr<xsk_umem, UmemDeleter> umem(raw_umem);
@@ -105,7 +108,8 @@ int try_open(const std::string& interface, std::uint32_t queue, const WireMemory
   config.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD;  // steering is our own program's
   config.bind_flags = static_cast<std::uint16_t>(XDP_USE_NEED_WAKEUP | (zerocopy ? XDP_ZEROCOPY : XDP_COPY));
   xsk_socket* raw_socket = nullptr;
-  if (const int result = xsk_socket__create(&raw_socket, interface.c_str(), queue, umem.get(), &rx, &tx, &config); result != 0)
+  if (const int result = xsk_socket__create(&raw_socket, interface.c_str(), queue, umem.get(), &rx, &tx, &config);
+      result != 0)
     return result;
   const std::unique_ptr<xsk_socket, SocketDeleter> socket(raw_socket);
   // The socket lives on in our descriptor. libxdp could not adopt it in another process, so its own mappings go, and both
@@ -115,10 +119,12 @@ int try_open(const std::string& interface, std::uint32_t queue, const WireMemory
 }
 
 template <class Entry>
-Mapping map_ring(int fd, Ring<Entry>& ring, const xdp_ring_offset& offset, std::uint64_t page_offset, std::uint32_t entries) {
+Mapping map_ring(int fd, Ring<Entry>& ring, const xdp_ring_offset& offset, std::uint64_t page_offset,
+                 std::uint32_t entries) {
   Mapping mapping(fd, offset.desc + std::size_t{entries} * sizeof(Entry), page_offset);
   std::uint8_t* base = mapping.data();
-  ring = {reinterpret_cast<std::uint32_t*>(base + offset.producer), reinterpret_cast<std::uint32_t*>(base + offset.consumer),
+  ring = {reinterpret_cast<std::uint32_t*>(base + offset.producer),
+          reinterpret_cast<std::uint32_t*>(base + offset.consumer),
           reinterpret_cast<std::uint32_t*>(base + offset.flags), reinterpret_cast<Entry*>(base + offset.desc), entries};
   return mapping;
 }
@@ -144,23 +150,24 @@ XdpSocket::XdpSocket(UniqueFd fd, std::uint32_t ring_entries) : fd_(std::move(fd
   xdp_mmap_offsets offsets{};
   socklen_t length = sizeof offsets;
   if (::getsockopt(fd_.get(), SOL_XDP, XDP_MMAP_OFFSETS, &offsets, &length) != 0 || length != sizeof offsets)
-    throw DeviceError(DeviceError::Kind::system,
-                      std::string("asking where the rings of the AF_XDP socket are: ") + std::strerror(errno) +
-                          "; Linux 5.4 or later is needed");
+    throw DeviceError(DeviceError::Kind::system, std::string("asking where the rings of the AF_XDP socket are: ") +
+                                                     std::strerror(errno) + "; Linux 5.4 or later is needed");
   try {
     mappings_[0] = map_ring(fd_.get(), rings_.fill, offsets.fr, XDP_UMEM_PGOFF_FILL_RING, ring_entries);
     mappings_[1] = map_ring(fd_.get(), rings_.completion, offsets.cr, XDP_UMEM_PGOFF_COMPLETION_RING, ring_entries);
     mappings_[2] = map_ring(fd_.get(), rings_.rx, offsets.rx, XDP_PGOFF_RX_RING, ring_entries);
     mappings_[3] = map_ring(fd_.get(), rings_.tx, offsets.tx, XDP_PGOFF_TX_RING, ring_entries);
   } catch (const std::system_error& error) {
-    throw DeviceError(DeviceError::Kind::system, std::string("mapping the rings of the AF_XDP socket: ") + error.what());
+    throw DeviceError(DeviceError::Kind::system,
+                      std::string("mapping the rings of the AF_XDP socket: ") + error.what());
   }
 }
 
 bool XdpSocket::is_zerocopy() const {
   xdp_options options{};
   socklen_t length = sizeof options;
-  return ::getsockopt(fd_.get(), SOL_XDP, XDP_OPTIONS, &options, &length) == 0 && (options.flags & XDP_OPTIONS_ZEROCOPY) != 0;
+  return ::getsockopt(fd_.get(), SOL_XDP, XDP_OPTIONS, &options, &length) == 0 &&
+         (options.flags & XDP_OPTIONS_ZEROCOPY) != 0;
 }
 
 void XdpSocket::transmit() const {

@@ -22,8 +22,8 @@ namespace tandem {
 
 struct CaptureOptions {
   std::string path;
-  std::string interface;  ///< if_name
-  bool attached = false;  ///< this process adopts the device: FILE.PID
+  std::string interface;                  ///< if_name
+  bool attached = false;                  ///< this process adopts the device: FILE.PID
   std::function<std::uint64_t()> now_ns;  ///< default: CLOCK_REALTIME
 };
 

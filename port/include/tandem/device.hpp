@@ -39,9 +39,9 @@ struct NamedDescriptor {
 
 struct DeviceStatistics {
   std::uint64_t rx_frames = 0, rx_bytes = 0, tx_frames = 0, tx_bytes = 0;
-  std::uint64_t tx_no_frame = 0, tx_ring_full = 0;      ///< packets lost because memory or the ring was short
+  std::uint64_t tx_no_frame = 0, tx_ring_full = 0;  ///< packets lost because memory or the ring was short
   std::uint64_t rx_dropped = 0, rx_ring_full = 0, rx_fill_empty = 0, rx_invalid = 0, tx_invalid = 0;  ///< kernel's
-  std::uint64_t frames_held = 0;                         ///< received frames that the stack still refers to
+  std::uint64_t frames_held = 0;   ///< received frames that the stack still refers to
   std::uint64_t rx_no_socket = 0;  ///< frames for us that met no socket (wrong queue, or no owner), AF_XDP
 };
 
@@ -109,9 +109,9 @@ class Device : public LinkDevice {
 
 /// Which TCP and UDP ports and addresses are ours; all else belongs to the kernel. Steering of the AF_XDP program.
 struct Steering {
-  std::vector<IpAddress> addresses;       ///< owned addresses, and their ARP / ND
-  std::vector<std::uint16_t> tcp_ports;   ///< empty = every TCP port of the owned addresses
-  std::vector<std::uint16_t> udp_ports;   ///< empty = every UDP port of the owned addresses
+  std::vector<IpAddress> addresses;      ///< owned addresses, and their ARP / ND
+  std::vector<std::uint16_t> tcp_ports;  ///< empty = every TCP port of the owned addresses
+  std::vector<std::uint16_t> udp_ports;  ///< empty = every UDP port of the owned addresses
 };
 
 /// "xdp:IFNAME[,queue=N][,mode=auto|zerocopy|native|generic]" or "tap:IFNAME".
@@ -130,9 +130,9 @@ struct DeviceOptions {
   std::optional<MacAddress> mac;  ///< default: the interface's own for xdp, a stable locally administered one for tap
   std::string group;              ///< makes the tap's default address stable and the same on primary and twin
   Steering steering;
-  std::uint32_t frames = 8192;    ///< power of two
+  std::uint32_t frames = 8192;  ///< power of two
   std::uint32_t ring_entries = 2048;
-  std::string capture_path;       ///< empty = none
+  std::string capture_path;  ///< empty = none
 };
 
 /// Why a device could not be opened, and what to do. `kind` selects the exit code.

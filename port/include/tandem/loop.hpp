@@ -13,8 +13,9 @@ namespace tandem {
 [[nodiscard]] std::uint64_t monotonic_ns();
 
 struct LoopOptions {
-  std::uint32_t spin_us = 15;  ///< upper bound of spinning before a sleep; adapts downwards when spinning finds nothing. 0 = none
-  bool spin_always = false;    ///< never sleep (a core of one's own)
+  std::uint32_t spin_us =
+      15;  ///< upper bound of spinning before a sleep; adapts downwards when spinning finds nothing. 0 = none
+  bool spin_always = false;  ///< never sleep (a core of one's own)
 };
 
 class Loop {

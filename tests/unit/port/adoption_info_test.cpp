@@ -19,13 +19,12 @@ AdoptionInfo example() {
 }
 
 TEST_CASE("adoption information has these bytes and reads back as it was") {
-  const std::vector<std::uint8_t> golden{
-      'T', 'D', 'A', 'I', 1, 0, 56, 0,              // magic, version, length
-      0,   3,   0,   0,   0x00, 0x20, 0, 0,         // kind, mode, frames
-      0,   8,   0,   0,   0x00, 0x04, 0, 0,         // bytes a frame, ring entries
-      0xdc, 5,  0,   0,   5, 0, 0, 0,               // MTU, queue
-      2,   3,   4,   5,   6, 7, 0, 0,               // MAC
-      'e', 't', 'h', '0', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+  const std::vector<std::uint8_t> golden{'T',  'D', 'A', 'I', 1,    0,    56, 0,  // magic, version, length
+                                         0,    3,   0,   0,   0x00, 0x20, 0,  0,  // kind, mode, frames
+                                         0,    8,   0,   0,   0x00, 0x04, 0,  0,  // bytes a frame, ring entries
+                                         0xdc, 5,   0,   0,   5,    0,    0,  0,  // MTU, queue
+                                         2,    3,   4,   5,   6,    7,    0,  0,  // MAC
+                                         'e',  't', 'h', '0', 0,    0,    0,  0, 0, 0, 0, 0, 0, 0, 0, 0};
   CHECK(example().encode() == golden);
   CHECK(AdoptionInfo::decode(golden) == example());
 }
@@ -40,9 +39,16 @@ TEST_CASE("adoption information that is cut, foreign or senseless is refused") {
     const char* reason;
   };
   const Row rows[] = {
-      {0, 'X', "not such a description"}, {4, 2, "version 2"},      {6, 57, "length"},   {6, 55, "length"},
-      {8, 2, "kind"},                     {9, 4, "mode"},           {12, 1, "frames"},   {16, 1, "2048 or 4096"},
-      {20, 1, "ring entries"},            {25, 0xff, "MTU"},
+      {0, 'X', "not such a description"},
+      {4, 2, "version 2"},
+      {6, 57, "length"},
+      {6, 55, "length"},
+      {8, 2, "kind"},
+      {9, 4, "mode"},
+      {12, 1, "frames"},
+      {16, 1, "2048 or 4096"},
+      {20, 1, "ring entries"},
+      {25, 0xff, "MTU"},
   };
   for (const Row& row : rows) {
     INFO("byte " << row.at);
@@ -64,11 +70,26 @@ TEST_CASE("a twin whose options do not fit the primary's device is told the diff
   options.ring_entries = 0x400;
   const auto attach = [&] { return attach_device(options, example().encode(), {}); };
   CHECK_THROWS_WITH(attach(), Catch::Contains("descriptor") || Catch::Contains("built without AF_XDP"));
-  SECTION("kind") { options.spec = DeviceSpec::parse("tap:eth0"); CHECK_THROWS_WITH(attach(), Catch::Contains("kind of device is xdp, ours is tap")); }
-  SECTION("interface") { options.spec.interface = "eth1"; CHECK_THROWS_WITH(attach(), Catch::Contains("interface is eth0, ours is eth1")); }
-  SECTION("queue") { options.spec.queue = 1; CHECK_THROWS_WITH(attach(), Catch::Contains("queue is 5, ours is 1")); }
-  SECTION("frames") { options.frames = 16; CHECK_THROWS_WITH(attach(), Catch::Contains("frames is 8192, ours is 16")); }
-  SECTION("MAC") { options.mac = MacAddress{}; CHECK_THROWS_WITH(attach(), Catch::Contains("MAC")); }
+  SECTION("kind") {
+    options.spec = DeviceSpec::parse("tap:eth0");
+    CHECK_THROWS_WITH(attach(), Catch::Contains("kind of device is xdp, ours is tap"));
+  }
+  SECTION("interface") {
+    options.spec.interface = "eth1";
+    CHECK_THROWS_WITH(attach(), Catch::Contains("interface is eth0, ours is eth1"));
+  }
+  SECTION("queue") {
+    options.spec.queue = 1;
+    CHECK_THROWS_WITH(attach(), Catch::Contains("queue is 5, ours is 1"));
+  }
+  SECTION("frames") {
+    options.frames = 16;
+    CHECK_THROWS_WITH(attach(), Catch::Contains("frames is 8192, ours is 16"));
+  }
+  SECTION("MAC") {
+    options.mac = MacAddress{};
+    CHECK_THROWS_WITH(attach(), Catch::Contains("MAC"));
+  }
 }
 
 }  // namespace

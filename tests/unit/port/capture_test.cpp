@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tandem/capture.hpp"
 
-#include <catch2/catch.hpp>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <catch2/catch.hpp>
 
 #include <array>
 #include <cstdlib>
@@ -60,8 +60,10 @@ Contents read_capture(const std::filesystem::path& path) {
       const std::uint32_t size = u32(at + 20);
       const auto* frame = reinterpret_cast<const std::uint8_t*>(raw.data() + at + 28);
       const std::size_t options = at + 28 + (size + 3) / 4 * 4;
-      contents.packets.push_back({std::uint64_t{u32(at + 12)} << 32 | u32(at + 16), u32(options + 4),
-                                  {frame, frame + size}, u32(options + 8) != 0});
+      contents.packets.push_back({std::uint64_t{u32(at + 12)} << 32 | u32(at + 16),
+                                  u32(options + 4),
+                                  {frame, frame + size},
+                                  u32(options + 8) != 0});
     }
     at += length;
   }

@@ -72,7 +72,8 @@ TEST_CASE("device specifications that are refused, with the reason and the accep
   for (const Row& row : rows) {
     INFO(row.text);
     CHECK_THROWS_AS(DeviceSpec::parse(row.text), std::invalid_argument);
-    CHECK_THROWS_WITH(DeviceSpec::parse(row.text), Catch::Contains(row.reason) && Catch::Contains("xdp:IFNAME[,queue=N]"));
+    CHECK_THROWS_WITH(DeviceSpec::parse(row.text),
+                      Catch::Contains(row.reason) && Catch::Contains("xdp:IFNAME[,queue=N]"));
   }
 }
 

@@ -30,19 +30,23 @@ Frame ethernet(std::uint16_t type) {
 constexpr std::uint32_t kOwned = 0x0a4d0001, kOther = 0x0a4d0003;
 
 Frame u32(std::uint32_t value) {
-  return {static_cast<std::uint8_t>(value >> 24), static_cast<std::uint8_t>(value >> 16), static_cast<std::uint8_t>(value >> 8),
-          static_cast<std::uint8_t>(value)};
+  return {static_cast<std::uint8_t>(value >> 24), static_cast<std::uint8_t>(value >> 16),
+          static_cast<std::uint8_t>(value >> 8), static_cast<std::uint8_t>(value)};
 }
 
 Frame ipv4(std::uint32_t to, std::uint8_t protocol, std::uint16_t fragment = 0, std::uint8_t words = 5) {
-  Frame header = joined({{static_cast<std::uint8_t>(0x40 | words), 0, 0, 60, 0, 1, static_cast<std::uint8_t>(fragment >> 8),
-                          static_cast<std::uint8_t>(fragment), 64, protocol, 0, 0},
-                         u32(0x0a4d0002), u32(to)});
+  Frame header =
+      joined({{static_cast<std::uint8_t>(0x40 | words), 0, 0, 60, 0, 1, static_cast<std::uint8_t>(fragment >> 8),
+               static_cast<std::uint8_t>(fragment), 64, protocol, 0, 0},
+              u32(0x0a4d0002),
+              u32(to)});
   header.resize(words < 5 ? 20u : words * 4u, 1);
   return header;
 }
 
-Frame ports(std::uint16_t to) { return joined({{0x80, 0}, {static_cast<std::uint8_t>(to >> 8), static_cast<std::uint8_t>(to)}, Frame(16, 0)}); }
+Frame ports(std::uint16_t to) {
+  return joined({{0x80, 0}, {static_cast<std::uint8_t>(to >> 8), static_cast<std::uint8_t>(to)}, Frame(16, 0)});
+}
 
 Frame arp(std::uint8_t operation, std::uint32_t sender, std::uint32_t target) {
   return joined({{0, 1, 8, 0, 6, 4, 0, operation, 2, 0, 0, 0, 0, 11}, u32(sender), Frame(6, 0), u32(target)});
@@ -66,7 +70,8 @@ struct Row {
 std::vector<Row> rows() {
   const auto v4 = [](const Frame& header, const Frame& rest) { return joined({ethernet(0x0800), header, rest}); };
   const auto v6 = [](const Frame& header, const Frame& rest) { return joined({ethernet(0x86dd), header, rest}); };
-  constexpr std::uint8_t kTcp = 6, kUdp = 17, kIcmp = 1, kIcmpV6 = 58, kGre = 47, kHop = 0, kDestination = 60, kFragment = 44;
+  constexpr std::uint8_t kTcp = 6, kUdp = 17, kIcmp = 1, kIcmpV6 = 58, kGre = 47, kHop = 0, kDestination = 60,
+                         kFragment = 44;
   return {
       {"TCP to an owned port", v4(ipv4(kOwned, kTcp), ports(179)), true},
       {"TCP to another port", v4(ipv4(kOwned, kTcp), ports(22)), false},
@@ -89,8 +94,10 @@ std::vector<Row> rows() {
       {"TCP over IPv6 to an owned port", v6(ipv6(kOwnedV6, kTcp), ports(179)), true},
       {"TCP over IPv6 to another port", v6(ipv6(kOwnedV6, kTcp), ports(22)), false},
       {"TCP over IPv6 to another address", v6(ipv6(kOtherV6, kTcp), ports(179)), false},
-      {"TCP behind extension headers", v6(ipv6(kOwnedV6, kHop), joined({extension(kDestination, 2), extension(kTcp, 0), ports(179)})), true},
-      {"TCP behind extension headers, another port", v6(ipv6(kOwnedV6, kHop), joined({extension(kTcp, 3), ports(22)})), false},
+      {"TCP behind extension headers",
+       v6(ipv6(kOwnedV6, kHop), joined({extension(kDestination, 2), extension(kTcp, 0), ports(179)})), true},
+      {"TCP behind extension headers, another port", v6(ipv6(kOwnedV6, kHop), joined({extension(kTcp, 3), ports(22)})),
+       false},
       {"fragment over IPv6", v6(ipv6(kOwnedV6, kFragment), Frame(8, 0)), true},
       {"fragment over IPv6 to another address", v6(ipv6(kOtherV6, kFragment), Frame(8, 0)), false},
       {"ICMPv6 echo", v6(ipv6(kOwnedV6, kIcmpV6), icmpv6(128, kOwnedV6)), true},
@@ -101,15 +108,16 @@ std::vector<Row> rows() {
       {"neighbour advertisement to all", v6(ipv6(kAllNodes, kIcmpV6), icmpv6(136, kOtherV6)), false},
       {"router advertisement", v6(ipv6(kAllNodes, kIcmpV6), icmpv6(134, kOtherV6)), false},
       {"TCP to a multicast address", v6(ipv6(kSolicitedNode, kTcp), ports(179)), false},
-      {"VLAN-tagged TCP to an owned port", joined({ethernet(0x8100), {0, 5, 8, 0}, ipv4(kOwned, kTcp), ports(179)}), false},
+      {"VLAN-tagged TCP to an owned port", joined({ethernet(0x8100), {0, 5, 8, 0}, ipv4(kOwned, kTcp), ports(179)}),
+       false},
       {"another ethertype", joined({ethernet(0x88cc), Frame(40, 0)}), false},
   };
 }
 
 /// XDP_DROP or XDP_PASS.
 std::uint32_t verdict(int program, const Frame& frame) {
-  LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(), .data_size_in = static_cast<std::uint32_t>(frame.size()),
-              .repeat = 1);
+  LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(),
+              .data_size_in = static_cast<std::uint32_t>(frame.size()), .repeat = 1);
   REQUIRE(bpf_prog_test_run_opts(program, &options) == 0);
   return options.retval;
 }
@@ -125,7 +133,8 @@ TEST_CASE("the steering program takes exactly what is ours") {
   if (!lab_possible()) return;
   const Lab lab(true);
   Steering steering;
-  steering.addresses = {IpAddress{4, {10, 77, 0, 1}}, IpAddress{6, {0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}}};
+  steering.addresses = {IpAddress{4, {10, 77, 0, 1}},
+                        IpAddress{6, {0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}}};
   steering.tcp_ports = {7, 179};
   steering.udp_ports = {65535};
   const XdpProgram xdp(Lab::kOurs, interface_info(Lab::kOurs), 0, steering, false);
@@ -145,7 +154,8 @@ TEST_CASE("the steering program leaves frames that are too short to tell to the 
   if (!lab_possible()) return;
   const Lab lab(true);
   Steering steering;
-  steering.addresses = {IpAddress{4, {10, 77, 0, 1}}, IpAddress{6, {0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}}};
+  steering.addresses = {IpAddress{4, {10, 77, 0, 1}},
+                        IpAddress{6, {0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}}};
   steering.tcp_ports = {179};
   steering.udp_ports = {65535};
   const XdpProgram xdp(Lab::kOurs, interface_info(Lab::kOurs), 0, steering, false);

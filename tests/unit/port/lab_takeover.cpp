@@ -59,7 +59,8 @@ struct Shared {
 
 struct SharedMemory {
   SharedMemory() {
-    void* memory = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* memory =
+        ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     REQUIRE(memory != MAP_FAILED);
     at = static_cast<Shared*>(memory);  // zeroes are a valid Shared
   }
@@ -78,7 +79,8 @@ void hold_robust_word(Shared::Owner& owner) {
 
 /// Turns an IPv4 UDP request into its answer and gives its number; false for anything else.
 bool echo(std::span<const std::uint8_t> request, std::span<std::uint8_t> answer, std::uint32_t& number) {
-  if (request.size() < 42 + kPayload || request[12] != 8 || request[13] != 0 || request[23] != IPPROTO_UDP) return false;
+  if (request.size() < 42 + kPayload || request[12] != 8 || request[13] != 0 || request[23] != IPPROTO_UDP)
+    return false;
   std::memcpy(&number, &request[42], sizeof number);
   if (number >= kMostPackets) return false;
   std::copy(request.begin(), request.end(), answer.begin());
@@ -128,7 +130,8 @@ void one_turn(Device& device, Shared& shared) {
   }
   // At rest: everything that was sent has been completed.
   const std::uint64_t bound = monotonic_ns() + kBound;
-  while (monotonic_ns() < bound && (device->tx_pending() || device->census().transmitting != 0)) one_turn(*device, shared);
+  while (monotonic_ns() < bound && (device->tx_pending() || device->census().transmitting != 0))
+    one_turn(*device, shared);
   shared.census = device->census();
   ::_exit(0);
 }
@@ -249,14 +252,17 @@ int peer(Shared& shared, std::uint32_t least) {
     const bool more = sent < least || shared.kills_over == 0;
     if (more && sent - answered < kWindow && sent < kMostPackets) {
       std::memcpy(payload.data(), &sent, sizeof sent);
-      if (::send(socket.get(), payload.data(), payload.size(), 0) == static_cast<ssize_t>(payload.size())) shared.sent = ++sent;
+      if (::send(socket.get(), payload.data(), payload.size(), 0) == static_cast<ssize_t>(payload.size()))
+        shared.sent = ++sent;
     }
     while (::recv(socket.get(), payload.data(), payload.size(), 0) == static_cast<ssize_t>(payload.size())) {
       std::uint32_t number = 0;
       std::memcpy(&number, payload.data(), sizeof number);
       if (number >= sent) continue;
-      if (seen[number]) ++shared.doubled;
-      else shared.answered = ++answered;
+      if (seen[number])
+        ++shared.doubled;
+      else
+        shared.answered = ++answered;
       seen[number] = true;
       progress = monotonic_ns();
     }

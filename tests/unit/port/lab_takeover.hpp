@@ -20,13 +20,13 @@ struct ChainOptions {
 
 struct ChainResult {
   unsigned kills = 0;
-  std::uint32_t sent = 0;       ///< by the peer
-  std::uint32_t answered = 0;   ///< different packets that came back
-  std::uint32_t doubled = 0;    ///< answers that came more than once
+  std::uint32_t sent = 0;                          ///< by the peer
+  std::uint32_t answered = 0;                      ///< different packets that came back
+  std::uint32_t doubled = 0;                       ///< answers that came more than once
   std::uint32_t log_missing = 0, log_doubled = 0;  ///< packets that no, or more than one, transaction dealt with
   std::uint64_t adopted_packets = 0;
-  FrameCensus census;           ///< of the last owner, at rest
-  bool finished = false;        ///< nothing ran into a time bound
+  FrameCensus census;     ///< of the last owner, at rest
+  bool finished = false;  ///< nothing ran into a time bound
 };
 
 /// The peer sends to 10.77.0.1 port 7, whose neighbour entry it must have.

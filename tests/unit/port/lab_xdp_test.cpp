@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/bpf.h>
+#include <linux/if_link.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -7,6 +11,7 @@
 #include <catch2/catch.hpp>
 #include <cstring>
 
+#include "interface.hpp"
 #include "lab_takeover.hpp"
 #include "tandem/loop.hpp"
 #include "unique_fd.hpp"
@@ -75,8 +80,9 @@ std::uint16_t next_udp_port(Device& device) {
     std::array<RxFrame, 1> frame;
     if (device.rx_peek(frame) == 0) continue;
     const auto bytes = frame[0].bytes;
-    const std::uint16_t port =
-        bytes.size() >= 42 && bytes[12] == 8 && bytes[13] == 0 ? static_cast<std::uint16_t>(bytes[36] << 8 | bytes[37]) : 0;
+    const std::uint16_t port = bytes.size() >= 42 && bytes[12] == 8 && bytes[13] == 0
+                                   ? static_cast<std::uint16_t>(bytes[36] << 8 | bytes[37])
+                                   : 0;
     device.rx_done(frame[0].cookie);
     device.rx_release();
     device.refill();
@@ -86,7 +92,8 @@ std::uint16_t next_udp_port(Device& device) {
 }
 
 void add_neighbour(const Lab& lab) {
-  REQUIRE(lab.run_at_peer(std::string("ip neigh replace 10.77.0.1 lladdr 02:00:00:00:00:0a nud permanent dev ") + Lab::kPeers) == 0);
+  REQUIRE(lab.run_at_peer(std::string("ip neigh replace 10.77.0.1 lladdr 02:00:00:00:00:0a nud permanent dev ") +
+                          Lab::kPeers) == 0);
 }
 
 TEST_CASE("AF_XDP opens in each mode that veth has and says which it got") {
@@ -94,7 +101,8 @@ TEST_CASE("AF_XDP opens in each mode that veth has and says which it got") {
   const Lab lab(true);
   add_neighbour(lab);
   const UniqueFd socket = udp_socket_at_peer(lab, 7);
-  for (const auto& [suffix, mode] : {std::pair{"", "native copy"}, {",mode=native", "native copy"}, {",mode=generic", "generic copy"}}) {
+  for (const auto& [suffix, mode] :
+       {std::pair{"", "native copy"}, {",mode=native", "native copy"}, {",mode=generic", "generic copy"}}) {
     INFO(suffix);
     const auto device = open_device(xdp_options(suffix));
     CHECK_THAT(device->description(), Catch::Contains(mode) && Catch::Contains("need_wakeup"));
@@ -134,7 +142,8 @@ TEST_CASE("while no socket is there, what is ours is dropped and the kernel does
   // The kernel has the address as well: it would answer if it saw anything.
   REQUIRE(Lab::run(std::string("ip addr add 10.77.0.1/24 dev ") + Lab::kOurs) == 0);
   // ARP answers to an owned address are ours, so the kernel gets its neighbour by hand.
-  REQUIRE(Lab::run(std::string("ip neigh replace 10.77.0.2 lladdr 02:00:00:00:00:0b nud permanent dev ") + Lab::kOurs) == 0);
+  REQUIRE(Lab::run(std::string("ip neigh replace 10.77.0.2 lladdr 02:00:00:00:00:0b nud permanent dev ") +
+                   Lab::kOurs) == 0);
   auto device = open_device(xdp_options(",mode=native"));
   // Another holder of program and counters, as a twin is; the socket goes with the device.
   UniqueFd link, counters;
@@ -195,10 +204,37 @@ TEST_CASE("what keeps AF_XDP from opening is told with what to do") {
   CHECK(kind_of(xdp_options(""), "is down") == static_cast<int>(Kind::no_interface));
 }
 
+TEST_CASE("a program of somebody else's on the interface is named and left alone") {
+  if (!lab_possible()) return;
+  const Lab lab(true);
+  // r0 = XDP_PASS; exit
+  const std::array<bpf_insn, 2> pass{
+      {{BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, XDP_PASS}, {BPF_JMP | BPF_EXIT, 0, 0, 0, 0}}};
+  const UniqueFd foreign(bpf_prog_load(BPF_PROG_TYPE_XDP, "foreign", "BSD", pass.data(), pass.size(), nullptr));
+  REQUIRE(foreign.valid());
+  const int interface = interface_info(Lab::kOurs).index;
+  for (const std::uint32_t mode : {XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE}) {
+    REQUIRE(bpf_xdp_attach(interface, foreign.get(), mode, nullptr) == 0);
+    try {
+      open_device(xdp_options(""));
+      FAIL("it opened");
+    } catch (const DeviceError& error) {
+      CHECK(error.kind() == DeviceError::Kind::busy);
+      CHECK_THAT(error.what(), Catch::Contains("foreign") && Catch::Contains("xdp off"));
+    }
+    std::uint32_t attached = 0;
+    REQUIRE(bpf_xdp_query_id(interface, static_cast<int>(mode), &attached) == 0);
+    CHECK(attached != 0);
+    REQUIRE(bpf_xdp_detach(interface, mode, nullptr) == 0);
+  }
+}
+
 TEST_CASE("an interface with several queues opens with a warning that says what to do") {
   if (!lab_possible()) return;
   const Lab lab(false);
-  REQUIRE(Lab::run("ip link add many0 numrxqueues 2 numtxqueues 2 type veth peer name many1 numrxqueues 2 numtxqueues 2") == 0);
+  REQUIRE(
+      Lab::run("ip link add many0 numrxqueues 2 numtxqueues 2 type veth peer name many1 numrxqueues 2 numtxqueues 2") ==
+      0);
   REQUIRE(Lab::run("ethtool -L many0 rx 2 tx 2") == 0);
   REQUIRE(Lab::run("ip link set many0 up && ip link set many1 up") == 0);
   DeviceOptions options = xdp_options("");

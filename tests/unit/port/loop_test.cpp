@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tandem/loop.hpp"
 
-#include <catch2/catch.hpp>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
@@ -11,6 +10,7 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <catch2/catch.hpp>
 
 #include <atomic>
 #include <functional>
@@ -149,7 +149,8 @@ TEST_CASE("wake_on ends a sleep again and again without a callback", "[io_uring]
 }
 
 TEST_CASE("a signal does not disturb a sleep", "[io_uring]") {
-  struct sigaction action {}, before {};
+  struct sigaction action {
+  }, before{};
   action.sa_handler = [](int) {};
   REQUIRE(::sigaction(SIGALRM, &action, &before) == 0);
   itimerval timer{{0, 500}, {0, 500}};
@@ -189,7 +190,8 @@ TEST_CASE("a futex wait ends when the owner of a robust word is killed", "[io_ur
     if (owner == 0) {
       shared.at->head.list.next = &shared.at->node;
       shared.at->node.next = &shared.at->head.list;
-      shared.at->head.futex_offset = reinterpret_cast<char*>(&shared.at->word) - reinterpret_cast<char*>(&shared.at->node);
+      shared.at->head.futex_offset =
+          reinterpret_cast<char*>(&shared.at->word) - reinterpret_cast<char*>(&shared.at->node);
       if (::syscall(SYS_set_robust_list, &shared.at->head, sizeof shared.at->head) != 0) ::_exit(1);
       shared.store(static_cast<std::uint32_t>(::syscall(SYS_gettid)) | FUTEX_WAITERS);
       while (true) ::pause();

@@ -62,12 +62,15 @@ TEST_CASE("the carrier of a memory wire drops, doubles, reorders, delays and cha
   std::vector<MemoryWire::Frame> late;
   wire.set_carrier([&](MemoryWire::PortId from, MemoryWire::Frame frame) {
     switch (frame[0]) {
-      case 1: break;
+      case 1:
+        break;
       case 2:
         wire.flood(from, frame);
         wire.flood(from, frame);
         break;
-      case 3: late.push_back(std::move(frame)); break;
+      case 3:
+        late.push_back(std::move(frame));
+        break;
       default:
         frame[0] = 9;
         wire.flood(from, frame);

@@ -33,7 +33,8 @@ TEST_CASE("the default TAP address is stable, locally administered and never the
   const MacAddress none;
   const MacAddress mac = tap_default_mac("pair", "tap0", none);
   CHECK(mac == tap_default_mac("pair", "tap0", none));
-  CHECK(mac == MacAddress{{0x02, 0xe9, 0x75, 0x23, 0xd7, 0xa6}});  // part of the promise: it does not change between versions
+  CHECK(mac ==
+        MacAddress{{0x02, 0xe9, 0x75, 0x23, 0xd7, 0xa6}});  // part of the promise: it does not change between versions
   CHECK((mac.octets[0] & 3) == 2);
   CHECK(mac != tap_default_mac("pair", "tap1", none));
   CHECK(mac != tap_default_mac("pai", "rtap0", none));

@@ -136,13 +136,17 @@ class World {
   void finish(Owner& owner) {
     // Everything that is under way comes to its end.
     for (std::uint32_t i = 0; i < 20; ++i) {
-      while (kernel_.send()) {}
-      while (kernel_.complete()) {}
+      while (kernel_.send()) {
+      }
+      while (kernel_.complete()) {
+      }
       owner.turn(20, next_packet_);
     }
     owner.let_go();
-    while (kernel_.send()) {}
-    while (kernel_.complete()) {}
+    while (kernel_.send()) {
+    }
+    while (kernel_.complete()) {
+    }
     owner.turn(20, next_packet_);
     const FrameCensus census = owner.census();
     const bool every_frame_once = census.sum() == census.total && census.duplicated == 0 &&

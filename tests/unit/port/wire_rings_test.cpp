@@ -85,13 +85,15 @@ TEST_CASE("staged packets lie beyond the producer and leave only when they are r
   CHECK_FALSE(wire.kernel.send());
   CHECK(wire.rings.census().staged == 3);
   REQUIRE(wire.rings.tx_release(2));
-  while (wire.kernel.send()) {}
+  while (wire.kernel.send()) {
+  }
   CHECK(wire.kernel.sent == std::vector<Packet>{a, b});
   REQUIRE(wire.rings.tx_release(3));
   CHECK_FALSE(wire.rings.tx_release(3));
   CHECK_FALSE(wire.rings.tx_release(2));
   CHECK_FALSE(wire.rings.tx_release(4));
-  while (wire.kernel.send()) {}
+  while (wire.kernel.send()) {
+  }
   CHECK(wire.kernel.sent == std::vector<Packet>{a, b, c});
   require_sound(wire.rings.census());
 }
@@ -117,12 +119,14 @@ TEST_CASE("a packet that no frame or descriptor is left for is refused and count
   CHECK(wire.rings.counters().tx_ring_full == 1);
   // The kernel takes packets and completes none: frames run out before the ring does.
   wire.rings.tx_release(wire.rings.mark().tx_index);
-  while (wire.kernel.send()) {}
+  while (wire.kernel.send()) {
+  }
   std::size_t more = 0;
   while (wire.stage(numbered_packet(100))) {
     ++more;
     wire.rings.tx_release(wire.rings.mark().tx_index);
-    while (wire.kernel.send()) {}
+    while (wire.kernel.send()) {
+    }
   }
   CHECK(more == kGeometry.frames / 2 - kGeometry.ring_entries);
   CHECK(wire.rings.counters().tx_no_frame == 1);
@@ -135,7 +139,8 @@ TEST_CASE("neither receiving nor sending can take the other's share of the frame
     for (std::uint32_t i = 0; i < 100; ++i) {
       wire.stage(numbered_packet(i));
       wire.rings.tx_release(wire.rings.mark().tx_index);
-      while (wire.kernel.send()) {}
+      while (wire.kernel.send()) {
+      }
     }
     for (std::uint32_t i = 0; i < 100; ++i) {
       REQUIRE(wire.kernel.receive(numbered_packet(i)));
@@ -157,8 +162,10 @@ TEST_CASE("neither receiving nor sending can take the other's share of the frame
     for (std::uint32_t i = 0; i < 100; ++i) {
       REQUIRE(wire.stage(numbered_packet(i)));
       wire.rings.tx_release(wire.rings.mark().tx_index);
-      while (wire.kernel.send()) {}
-      while (wire.kernel.complete()) {}
+      while (wire.kernel.send()) {
+      }
+      while (wire.kernel.complete()) {
+      }
       wire.rings.reap();
     }
     require_sound(wire.rings.census());
@@ -206,6 +213,30 @@ TEST_CASE("adoption shows what was not dealt with as it arrived, and releases wh
   require_sound(adopter.census());
 }
 
+TEST_CASE("a frame that is in the RX ring belongs to the ring, even when its dead owner had marked it free") {
+  TestKernel kernel(kGeometry);
+  test::CrashProbe::Counter counter;
+  WireRings<test::CrashProbe> owner(kernel.view(), kernel.rings(), test::CrashProbe{&counter});
+  owner.start();
+  owner.fill();
+  const Packet packet = numbered_packet(1);
+  REQUIRE(kernel.receive(packet));
+  std::array<RxFrame, 2> frames;
+  REQUIRE(owner.peek(frames) == 1);
+  std::fill_n(frames[0].bytes.begin(), 54, std::uint8_t{0xee});
+  owner.rx_done(frames[0].cookie);
+  counter.stop_at = counter.stores + 1;
+  CHECK_THROWS_AS(owner.rx_release(), test::Crash);
+  REQUIRE(owner.pool().owner(frames[0].cookie) == FrameOwner::free);
+  REQUIRE(*kernel.rings().rx.consumer == 0);
+
+  WireRings<NoProbe> adopter(kernel.view(), kernel.rings());
+  adopter.adopt(nullptr, {});  // nothing was published: it was not dealt with
+  REQUIRE(adopter.peek(frames) == 1);
+  CHECK(Packet(frames[0].bytes.begin(), frames[0].bytes.end()) == packet);
+  require_sound(adopter.census());
+}
+
 TEST_CASE("adoption hands over what was committed and nothing else") {
   Wire wire;
   const Packet a = numbered_packet(1), b = numbered_packet(2);
@@ -214,10 +245,13 @@ TEST_CASE("adoption hands over what was committed and nothing else") {
   REQUIRE(wire.stage(b));
   std::vector<Packet> handed_over;
   WireRings<NoProbe> adopter(wire.kernel.view(), wire.kernel.rings());
-  const auto observe = [&](std::span<const std::uint8_t> packet) { handed_over.emplace_back(packet.begin(), packet.end()); };
+  const auto observe = [&](std::span<const std::uint8_t> packet) {
+    handed_over.emplace_back(packet.begin(), packet.end());
+  };
   SECTION("a commit record was published") {
     adopter.adopt(&committed, observe);
-    while (wire.kernel.send()) {}
+    while (wire.kernel.send()) {
+    }
     CHECK(wire.kernel.sent == std::vector<Packet>{a});
     CHECK(handed_over == wire.kernel.sent);
     CHECK(adopter.adopted_packets() == 1);
@@ -230,7 +264,8 @@ TEST_CASE("adoption hands over what was committed and nothing else") {
   SECTION("a mark that was not reached by staging hands over only what was staged") {
     const WireMark beyond{0, 6};
     adopter.adopt(&beyond, observe);
-    while (wire.kernel.send()) {}
+    while (wire.kernel.send()) {
+    }
     CHECK(wire.kernel.sent == std::vector<Packet>{a, b});
     CHECK(adopter.counters().tx_invalid == 4);
   }
