@@ -57,9 +57,8 @@ void AdjRibOut::mark(Family family, PrefixId id) {
 
 AttributeId AdjRibOut::wanted(Family family, PrefixId id) {
   if (!open_ || !context_.family[index_of(family)]) return kNoRoute;
-  const AttributeId best = rib_.best(family, id);
+  const auto [best, source] = rib_.best(family, id);
   if (best == kNoRoute) return kNoRoute;
-  const std::uint16_t source = rib_.best_source(family, id);
   if (source != Rib::kOwnNetwork) {
     if (source == neighbor_) return kNoRoute;
     // RFC 4271 section 9.2: an internal speaker hears every other one itself.

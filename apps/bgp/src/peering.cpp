@@ -224,7 +224,7 @@ void Speaker::Impl::start_timer(Link link, Timer timer) {
     if (link.direction == Direction::outgoing) deadline = now_ms_ + jittered(std::max(n.backoff_ms, kConnectMs));
     return;
   }
-  const auto agreed = negotiate(n, s);
+  const auto agreed = negotiate(s);
   if (s.fsm.state() == State::open_sent || !agreed) {
     if (timer == Timer::hold) deadline = now_ms_ + kOpenHoldMs;
     return;
@@ -298,8 +298,7 @@ Open Speaker::Impl::own_open(const Neighbor& n) const {
   return open;
 }
 
-std::optional<Speaker::Negotiated> Speaker::Impl::negotiate(const Neighbor& n, const Session& s) {
-  (void)n;
+std::optional<Speaker::Negotiated> Speaker::Impl::negotiate(const Session& s) {
   if (!s.sent || !s.received) return std::nullopt;
   Negotiated agreed;
   agreed.peer_router_id = s.received->router_id;
@@ -339,7 +338,7 @@ bool Speaker::Impl::loses_collision(Link link, const Open& open) {
 void Speaker::Impl::session_up(Link link) {
   Neighbor& n = neighbor(link);
   Session& s = session(link);
-  const auto agreed = negotiate(n, s);
+  const auto agreed = negotiate(s);
   if (!agreed) return;
   n.established = link.direction;
   n.established_since_ms = now_ms_;

@@ -151,13 +151,22 @@ bool Rib::sweep(std::size_t budget) {
   return false;
 }
 
-AttributeId Rib::best(Family family, PrefixId id) const {
-  const PerFamily& f = of(family);
-  const std::uint16_t source = f.best.get(id).source;
-  if (source == kNoSource) return kNoRoute;
-  if (source == kOwnNetwork) return f.own_attributes;
-  const AttributeId route = f.received[source].routes.get(id);
-  return (route & kAttributeTag) != 0 ? kNoRoute : route;
+Rib::Chosen Rib::best(Family family, PrefixId id) {
+  PerFamily& f = of(family);
+  const auto route_of = [&](std::uint16_t source) {
+    if (source == kNoSource) return kNoRoute;
+    if (source == kOwnNetwork) return f.own_attributes;
+    const AttributeId route = f.received[source].routes.get(id);
+    return (route & kAttributeTag) != 0 ? kNoRoute : route;
+  };
+  Chosen chosen{kNoRoute, f.best.get(id).source};
+  chosen.attributes = route_of(chosen.source);
+  if (chosen.attributes == kNoRoute && chosen.source != kNoSource) {
+    decide(family, id, chosen.source);
+    chosen.source = f.best.get(id).source;
+    chosen.attributes = route_of(chosen.source);
+  }
+  return chosen;
 }
 
 void Rib::decide(Family family, PrefixId id, std::uint32_t touched) {

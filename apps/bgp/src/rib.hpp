@@ -62,9 +62,13 @@ class Rib {
   bool sweep(std::size_t budget);
   bool has_leftovers() const { return !leftovers_.empty(); }
 
-  std::uint16_t best_source(Family family, PrefixId id) const { return of(family).best.get(id).source; }
-  /// kNoRoute while there is none.
-  AttributeId best(Family family, PrefixId id) const;
+  /// The best route and where it is from; kNoRoute, kNoSource: there is none. Decides first where a route of an ended session
+  /// was the best and sweep() has not come by yet.
+  struct Chosen {
+    AttributeId attributes = kNoRoute;
+    std::uint16_t source = kNoSource;
+  };
+  Chosen best(Family family, PrefixId id);
   AttributeId received(std::uint32_t neighbor, Family family, PrefixId id) const {
     return of(family).received[neighbor].routes.get(id);
   }

@@ -85,7 +85,7 @@ void Speaker::Impl::take_open(Link link, ByteSpan message) {
 void Speaker::Impl::take_update(Link link, ByteSpan message) {
   Neighbor& n = neighbor(link);
   MalformationCounters& counters = n.counters.malformations;
-  const auto agreed = negotiate(n, session(link));
+  const auto agreed = negotiate(session(link));
   if (session(link).fsm.state() != State::established || !agreed) {
     count(counters, Malformation::unexpected_message);
     return drive(link, Event::update_msg);
@@ -124,7 +124,7 @@ void Speaker::Impl::announce(std::uint32_t index, const std::vector<Prefix>& pre
 void Speaker::Impl::take_refresh(Link link, ByteSpan message) {
   Neighbor& n = neighbor(link);
   MalformationCounters& counters = n.counters.malformations;
-  const auto agreed = negotiate(n, session(link));
+  const auto agreed = negotiate(session(link));
   if (session(link).fsm.state() != State::established || !agreed) {
     count(counters, Malformation::unexpected_message);
     return drive(link, Event::route_refresh_msg);

@@ -245,6 +245,17 @@ Open get_open(PieceReader& r) {
   return open;
 }
 
+bool is_message(ByteSpan bytes) {
+  MalformationCounters ignored{};
+  const Frame frame = next_frame(bytes, ignored);
+  return frame.kind == Frame::Kind::message && frame.consumed == bytes.size();
+}
+
+bool is_beginning(ByteSpan bytes) {
+  MalformationCounters ignored{};
+  return next_frame(bytes, ignored).kind == Frame::Kind::incomplete;
+}
+
 void put_session(PieceWriter& w, const Session& s) {
   w.put(static_cast<std::uint8_t>(s.fsm.state()));
   w.put(s.connecting);
@@ -278,17 +289,17 @@ void get_session(PieceReader& r, Session& s) {
   s.sent = get_optional(r, [&] { return get_open(r); });
   s.received = get_optional(r, [&] { return get_open(r); });
   s.control.clear();
-  const auto sized = [&] {
-    const auto bytes = r.sized();
-    if (bytes.size() > kMaxMessageBytes) r.fail();
-    return std::vector<std::uint8_t>(bytes.begin(), bytes.end());
-  };
   for (std::uint8_t count = r.get<std::uint8_t>(); count > 0 && r.ok(); --count) {
-    s.control.push_back(sized());
-    if (s.control.back().size() < kHeaderBytes) r.fail();
+    const auto bytes = r.sized();
+    if (!is_message(bytes)) r.fail();
+    s.control.emplace_back(bytes.begin(), bytes.end());
   }
-  s.partial_received = sized();
-  s.partial_written = sized();
+  for (auto* partial : {&s.partial_received, &s.partial_written}) {
+    const auto bytes = r.sized();
+    if (!is_beginning(bytes)) r.fail();
+    partial->assign(bytes.begin(), bytes.end());
+  }
+  if (s.fsm.state() >= State::open_sent && !s.transport) r.fail();
 }
 
 template <std::size_t kCount>
@@ -402,27 +413,38 @@ std::string Speaker::Impl::restore_neighbor(PieceReader& record) {
   Neighbor& n = *neighbors_[index];
   const auto established = record.get<std::uint8_t>();
   const auto uptime_ms = record.get<std::uint64_t>();
-  for (Session& s : n.sessions) get_session(record, s);
-  for (const Family family : kAllFamilies) n.out.set_end_of_rib_sent(family, record.flag());
-  n.out.set_unadvertisable(record.get<std::uint64_t>());
-  n.counters.times_established = record.get<std::uint64_t>();
-  get_counters(record, n.counters.messages_in);
-  get_counters(record, n.counters.messages_out);
-  get_counters(record, n.counters.malformations);
+  std::array<Session, 2> sessions;
+  for (Session& s : sessions) get_session(record, s);
+  std::array<bool, kFamilies> end_of_rib{};
+  for (bool& sent : end_of_rib) sent = record.flag();
+  const auto unadvertisable = record.get<std::uint64_t>();
+  NeighborStatistics counters;
+  counters.times_established = record.get<std::uint64_t>();
+  get_counters(record, counters.messages_in);
+  get_counters(record, counters.messages_out);
+  get_counters(record, counters.malformations);
   const auto reason = record.sized();
-  n.counters.last_down.assign(reason.begin(), reason.end());
-  n.established.reset();
-  n.established_since_ms = now_ms_ - std::min(now_ms_, uptime_ms);
+  counters.last_down.assign(reason.begin(), reason.end());
   if (!record.ok() || established > 2) return "the record of a neighbor is corrupt";
-  if (established == 0) return {};
+  for (std::size_t i = 0; i < sessions.size(); ++i) {
+    const bool up = established == i + 1;
+    if ((sessions[i].fsm.state() == State::established) != up || (up && !negotiate(sessions[i])))
+      return "the record of a neighbor contradicts itself";
+  }
 
-  const Session& s = n.sessions[established - 1u];
-  const auto agreed = negotiate(n, s);
-  if (!agreed || s.fsm.state() != State::established || !s.transport)
-    return "the record of a neighbor contradicts itself";
+  n.sessions = std::move(sessions);
+  n.counters = std::move(counters);
+  n.established.reset();
+  n.out.end();
+  n.out.set_unadvertisable(unadvertisable);
+  for (const Family family : kAllFamilies) n.out.set_end_of_rib_sent(family, end_of_rib[index_of(family)]);
+  if (established == 0) return {};
   n.established = static_cast<Direction>(established - 1);
-  rib_.set_rank(index, n.external, agreed->peer_router_id);
-  n.out.begin(written_context(n, *agreed), s.endpoints);
+  n.established_since_ms = now_ms_ - std::min(now_ms_, uptime_ms);
+  const Session& s = n.sessions[established - 1u];
+  const Negotiated agreed = negotiate(s).value();
+  rib_.set_rank(index, n.external, agreed.peer_router_id);
+  n.out.begin(written_context(n, agreed), s.endpoints);
   return {};
 }
 

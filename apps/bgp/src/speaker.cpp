@@ -91,7 +91,7 @@ State Speaker::neighbor_state(std::uint32_t neighbor) const {
   return std::max(state({neighbor, Direction::outgoing}), state({neighbor, Direction::incoming}));
 }
 std::optional<Speaker::Negotiated> Speaker::negotiated(Link link) const {
-  return Impl::negotiate(*impl_->neighbors_[link.neighbor], impl_->session(link));
+  return Impl::negotiate(impl_->session(link));
 }
 
 Statistics Speaker::statistics(std::uint64_t now_ms) const {
@@ -145,11 +145,10 @@ void Speaker::for_each_wanted(std::uint32_t neighbor, Family family, const Route
 }
 
 void Speaker::for_each_best(Family family, const BestVisitor& visit) const {
-  const Rib& rib = impl_->rib_;
+  Rib& rib = impl_->rib_;
   for (PrefixId id = 0; id < rib.prefixes(family).limit(); ++id) {
-    const AttributeId route = rib.best(family, id);
+    const auto [route, source] = rib.best(family, id);
     if (route == kNoRoute) continue;
-    const std::uint16_t source = rib.best_source(family, id);
     visit(rib.prefixes(family).get(id), rib.attributes().get(route),
           source == Rib::kOwnNetwork ? std::nullopt : std::optional<std::uint32_t>(source));
   }

@@ -91,7 +91,7 @@ class Speaker::Impl {
   const Session& session(Link link) const {
     return neighbors_[link.neighbor]->sessions[static_cast<std::size_t>(link.direction)];
   }
-  static std::optional<Negotiated> negotiate(const Neighbor& n, const Session& s);
+  static std::optional<Negotiated> negotiate(const Session& s);
 
   Configuration configuration_;
   Mode mode_;

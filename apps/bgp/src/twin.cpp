@@ -97,7 +97,7 @@ void Speaker::Impl::take_written(Link link, const Frame& frame) {
 
 void Speaker::Impl::take_written_update(Link link, ByteSpan message) {
   Neighbor& n = neighbor(link);
-  const auto agreed = negotiate(n, session(link));
+  const auto agreed = negotiate(session(link));
   if (!agreed || !session(link).transport) return;
   MalformationCounters ignored{};
   decode_update(message, written_context(n, *agreed), ignored, update_);
@@ -136,7 +136,7 @@ void Speaker::Impl::promote(std::uint64_t now_ms) {
           drive(link, Event::automatic_stop);
           continue;
         }
-        const auto agreed = negotiate(n, s);
+        const auto agreed = negotiate(s);
         const bool silent = agreed && agreed->hold_time_s == 0;
         for (const FsmAction& action : s.fsm.resume(state))
           if (!(silent && action.kind == FsmAction::Kind::send_keepalive)) execute(link, action, nullptr);

@@ -413,7 +413,7 @@ void Decoder::check_mandatory() {
   update_.end_of_rib[index_of(Family::ipv4)] =
       update_.end_of_rib[index_of(Family::ipv4)] && (attribute_count_ == 0 || only_unreach);
   if (update_.announced_ipv4.empty() && update_.announced_ipv6.empty()) return;
-  if (!seen(AttributeType::origin) || !seen(AttributeType::as_path)) withdraw(Malformation::missing_well_known);
+  if (!seen(AttributeType::origin) || !seen(AttributeType::as_path)) return withdraw(Malformation::missing_well_known);
   if (!has_ipv4_nlri_ || !context_.family[0]) return;
   if (next_hop_malformed_)
     withdraw(Malformation::next_hop);
