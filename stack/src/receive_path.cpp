@@ -22,6 +22,9 @@ constexpr int kDirectOffers = 16;
 
 bool Connection::Impl::take_data(pbuf* data) {
   const bool shown_to_observer = announced && stack.observer != nullptr;
+  if (handler != nullptr) {
+    begin_serving();
+  }
   for (const pbuf* part = data; part != nullptr; part = part->next) {
     const Bytes bytes{static_cast<const std::uint8_t*>(part->payload), part->len};
     if (bytes.empty()) {
@@ -37,7 +40,6 @@ bool Connection::Impl::take_data(pbuf* data) {
       continue;
     }
     direct = bytes;
-    begin_serving();
     for (int i = 0; i < kDirectOffers && !direct.empty() && !abort_requested; ++i) {
       const auto consumed_before = consumed;
       const auto written_before = send.end();

@@ -74,6 +74,7 @@ class Host;
 class Wire {
  public:
   void join(Host& host) { hosts_.push_back(&host); }
+  void leave(Host& host) { std::erase(hosts_, &host); }
   void carry(const Host& from, std::vector<Frame> frames);
   /// Returns true when the frame is lost.
   std::function<bool(const Frame&)> lose;
