@@ -56,7 +56,10 @@ struct Chargen : Discard {
       }
       return bytes;
     }();
-    c.write(Bytes(pattern).subspan(c.bytes_written() % kPeriod, std::min(c.writable(), kPiece)));
+    // Room is reported when it has grown, so all of it is used now.
+    while (const std::size_t size = std::min(c.writable(), kPiece)) {
+      if (!c.write(Bytes(pattern).subspan(c.bytes_written() % kPeriod, size))) return;
+    }
   }
 };
 

@@ -15,7 +15,7 @@ namespace tandem::perf {
 namespace {
 
 constexpr std::size_t kMaxPieceBytes = 1 << 20;
-constexpr int kPiecesACall = 8;
+constexpr int kPiecesACall = 64;
 
 /// Scratch memory that the flows of a process share: nothing stays in it between two calls.
 std::span<std::uint8_t> scratch(std::size_t size) {

@@ -9,6 +9,8 @@ namespace tandem::perf {
 
 namespace {
 
+constexpr int kPiecesACall = 64;
+
 class ServerFlow : public Flow {
  public:
   ServerFlow(Meter& meter, std::uint32_t index) : meter_(meter), index_(index) {}
@@ -56,9 +58,13 @@ class ChargenFlow final : public DiscardFlow {
   [[nodiscard]] bool wants_to_write() const override { return !closed_; }
   void writable(Channel& channel) override {
     std::array<std::uint8_t, 65536> bytes;
-    fill_chargen(channel.written(), bytes);
-    const std::size_t taken = channel.write(bytes);
-    if (taken > 0) count(Direction::sent, taken);
+    // As much as there is room for: room is reported only when it has grown.
+    for (int i = 0; i < kPiecesACall; ++i) {
+      fill_chargen(channel.written(), bytes);
+      const std::size_t taken = channel.write(bytes);
+      if (taken > 0) count(Direction::sent, taken);
+      if (taken < bytes.size()) return;
+    }
   }
   void eof(Channel& channel) override {
     closed_ = true;

@@ -146,4 +146,7 @@ def programs_directory():
 
 
 def program(name):
-    return os.path.join(programs_directory(), name)
+    path = os.path.join(programs_directory(), name)
+    if not os.access(path, os.X_OK):
+        raise FileNotFoundError(f"{path} is not there; build it (./dev build), or say in TANDEM_BIN where it is")
+    return path

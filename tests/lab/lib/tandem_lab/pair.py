@@ -68,10 +68,24 @@ class Group:
         return process
 
     def start_pair(self, timeout=20):
-        self.start()
-        eventually(self.status, f"a primary answers; {self.tail()}", timeout)
+        self.start_primary(timeout)
         self.start()
         return self.wait_protected(timeout)
+
+    def start_primary(self, timeout=20, environment=None):
+        """Starts the first process and waits until it answers."""
+        process = self.start(environment)
+
+        def answers():
+            if not process.is_running():
+                raise RuntimeError(f"the first process ended; {self.tail()}")
+            return self.status(1)
+
+        try:
+            eventually(answers, "a primary answers", timeout)
+        except Timeout as error:
+            raise Timeout(f"{error}; {self.tail()}") from None
+        return process
 
     def ask(self, command, timeout=5):
         """One request on the control socket; None when nobody answers."""

@@ -82,6 +82,8 @@ class Perf:
 
     def close(self):
         self.process.end(0.5)
+        self._reader.join(5)
+        self.process.stdout.close()
 
 
 def silences_across(result, moments_ns, direction="received"):

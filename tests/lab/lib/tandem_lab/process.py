@@ -2,6 +2,7 @@
 """Processes that end when they are told to, and whose output is kept."""
 
 import os
+import select
 import signal
 import subprocess
 import time
@@ -51,7 +52,15 @@ class Process:
         return self._popen.poll()
 
     def wait(self, timeout):
-        return self._popen.wait(timeout)
+        """Until it has ended; returns at that moment, not at the next look."""
+        if self._popen.poll() is None:
+            descriptor = os.pidfd_open(self.pid)
+            try:
+                if not select.select([descriptor], [], [], timeout)[0]:
+                    raise subprocess.TimeoutExpired(self.command, timeout)
+            finally:
+                os.close(descriptor)
+        return self._popen.wait()
 
     def signal(self, number):
         if self.is_running():
@@ -69,7 +78,7 @@ class Process:
             self.signal(signal.SIGCONT)
             self.signal(signal.SIGTERM)
             try:
-                self._popen.wait(timeout)
+                self.wait(timeout)
             except subprocess.TimeoutExpired:
                 pass
         try:
