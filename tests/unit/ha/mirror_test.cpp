@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The mirror as a whole, without processes: what a twin makes of the log when the primary dies anywhere in its turn.
+#include <catch2/catch.hpp>
+
+#include <cstring>
+
+#include "pair.hpp"
+
+using namespace pair_test;
+
+namespace {
+
+/// Runs until both streams are done; false when that takes more than `limit` turns.
+bool finish(World& world, const std::vector<EchoClient*>& clients, int limit = 60'000) {
+  for (int turn = 0; turn < limit; ++turn) {
+    bool done = true;
+    for (const EchoClient* client : clients) done = done && client->got == client->to_send;
+    if (done) return true;
+    world.step();
+  }
+  return false;
+}
+
+void check_exact(const World& world, const std::vector<EchoClient*>& clients) {
+  for (const EchoClient* client : clients) {
+    CHECK_FALSE(client->wrong);
+    CHECK_FALSE(client->reset);
+    CHECK(client->got == client->to_send);
+  }
+  CHECK(world.primary->stack().statistics().resets_sent == 0);
+  CHECK(world.peer->stack().statistics().resets_received == 0);
+}
+
+}  // namespace
+
+TEST_CASE("streams go on to the byte when the primary dies between two turns, again and again") {
+  const bool v6 = GENERATE(false, true);
+  const bool wants_stream = GENERATE(false, true);
+  World world(v6, wants_stream);
+  std::vector<EchoClient*> clients = {&world.connect(1, 2'000'000), &world.connect(2, 700'000), &world.connect(3, 10)};
+  std::mt19937 random(5);
+  for (int takeover = 0; takeover < 60; ++takeover) {
+    world.attach();
+    const unsigned turns = random() % 20;
+    for (unsigned i = 0; i < turns; ++i) world.step();
+    REQUIRE(world.take_over());
+    CHECK(world.primary->device().census().missing == 0);
+  }
+  world.attach();
+  REQUIRE(finish(world, clients));
+  check_exact(world, clients);
+}
+
+TEST_CASE("nothing is lost at any step of the turn at which the primary dies") {
+  World world;
+  std::vector<EchoClient*> clients = {&world.connect(1, 12'000'000), &world.connect(2, 12'000'000)};
+  std::mt19937 random(11);
+  std::uint64_t deaths = 0;
+  for (int takeover = 0; takeover < 400; ++takeover) {
+    world.attach();
+    // Deaths between the calls of the turn, and between any two stores into the rings and frame words.
+    std::uint64_t until = random() % 300;
+    const auto count_down = [&until] {
+      if (until-- == 0) throw Death{};
+    };
+    world.wire.set_step_hook(world.our_port, [&](WireStep) { count_down(); });
+    try {
+      while (clients[0]->got != clients[0]->to_send || clients[1]->got != clients[1]->to_send) world.step(count_down);
+      break;
+    } catch (const Death&) {
+      ++deaths;
+    }
+    REQUIRE(world.take_over());
+    REQUIRE(world.primary->device().census().missing == 0);
+  }
+  CHECK(deaths > 100);
+  if (!world.twin) world.attach();
+  REQUIRE(finish(world, clients));
+  check_exact(world, clients);
+  // Nothing was lost, so nobody had to send anything again.
+  CHECK(world.peer->stack().statistics().retransmissions == 0);
+}
+
+TEST_CASE("a twin's view of a stream is the primary's") {
+  World world(false, true);
+  EchoClient& client = world.connect(1, 500'000);
+  world.attach();
+  while (client.got < client.to_send) {
+    world.step();
+    world.twin->stack().for_each_connection([&](Connection& mirrored) {
+      Connection* live = world.primary->stack().find(mirrored.id());
+      REQUIRE(live != nullptr);
+      CHECK(mirrored.bytes_consumed() == live->bytes_consumed());
+      CHECK(mirrored.bytes_written() == live->bytes_written());
+      CHECK(mirrored.export_connection() == live->export_connection());
+      const auto& handler = dynamic_cast<const EchoServer&>(*mirrored.handler());
+      CHECK(handler.consumed == handler.written);
+    });
+  }
+}
+
+TEST_CASE("a late joiner is complete although life went on while it was brought up") {
+  World world;
+  std::vector<EchoClient*> clients;
+  for (std::uint64_t i = 0; i < 12; ++i) clients.push_back(&world.connect(i, 400'000));
+  for (int i = 0; i < 40; ++i) world.step();
+  world.begin_attach();
+  int turns = 0;
+  while (world.primary->joining()) {
+    world.step();
+    ++turns;
+  }
+  CHECK(turns > 3);
+  REQUIRE(world.replica->error().empty());
+  CHECK(world.replica->complete());
+  world.twin->stack().for_each_connection([&](Connection& mirrored) {
+    Connection* live = world.primary->stack().find(mirrored.id());
+    REQUIRE(live != nullptr);
+    CHECK(mirrored.export_connection() == live->export_connection());
+  });
+  REQUIRE(world.take_over());
+  world.attach();
+  REQUIRE(finish(world, clients));
+  check_exact(world, clients);
+}
+
+TEST_CASE("a corrupt log yields an error, never a crash") {
+  World world;
+  world.connect(1, 60'000);
+  world.connect(2, 30'000);
+  for (int i = 0; i < 5; ++i) world.step();
+  world.begin_attach();
+  const std::uint64_t from = world.group.group.published.load();
+  // The twin that reads along is not asked; the bytes are kept.
+  for (int i = 0; i < 60; ++i) {
+    world.peer->turn();
+    world.primary->turn();
+    world.clock.now_ns += kMs / 10;
+  }
+  const std::uint64_t published = world.group.group.published.load();
+  REQUIRE(published - from > 30'000);
+  REQUIRE(published < world.group.log.size());
+  const std::vector<std::uint8_t> good(world.group.log.data(), world.group.log.data() + published);
+
+  std::mt19937_64 random(3);
+  int refused = 0;
+  for (int round = 0; round < 300; ++round) {
+    std::memcpy(world.group.log.data(), good.data(), good.size());
+    for (unsigned i = 0; i <= random() % 6; ++i) {
+      std::uint8_t* at = world.group.log.data() + from + random() % (published - from);
+      switch (random() % 3) {
+        case 0: *at = static_cast<std::uint8_t>(random()); break;
+        case 1: *at ^= static_cast<std::uint8_t>(1U << random() % 8); break;
+        default: std::memset(at, static_cast<int>(random()), random() % 32); break;
+      }
+    }
+    Process twin(world.clock, world.wire.attach(world.our_port), prefix("10.0.0.1/24"), false);
+    ha::Replica replica(twin.stack(), world.node_, nullptr, ha::LogReader(world.group.log.data(), world.group.log.size(), from), 1);
+    if (!replica.apply(published)) {
+      ++refused;
+      CHECK_FALSE(replica.error().empty());
+    }
+  }
+  CHECK(refused > 50);
+  // The same bytes unharmed are taken.
+  std::memcpy(world.group.log.data(), good.data(), good.size());
+  Process twin(world.clock, world.wire.attach(world.our_port), prefix("10.0.0.1/24"), false);
+  ha::Replica replica(twin.stack(), world.node_, nullptr, ha::LogReader(world.group.log.data(), world.group.log.size(), from), 1);
+  CHECK(replica.apply(published));
+  CHECK(replica.error().empty());
+}
+
+TEST_CASE("unknown records are skipped when optional and refused when mandatory") {
+  GroupFixture group(std::size_t{8} << 20);
+  World world;
+  group.attach();
+  ha::LogWriter writer = group.writer();
+  Process twin(world.clock, world.wire.attach(world.our_port), prefix("10.0.0.1/24"), false);
+  const bool optional = GENERATE(true, false);
+  const std::uint16_t number = optional ? 0x8000 | 500 : 500;
+  ha::Replica replica(twin.stack(), world.node_, nullptr, group.reader(), 0);
+  writer.append(static_cast<ha::RecordType>(number), 0, {text_bytes("of tomorrow")});
+  writer.publish(0, 0);
+  CHECK(replica.apply(group.group.published.load()) == optional);
+  CHECK(replica.error().empty() == optional);
+  CHECK(replica.skipped_records() == (optional ? 1 : 0));
+}
+
+TEST_CASE("a transaction of another epoch is refused") {
+  GroupFixture group(std::size_t{8} << 20);
+  World world;
+  group.attach();
+  ha::LogWriter writer = group.writer();
+  writer.set_epoch(4);
+  Process twin(world.clock, world.wire.attach(world.our_port), prefix("10.0.0.1/24"), false);
+  ha::Replica replica(twin.stack(), world.node_, nullptr, group.reader(), 3);
+  writer.append(ha::RecordType::note, 0, {text_bytes("x")});
+  writer.publish(0, 0);
+  CHECK_FALSE(replica.apply(group.group.published.load()));
+  CHECK(replica.error().find("epoch 4") != std::string::npos);
+}
