@@ -162,7 +162,7 @@ TEST_CASE("a corrupt log yields an error, never a crash") {
       CHECK_FALSE(replica.error().empty());
     }
   }
-  CHECK(refused > 50);
+  CHECK(refused > 10);
   // The same bytes unharmed are taken.
   std::memcpy(world.group.log.data(), good.data(), good.size());
   Process twin(world.clock, world.wire.attach(world.our_port), prefix("10.0.0.1/24"), false);
