@@ -5,7 +5,9 @@
 #include <new>
 #include <poll.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <unistd.h>
+#include <utility>
 
 #include "node_impl.hpp"
 #include "tandem/stop_point.hpp"
@@ -56,6 +58,8 @@ void Node::Impl::make_group() {
   log_file_ = ha::make_shared_file("tandem-log", options_.log_bytes);
   group_mapping_ = ha::Mapping(group_file_.get(), sizeof(ha::SharedGroup), false);
   log_mapping_ = ha::Mapping(log_file_.get(), options_.log_bytes, true);
+  // Touched now, at the start, and not by the turns that fill the ring for the first time.
+  madvise(log_mapping_.data(), 2 * log_mapping_.size(), MADV_POPULATE_WRITE);
   group_ = new (group_mapping_.data()) ha::SharedGroup{};
   group_->magic = ha::kGroupMagic;
   group_->layout_version = ha::kGroupLayoutVersion;
