@@ -76,7 +76,7 @@ struct Attempt {
 };
 
 std::vector<Attempt> attempts_for(Mode mode) {
-  const std::vector<Attempt> all{
+  std::vector<Attempt> all{
       {Mode::zerocopy, "native zero copy"}, {Mode::native, "native copy"}, {Mode::generic, "generic copy"}};
   if (mode == Mode::automatic) return all;
   return {all[static_cast<std::size_t>(mode) - static_cast<std::size_t>(Mode::zerocopy)]};

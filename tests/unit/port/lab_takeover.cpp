@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "tandem/loop.hpp"
+#include "tandem/stop_point.hpp"
 
 namespace tandem::test {
 namespace {
@@ -196,8 +197,18 @@ Passed receive_descriptors(int socket) {
   return passed;
 }
 
-[[noreturn]] void first_owner(const DeviceOptions& options, Shared& shared, int socket) {
+/// The process that calls this dies there; an empty stop is none.
+void arm(const std::string& stop) {
+  if (stop.empty()) return;
+  ::setenv("TANDEM_STOP", stop.c_str(), 1);
+#ifdef TANDEM_STOP_POINTS
+  count_turn_stop_points(true);
+#endif
+}
+
+[[noreturn]] void first_owner(const DeviceOptions& options, Shared& shared, int socket, const std::string& stop) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  arm(stop);
   try {
     auto device = open_device(options);
     hold_robust_word(shared.owners[1]);
@@ -210,15 +221,16 @@ Passed receive_descriptors(int socket) {
 }
 
 [[noreturn]] void adopter(const DeviceOptions& options, Shared& shared, const Passed& passed, std::uint32_t generation,
-                          int ready) {
+                          int ready, const std::string& stop) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  arm(stop);
   try {
     auto device = attach_device(options, passed.info, passed.descriptors);
     Shared::Owner& predecessor = shared.owners[(generation - 1) % 2];
     Loop loop(LoopOptions{15, false});
-    bool dead = false;
     const std::uint32_t held = std::atomic_ref<std::uint32_t>(predecessor.word).load();
-    loop.futex_wait(&predecessor.word, held, [&] { dead = true; });
+    bool dead = (held & FUTEX_OWNER_DIED) != 0;
+    if (!dead) loop.futex_wait(&predecessor.word, held, [&] { dead = true; });
     const char byte = 0;
     if (::write(ready, &byte, 1) != 1) ::_exit(4);
     while (!dead && shared.stop == 0) loop.run_once(monotonic_ns() + 5'000'000);
@@ -306,9 +318,15 @@ ChainResult run_chain(const Lab& lab, bool peer_in_own_namespace, const ChainOpt
   REQUIRE((::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) == 0 && ::pipe(ready) == 0));
   const UniqueFd ours(sockets[0]), theirs(sockets[1]), ready_in(ready[0]), ready_out(ready[1]);
 
+  std::size_t deaths = 0;
+  const auto next_stop = [&] {
+    return options.stops.empty() || deaths >= options.kills ? std::string()
+                                                            : options.stops[deaths++ % options.stops.size()];
+  };
+  const std::string first_stop = next_stop();
   pid_t owner = ::fork();
   REQUIRE(owner >= 0);
-  if (owner == 0) first_owner(options.device, shared, theirs.get());
+  if (owner == 0) first_owner(options.device, shared, theirs.get(), first_stop);
   pollfd readable{ours.get(), POLLIN, 0};
   if (::poll(&readable, 1, 20'000) != 1) {
     wait_exit(owner, 0);
@@ -324,30 +342,54 @@ ChainResult run_chain(const Lab& lab, bool peer_in_own_namespace, const ChainOpt
     if (sender == 0) ::_exit(peer(shared, options.packets));
   }
 
+  const auto fork_adopter = [&](std::uint32_t generation) {
+    const std::string stop = next_stop();
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) adopter(options.device, shared, passed, generation, ready_out.get(), stop);
+    return child;
+  };
+  const auto attached = [&] {
+    char byte = 0;
+    pollfd written{ready_in.get(), POLLIN, 0};
+    return ::poll(&written, 1, 20'000) == 1 && ::read(ready_in.get(), &byte, 1) == 1;
+  };
+
   bool good = true;
   std::uint32_t random = 12345;
-  for (std::uint32_t generation = 2; good && generation < options.kills + 2; ++generation) {
-    const pid_t next = ::fork();
-    REQUIRE(next >= 0);
-    if (next == 0) adopter(options.device, shared, passed, generation, ready_out.get());
-    char byte = 0;
-    pollfd attached{ready_in.get(), POLLIN, 0};
-    good = ::poll(&attached, 1, 20'000) == 1 && ::read(ready_in.get(), &byte, 1) == 1;
-    // Somewhere in the middle of the traffic: after a changing number of turns, wherever the owner then is.
-    random = random * 1664525 + 1013904223;
-    const std::uint32_t turns = shared.turns + 5 + (random >> 16) % 60;
-    good = good && wait_for([&] { return shared.turns >= turns; });
-    ::kill(owner, SIGKILL);
-    good = good && wait_for([&] { return shared.generation == generation; });
-    wait_exit(owner, kBound);
-    owner = next;
-    if (good) ++result.kills;
+  for (std::uint32_t generation = 2; good && result.kills < options.kills; ++generation) {
+    pid_t next = fork_adopter(generation);
+    good = attached();
+    if (options.stops.empty()) {
+      // Somewhere in the middle of the traffic: after a changing number of turns, wherever the owner then is.
+      random = random * 1664525 + 1013904223;
+      const std::uint32_t turns = shared.turns + 5 + (random >> 16) % 60;
+      good = good && wait_for([&] { return shared.turns >= turns; });
+      if (owner > 0) ::kill(owner, SIGKILL);  // -1 would be everybody
+    }
+    // A process that has been waited for is nobody any more: its number may be another's.
+    bool adopter_died = false;
+    const auto settled = [&] {
+      adopter_died = adopter_died || ::waitpid(next, nullptr, WNOHANG) == next;
+      return adopter_died || shared.generation == generation;
+    };
+    good = good && wait_for(settled);
+    if (owner > 0) wait_exit(owner, kBound);
+    ++result.kills;
+    // It may have died while it adopted: another one begins again where that one stopped.
+    while (good && adopter_died && shared.generation != generation) {
+      ++result.kills;
+      next = fork_adopter(generation);
+      adopter_died = false;
+      good = attached() && wait_for(settled);
+    }
+    owner = adopter_died ? -1 : next;
   }
   shared.kills_over = 1;
   const bool peer_good = wait_exit(sender, 3 * kBound) == 0;
   result.finished = good && peer_good;
   shared.stop = 1;
-  if (wait_exit(owner, 2 * kBound) != 0) result.finished = false;
+  if (owner < 0 || wait_exit(owner, 2 * kBound) != 0) result.finished = false;
   result.sent = shared.sent;
   result.answered = shared.answered;
   result.doubled = shared.doubled;

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
+#include <vector>
 
 #include "lab.hpp"
 #include "tandem/device.hpp"
@@ -16,6 +18,8 @@ struct ChainOptions {
   DeviceOptions device;
   unsigned kills = 0;
   std::uint32_t packets = 0;  ///< at least; the peer goes on until the last kill is over
+  /// When not empty, owners are not killed from outside: each dies at one of these ("NAME:COUNT"), in turn, `kills` in all.
+  std::vector<std::string> stops;
 };
 
 struct ChainResult {
