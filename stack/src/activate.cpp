@@ -23,6 +23,7 @@ void Stack::Impl::activate(Adoption how) {
   }
   dormant = false;
   adoption = how;
+  clock_is_stale = true;
   start_timers();
   muted = how == Adoption::exact;
   bring_up();

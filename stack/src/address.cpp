@@ -23,8 +23,8 @@ std::optional<unsigned> parse_decimal(std::string_view text, unsigned limit) {
 
 std::string MacAddress::to_string() const {
   std::array<char, 18> text{};
-  std::snprintf(text.data(), text.size(), "%02x:%02x:%02x:%02x:%02x:%02x", octets[0], octets[1],
-                octets[2], octets[3], octets[4], octets[5]);
+  std::snprintf(text.data(), text.size(), "%02x:%02x:%02x:%02x:%02x:%02x", octets[0], octets[1], octets[2], octets[3],
+                octets[4], octets[5]);
   return text.data();
 }
 
@@ -66,9 +66,7 @@ std::optional<IpAddress> IpAddress::parse(std::string_view text) {
   return std::nullopt;
 }
 
-std::string IpPrefix::to_string() const {
-  return address.to_string() + "/" + std::to_string(length);
-}
+std::string IpPrefix::to_string() const { return address.to_string() + "/" + std::to_string(length); }
 
 std::optional<IpPrefix> IpPrefix::parse(std::string_view text) {
   const auto slash = text.find('/');

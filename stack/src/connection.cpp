@@ -116,8 +116,7 @@ void Connection::replicate() {
   }
 }
 
-void Connection::visit_send_queue(std::uint64_t from, std::uint64_t to,
-                                  const std::function<void(Bytes)>& visit) const {
+void Connection::visit_send_queue(std::uint64_t from, std::uint64_t to, const std::function<void(Bytes)>& visit) const {
   from = std::max(from, impl_->send.begin());
   to = std::min(to, impl_->send.end());
   if (from < to) {

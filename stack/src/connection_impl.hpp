@@ -48,7 +48,7 @@ struct Connection::Impl {
 
   SendQueue send;
   ReceiveQueue receive;
-  Bytes direct;  ///< unread bytes of the frame that is being offered; then `receive` is empty
+  Bytes direct;                  ///< unread bytes of the frame that is being offered; then `receive` is empty
   OutOfOrderQueue out_of_order;  ///< dormant only: a linked connection has them in lwIP
 
   std::uint64_t acked = 0;
@@ -67,15 +67,15 @@ struct Connection::Impl {
   bool replicated : 1;
   bool wants_stream : 1 = false;
   bool active_open : 1 = false;
-  bool connected : 1 = false;        ///< on_connected was called, or was due on another stack
+  bool connected : 1 = false;  ///< on_connected was called, or was due on another stack
   bool fin_received : 1 = false;
   bool eof_delivered : 1 = false;
   bool close_requested : 1 = false;
-  bool reset : 1 = false;            ///< how it went, once `gone`
+  bool reset : 1 = false;  ///< how it went, once `gone`
   bool gone : 1 = false;
   bool abort_requested : 1 = false;
-  bool announced : 1 = false;        ///< replicated, and the observer knows it (on_open)
-  bool state_unshown : 1 = false;    ///< on_state is due whatever the state is
+  bool announced : 1 = false;      ///< replicated, and the observer knows it (on_open)
+  bool state_unshown : 1 = false;  ///< on_state is due whatever the state is
   bool in_touched : 1 = false;
   bool in_work : 1 = false;
   bool in_starved : 1 = false;
@@ -84,7 +84,7 @@ struct Connection::Impl {
   bool connect_due : 1 = false;
   bool offer_due : 1 = false;
   bool room_due : 1 = false;
-  bool kick_hold : 1 = false;        ///< data waits for the answer to a kick
+  bool kick_hold : 1 = false;  ///< data waits for the answer to a kick
   bool kick_answered : 1 = false;
 
   // ---- Kick (kick.cpp) ----

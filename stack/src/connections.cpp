@@ -64,21 +64,15 @@ constexpr std::uint32_t kLocalPorts = 65536 - kFirstLocalPort;
 
 }  // namespace
 
-Connection::Impl::Impl(Stack::Impl& owner, ConnectionId name, std::uint16_t number,
-                       Replication replication)
-    : handle(*this),
-      stack(owner),
-      id(name),
-      service(number),
-      replicated(replication == Replication::replicated) {
+Connection::Impl::Impl(Stack::Impl& owner, ConnectionId name, std::uint16_t number, Replication replication)
+    : handle(*this), stack(owner), id(name), service(number), replicated(replication == Replication::replicated) {
   send.reset(0);
 }
 
 Connection::Impl::~Impl() = default;
 
-Connection::Impl& Stack::Impl::add_connection(ConnectionId id, std::uint16_t service,
-                                              Replication replication, const Endpoint& local,
-                                              const Endpoint& remote) {
+Connection::Impl& Stack::Impl::add_connection(ConnectionId id, std::uint16_t service, Replication replication,
+                                              const Endpoint& local, const Endpoint& remote) {
   auto made = std::make_unique<Connection::Impl>(*this, id, service, replication);
   auto& connection = *made;
   connection.local = local;
@@ -250,6 +244,7 @@ void Stack::Impl::end_turn() {
     }
   }
   touched.clear();
+  clock_is_stale = true;
   show_neighbours();
   if (!graveyard.empty()) {
     const auto is_gone = [](const Connection::Impl* connection) { return connection->gone; };

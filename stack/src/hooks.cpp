@@ -13,9 +13,7 @@ namespace {
 using tandem::Connection;
 using tandem::StackScope;
 
-Connection::Impl* connection_of(const tcp_pcb* pcb) {
-  return static_cast<Connection::Impl*>(pcb->ext_args[0].data);
-}
+Connection::Impl* connection_of(const tcp_pcb* pcb) { return static_cast<Connection::Impl*>(pcb->ext_args[0].data); }
 
 }  // namespace
 
@@ -41,8 +39,8 @@ void tandem_hook_tcp_out_of_order(tcp_pcb* pcb, u32_t seqno, pbuf* data, u8_t fi
   }
   auto& observer = *connection->stack.observer;
   if (data->len == data->tot_len) {
-    observer.on_out_of_order(connection->handle, seqno,
-                             {static_cast<const std::uint8_t*>(data->payload), data->len}, fin != 0);
+    observer.on_out_of_order(connection->handle, seqno, {static_cast<const std::uint8_t*>(data->payload), data->len},
+                             fin != 0);
     return;
   }
   std::vector<std::uint8_t> copy(data->tot_len);
@@ -50,27 +48,25 @@ void tandem_hook_tcp_out_of_order(tcp_pcb* pcb, u32_t seqno, pbuf* data, u8_t fi
   observer.on_out_of_order(connection->handle, seqno, copy, fin != 0);
 }
 
-tcp_pcb* tandem_hook_tcp_lookup(const ip_addr_t* local, u16_t local_port, const ip_addr_t* remote,
-                                u16_t remote_port) {
+tcp_pcb* tandem_hook_tcp_lookup(const ip_addr_t* local, u16_t local_port, const ip_addr_t* remote, u16_t remote_port) {
   auto& stack = StackScope::current();
   if (stack.urgent.size() + stack.idle.size() == 0) {
     return nullptr;
   }
-  const auto found = stack.by_tuple.find(
-      {{tandem::from_lwip(*local), local_port}, {tandem::from_lwip(*remote), remote_port}});
+  const auto found =
+      stack.by_tuple.find({{tandem::from_lwip(*local), local_port}, {tandem::from_lwip(*remote), remote_port}});
   if (found == stack.by_tuple.end() || !found->second->ensure_linked()) {
     return nullptr;
   }
   return found->second->pcb;
 }
 
-u32_t tandem_hook_tcp_isn(const ip_addr_t* local, u16_t local_port, const ip_addr_t* remote,
-                          u16_t remote_port) {
+u32_t tandem_hook_tcp_isn(const ip_addr_t* local, u16_t local_port, const ip_addr_t* remote, u16_t remote_port) {
   // RFC 6528: a clock of four microseconds plus a keyed hash of the tuple.
   constexpr std::uint64_t kClockNs = 4000;
   auto& stack = StackScope::current();
-  const auto bytes = tandem::TupleHash::bytes_of(
-      {{tandem::from_lwip(*local), local_port}, {tandem::from_lwip(*remote), remote_port}});
+  const auto bytes =
+      tandem::TupleHash::bytes_of({{tandem::from_lwip(*local), local_port}, {tandem::from_lwip(*remote), remote_port}});
   return static_cast<u32_t>(stack.now_ns() / kClockNs + tandem::siphash(stack.isn_key, bytes));
 }
 

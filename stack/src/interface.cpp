@@ -18,17 +18,11 @@ constexpr std::uint16_t kEtherTypeIpv4 = 0x0800;
 constexpr std::uint16_t kEtherTypeArp = 0x0806;
 constexpr std::uint16_t kEtherTypeIpv6 = 0x86dd;
 
-std::uint16_t load_be16(const std::uint8_t* at) {
-  return static_cast<std::uint16_t>(at[0] << 8 | at[1]);
-}
+std::uint16_t load_be16(const std::uint8_t* at) { return static_cast<std::uint16_t>(at[0] << 8 | at[1]); }
 
-std::uint32_t load_be32(const std::uint8_t* at) {
-  return std::uint32_t{load_be16(at)} << 16 | load_be16(at + 2);
-}
+std::uint32_t load_be32(const std::uint8_t* at) { return std::uint32_t{load_be16(at)} << 16 | load_be16(at + 2); }
 
-std::uint16_t ether_type(Bytes frame) {
-  return frame.size() < kEthernetHeaderBytes ? 0 : load_be16(frame.data() + 12);
-}
+std::uint16_t ether_type(Bytes frame) { return frame.size() < kEthernetHeaderBytes ? 0 : load_be16(frame.data() + 12); }
 
 err_t link_output(netif* interface, pbuf* packet) {
   return static_cast<Stack::Impl*>(interface->state)->stage_packet(*packet);
@@ -45,8 +39,8 @@ err_t init_netif(netif* interface) {
   interface->hwaddr_len = 6;
   const auto mac = stack.device.mac();
   std::copy(mac.octets.begin(), mac.octets.end(), interface->hwaddr);
-  interface->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET |
-                     NETIF_FLAG_LINK_UP | NETIF_FLAG_MLD6;
+  interface->flags =
+      NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET | NETIF_FLAG_LINK_UP | NETIF_FLAG_MLD6;
   return ERR_OK;
 }
 
@@ -57,8 +51,7 @@ void count_segment(Bytes frame, StackStatistics& counters) {
   std::size_t at = kEthernetHeaderBytes;
   if (ether_type(frame) == kEtherTypeIpv4 && frame.size() >= at + 20 && frame[at + 9] == kTcp) {
     at += (frame[at] & 0xfU) * 4U;
-  } else if (ether_type(frame) == kEtherTypeIpv6 && frame.size() >= at + kIpv6HeaderBytes &&
-             frame[at + 6] == kTcp) {
+  } else if (ether_type(frame) == kEtherTypeIpv6 && frame.size() >= at + kIpv6HeaderBytes && frame[at + 6] == kTcp) {
     at += kIpv6HeaderBytes;
   } else {
     return;
@@ -160,8 +153,7 @@ void Stack::Impl::announce_addresses() {
     bytes[kOptionAt] = 2;      // target link-layer address
     bytes[kOptionAt + 1] = 1;  // in units of eight octets
     std::memcpy(bytes + kOptionAt + 2, first.hwaddr, 6);
-    const u16_t checksum =
-        ip6_chksum_pseudo(packet, IP6_NEXTH_ICMP6, kBytes, netif_ip6_addr(&first, i), &all_nodes);
+    const u16_t checksum = ip6_chksum_pseudo(packet, IP6_NEXTH_ICMP6, kBytes, netif_ip6_addr(&first, i), &all_nodes);
     std::memcpy(bytes + 2, &checksum, sizeof checksum);
     ip6_output_if(packet, netif_ip6_addr(&first, i), &all_nodes, kHopLimit, 0, IP6_NEXTH_ICMP6, &first);
     pbuf_free(packet);
@@ -190,8 +182,7 @@ netif& Stack::Impl::netif_for(const RxFrame& frame) {
   constexpr std::size_t kIpv4DestinationAt = kEthernetHeaderBytes + 16;
   const auto type = ether_type(frame.bytes);
   const std::size_t at = type == kEtherTypeArp ? kArpTargetAt : kIpv4DestinationAt;
-  if (netifs.size() > 1 && (type == kEtherTypeArp || type == kEtherTypeIpv4) &&
-      frame.bytes.size() >= at + 4) {
+  if (netifs.size() > 1 && (type == kEtherTypeArp || type == kEtherTypeIpv4) && frame.bytes.size() >= at + 4) {
     const auto target = load_be32(frame.bytes.data() + at);
     for (netif& interface : netifs) {
       if (lwip_ntohl(ip4_addr_get_u32(netif_ip4_addr(&interface))) == target) {
@@ -210,9 +201,9 @@ void Stack::Impl::input(RxFrame frame) {
   ++counters.frames_in;
   const auto type = ether_type(frame.bytes);
   constexpr std::size_t kNextHeaderAt = kEthernetHeaderBytes + 6;
-  neighbours_touched = neighbours_touched || type == kEtherTypeArp ||
-                       (type == kEtherTypeIpv6 && frame.bytes.size() > kNextHeaderAt &&
-                        frame.bytes[kNextHeaderAt] == IP6_NEXTH_ICMP6);
+  neighbours_touched =
+      neighbours_touched || type == kEtherTypeArp ||
+      (type == kEtherTypeIpv6 && frame.bytes.size() > kNextHeaderAt && frame.bytes[kNextHeaderAt] == IP6_NEXTH_ICMP6);
   netif& interface = netif_for(frame);
   if (pbuf* const packet = rx_frames.wrap(frame)) {
     in_input = true;

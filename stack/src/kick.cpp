@@ -50,8 +50,7 @@ void send_old_byte(tcp_pcb& pcb) {
   TCPH_HDRLEN_FLAGS_SET(header, (TCP_HLEN + options) / 4, TCP_ACK | TCP_PSH);
   header->wnd = lwip_htons(static_cast<u16_t>(std::min<u32_t>(RCV_WND_SCALE(&pcb, pcb.rcv_ann_wnd), 0xffff)));
   if (options != 0) {
-    const u32_t words[3] = {lwip_htonl(0x0101080a), lwip_htonl(tandem_hook_tcp_tsval(&pcb)),
-                            lwip_htonl(pcb.ts_recent)};
+    const u32_t words[3] = {lwip_htonl(0x0101080a), lwip_htonl(tandem_hook_tcp_tsval(&pcb)), lwip_htonl(pcb.ts_recent)};
     std::memcpy(header + 1, words, sizeof words);
   }
   header->chksum = ip_chksum_pseudo(packet, IP_PROTO_TCP, length, &pcb.local_ip, &pcb.remote_ip);

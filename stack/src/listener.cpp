@@ -69,8 +69,7 @@ tcp_pcb_listen* Stack::Impl::listener_pcb_for(const Endpoint& local) {
 
 bool Stack::Impl::open_listener(Listener& listener) {
   const ip_addr_t address = to_lwip(listener.local.address);
-  tcp_pcb* const pcb =
-      tcp_new_ip_type(listener.local.address.is_v6() ? IPADDR_TYPE_V6 : IPADDR_TYPE_V4);
+  tcp_pcb* const pcb = tcp_new_ip_type(listener.local.address.is_v6() ? IPADDR_TYPE_V6 : IPADDR_TYPE_V4);
   if (pcb == nullptr) {
     return false;
   }
@@ -90,8 +89,7 @@ bool Stack::Impl::open_listener(Listener& listener) {
   return true;
 }
 
-void Stack::Impl::listen(const Endpoint& local, Replication replication, std::uint16_t service,
-                         int backlog) {
+void Stack::Impl::listen(const Endpoint& local, Replication replication, std::uint16_t service, int backlog) {
   const auto fail = [&](const std::string& why) {
     throw std::runtime_error("cannot listen on " + local.to_string() + ": " + why);
   };
@@ -123,8 +121,8 @@ void Stack::Impl::listen(const Endpoint& local, Replication replication, std::ui
 }
 
 void Stack::Impl::unlisten(const Endpoint& local) {
-  const auto place = std::find_if(listeners.begin(), listeners.end(),
-                                  [&](const auto& listener) { return listener->local == local; });
+  const auto place =
+      std::find_if(listeners.begin(), listeners.end(), [&](const auto& listener) { return listener->local == local; });
   if (place == listeners.end()) {
     return;
   }
@@ -139,10 +137,9 @@ void Stack::Impl::unlisten(const Endpoint& local) {
   listeners.erase(place);
 }
 
-Connection::Impl* Stack::Impl::connect(const Endpoint& local, const Endpoint& remote,
-                                       Replication replication, std::uint16_t service) {
-  if (dormant || remote.port == 0 || remote.address.is_any() ||
-      local.address.version != remote.address.version ||
+Connection::Impl* Stack::Impl::connect(const Endpoint& local, const Endpoint& remote, Replication replication,
+                                       std::uint16_t service) {
+  if (dormant || remote.port == 0 || remote.address.is_any() || local.address.version != remote.address.version ||
       connections.size() >= options.max_connections) {
     return nullptr;
   }
@@ -203,13 +200,12 @@ bool Stack::Impl::accept_syn(tcp_pcb& pcb, Listener& listener) {
   const Endpoint remote{from_lwip(pcb.remote_ip), pcb.remote_port};
   // Our own count of half-open connections goes beyond the 255 that lwIP's can hold.
   tcp_backlog_accepted(&pcb);
-  if (remote.port == 0 || connections.size() >= options.max_connections ||
-      listener.half_open >= listener.backlog || by_tuple.contains({local, remote})) {
+  if (remote.port == 0 || connections.size() >= options.max_connections || listener.half_open >= listener.backlog ||
+      by_tuple.contains({local, remote})) {
     ++counters.connections_refused;
     return false;
   }
-  auto& connection =
-      add_connection(next_id, listener.service, listener.replication, local, remote);
+  auto& connection = add_connection(next_id, listener.service, listener.replication, local, remote);
   connection.iss = pcb.lastack;
   connection.irs = pcb.rcv_nxt - 1;
   attach(connection, pcb);

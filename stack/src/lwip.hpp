@@ -39,13 +39,9 @@ namespace tandem {
 inline constexpr std::uint32_t kTcpTickMs = TCP_SLOW_INTERVAL;
 inline constexpr std::uint32_t kTcpFastMs = TCP_FAST_INTERVAL;
 
-[[nodiscard]] inline bool seq_before(std::uint32_t a, std::uint32_t b) {
-  return static_cast<std::int32_t>(a - b) < 0;
-}
+[[nodiscard]] inline bool seq_before(std::uint32_t a, std::uint32_t b) { return static_cast<std::int32_t>(a - b) < 0; }
 
 /// Sequence number of a segment on one of the send lists (those are kept in network order).
-[[nodiscard]] inline std::uint32_t seq_of(const tcp_seg& segment) {
-  return lwip_ntohl(segment.tcphdr->seqno);
-}
+[[nodiscard]] inline std::uint32_t seq_of(const tcp_seg& segment) { return lwip_ntohl(segment.tcphdr->seqno); }
 
 }  // namespace tandem

@@ -12,14 +12,14 @@ namespace tandem {
 namespace {
 
 constexpr std::size_t kMaxNeighbours = 4096;
+/// Numbers go on above the highest one that a log has named, so a log may not name the last ones.
+constexpr ConnectionId kMaxId = ConnectionId{1} << 62;
 
 /// Within one turn the primary frees before it fills, and tells of the freeing when the turn ends; so for a while a twin may
 /// hold as much again as one queue's limit.
 std::uint64_t queue_limit(std::size_t bytes) { return 2 * std::uint64_t{bytes} + 65536; }
 
-std::int32_t distance(std::uint32_t from, std::uint32_t to) {
-  return static_cast<std::int32_t>(to - from);
-}
+std::int32_t distance(std::uint32_t from, std::uint32_t to) { return static_cast<std::int32_t>(to - from); }
 
 /// Something is outstanding, waits to be sent, or is owed: the peer waits for us.
 bool is_urgent(const TcpState& state) {
@@ -42,8 +42,8 @@ void Stack::Impl::unlist_dormant(Connection::Impl& connection) {
   connection.listed = false;
 }
 
-Connection::Impl* Stack::Impl::add_image(ConnectionId id, const ConnectionImage& image,
-                                         Replication replication, std::string_view* why) {
+Connection::Impl* Stack::Impl::add_image(ConnectionId id, const ConnectionImage& image, Replication replication,
+                                         std::string_view* why) {
   const auto refuse = [&](std::string_view reason) {
     if (why != nullptr) {
       *why = reason;
@@ -91,7 +91,7 @@ Connection::Impl* Stack::Impl::add_image(ConnectionId id, const ConnectionImage&
 }
 
 Connection::Impl* Stack::Impl::mirror_open(ConnectionId id, const ConnectionImage& image) {
-  if (!dormant) {
+  if (!dormant || id > kMaxId) {
     return nullptr;
   }
   auto* const connection = add_image(id, image, Replication::replicated, nullptr);
@@ -117,8 +117,7 @@ bool Connection::Impl::mirror_received(Bytes bytes) {
 }
 
 bool Connection::Impl::mirror_skipped(std::uint64_t count) {
-  if (!is_mirrored() || !receive.empty() || wants_stream ||
-      count > queue_limit(stack.options.receive_window_bytes)) {
+  if (!is_mirrored() || !receive.empty() || wants_stream || count > queue_limit(stack.options.receive_window_bytes)) {
     return false;
   }
   received += count;
@@ -131,8 +130,7 @@ bool Connection::Impl::mirror_out_of_order(std::uint32_t seq, Bytes bytes, bool 
 }
 
 bool Connection::Impl::mirror_written(Bytes bytes) {
-  if (!is_mirrored() ||
-      send.end() - acked + bytes.size() > queue_limit(stack.options.send_queue_bytes)) {
+  if (!is_mirrored() || send.end() - acked + bytes.size() > queue_limit(stack.options.send_queue_bytes)) {
     return false;
   }
   send.append(bytes);
@@ -169,10 +167,9 @@ bool Connection::Impl::mirror_note(Bytes bytes) {
 bool Connection::Impl::mirror_state(const TcpState& state) {
   const TcpState& before = shown;
   const bool answered = before.phase == TcpPhase::syn_sent && state.phase != TcpPhase::syn_sent;
-  if (!is_mirrored() || !inconsistency(state).empty() || state.local != local ||
-      state.remote != remote || state.iss != iss || (state.irs != irs && !answered) ||
-      state.bytes_written != send.end() || state.bytes_received != received ||
-      state.bytes_consumed != consumed || state.bytes_acked < acked ||
+  if (!is_mirrored() || !inconsistency(state).empty() || state.local != local || state.remote != remote ||
+      state.iss != iss || (state.irs != irs && !answered) || state.bytes_written != send.end() ||
+      state.bytes_received != received || state.bytes_consumed != consumed || state.bytes_acked < acked ||
       distance(before.snd_una, state.snd_una) < 0 || distance(before.snd_nxt, state.snd_nxt) < 0 ||
       (!answered && distance(before.rcv_nxt, state.rcv_nxt) < 0)) {
     return false;
@@ -200,9 +197,8 @@ void Stack::Impl::mirror_close(Connection::Impl& connection, bool reset) {
 }
 
 void Stack::Impl::mirror_neighbour(const Neighbour& neighbour) {
-  const auto place = std::lower_bound(
-      known_neighbours.begin(), known_neighbours.end(), neighbour,
-      [](const Neighbour& a, const Neighbour& b) { return a.address < b.address; });
+  const auto place = std::lower_bound(known_neighbours.begin(), known_neighbours.end(), neighbour,
+                                      [](const Neighbour& a, const Neighbour& b) { return a.address < b.address; });
   if (place != known_neighbours.end() && place->address == neighbour.address) {
     place->mac = neighbour.mac;
   } else if (known_neighbours.size() < kMaxNeighbours) {

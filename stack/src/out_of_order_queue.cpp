@@ -43,8 +43,7 @@ void OutOfOrderQueue::clear() {
 
 std::vector<OutOfOrderPiece> OutOfOrderQueue::pieces(std::uint32_t rcv_nxt) const {
   auto sorted = pieces_;
-  std::stable_sort(sorted.begin(), sorted.end(),
-                   [](const auto& a, const auto& b) { return before(a.seq, b.seq); });
+  std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return before(a.seq, b.seq); });
   std::vector<OutOfOrderPiece> out;
   std::uint32_t next = rcv_nxt;
   for (auto& piece : sorted) {

@@ -100,8 +100,7 @@ TcpState Connection::Impl::state() const {
   s.retransmissions = p.nrtx;
   s.dupacks = p.dupacks;
   s.flags = flags_of(p) | (fin_received ? tcp_flag::kFinReceived : 0) |
-            (ip_get_option(pcb, SOF_KEEPALIVE) ? tcp_flag::kKeepalive : 0) |
-            (active_open ? tcp_flag::kActiveOpen : 0) |
+            (ip_get_option(pcb, SOF_KEEPALIVE) ? tcp_flag::kKeepalive : 0) | (active_open ? tcp_flag::kActiveOpen : 0) |
             (close_requested ? tcp_flag::kCloseRequested : 0);
   s.iss = iss;
   s.irs = irs;
@@ -136,8 +135,7 @@ TcpState Connection::Impl::state() const {
     const auto first = seq_of(*p.unsent);
     s.rexmit_bytes = p.snd_nxt - (seq_before(first, p.lastack) ? p.lastack : first);
   }
-  s.rtx_started_ms =
-      p.rtime < 0 ? 0 : clock_ms_of_tick(tcp_ticks - static_cast<std::uint32_t>(p.rtime));
+  s.rtx_started_ms = p.rtime < 0 ? 0 : clock_ms_of_tick(tcp_ticks - static_cast<std::uint32_t>(p.rtime));
   s.last_heard_ms = clock_ms_of_tick(p.tmr);
   s.ts_val = ts_val;
   return s;
@@ -164,9 +162,8 @@ ConnectionImage Connection::Impl::image() const {
   image.state = state();
   image.service = service;
   image.send_queue.reserve(static_cast<std::size_t>(send.end() - acked));
-  send.visit(acked, send.end(), [&](Bytes piece) {
-    image.send_queue.insert(image.send_queue.end(), piece.begin(), piece.end());
-  });
+  send.visit(acked, send.end(),
+             [&](Bytes piece) { image.send_queue.insert(image.send_queue.end(), piece.begin(), piece.end()); });
   const Bytes left = unread();
   image.receive_queue.assign(left.begin(), left.end());
   image.out_of_order = out_of_order_pieces();
@@ -316,8 +313,7 @@ void Connection::Impl::import_send_side(const TcpState& s, bool exact) {
     tcp_set_flags(&p, TF_FIN);
   }
   if (p.unacked != nullptr) {
-    const auto waited_ticks =
-        s.rtx_started_ms == 0 ? 0 : (stack.now_ms() - s.rtx_started_ms) / kTcpTickMs;
+    const auto waited_ticks = s.rtx_started_ms == 0 ? 0 : (stack.now_ms() - s.rtx_started_ms) / kTcpTickMs;
     p.rtime = static_cast<s16_t>(std::min<std::uint32_t>(waited_ticks, static_cast<std::uint32_t>(p.rto)));
   } else if (exact && p.unsent != nullptr) {
     p.persist_backoff = s.persist_backoff;

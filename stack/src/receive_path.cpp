@@ -22,7 +22,7 @@ constexpr int kDirectOffers = 16;
 
 bool Connection::Impl::take_data(pbuf* data) {
   const bool shown_to_observer = announced && stack.observer != nullptr;
-  if (handler != nullptr) {
+  if (handler != nullptr && !abort_requested) {
     begin_serving();
   }
   for (const pbuf* part = data; part != nullptr; part = part->next) {

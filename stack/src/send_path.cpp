@@ -18,8 +18,8 @@ constexpr std::uint32_t kFeedAheadSegments = 8;
 bool may_feed(const tcp_pcb& pcb) { return pcb.state == ESTABLISHED || pcb.state == CLOSE_WAIT; }
 
 bool may_write(TcpPhase phase) {
-  return phase == TcpPhase::syn_sent || phase == TcpPhase::syn_rcvd ||
-         phase == TcpPhase::established || phase == TcpPhase::close_wait;
+  return phase == TcpPhase::syn_sent || phase == TcpPhase::syn_rcvd || phase == TcpPhase::established ||
+         phase == TcpPhase::close_wait;
 }
 
 }  // namespace
@@ -34,8 +34,8 @@ std::size_t Connection::Impl::send_room() const {
 }
 
 bool Connection::Impl::write(Bytes bytes) {
-  if (bytes.size() > std::min(send_room(), stack.write_budget) || stack.dormant || gone ||
-      close_requested || abort_requested || !ensure_linked()) {
+  if (bytes.size() > std::min(send_room(), stack.write_budget) || stack.dormant || gone || close_requested ||
+      abort_requested || !ensure_linked()) {
     return false;
   }
   if (bytes.empty()) {
@@ -79,8 +79,7 @@ void Connection::Impl::feed() {
   if (pcb == nullptr || !may_feed(*pcb)) {
     return;
   }
-  const std::uint32_t ahead =
-      std::min(pcb->snd_wnd, pcb->cwnd) + kFeedAheadSegments * std::uint32_t{pcb->mss};
+  const std::uint32_t ahead = std::min(pcb->snd_wnd, pcb->cwnd) + kFeedAheadSegments * std::uint32_t{pcb->mss};
   while (fed < send.end()) {
     const std::uint32_t queued = pcb->snd_lbb - pcb->lastack;
     const Bytes run = send.contiguous(fed);

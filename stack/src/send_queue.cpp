@@ -56,9 +56,9 @@ Bytes SendQueue::contiguous(std::uint64_t from) const {
   if (from == end_) {
     return {};
   }
-  const auto after = std::upper_bound(
-      chunks_.begin() + static_cast<std::ptrdiff_t>(first_), chunks_.end(), from,
-      [](std::uint64_t position, const Chunk& chunk) { return position < chunk.position; });
+  const auto after =
+      std::upper_bound(chunks_.begin() + static_cast<std::ptrdiff_t>(first_), chunks_.end(), from,
+                       [](std::uint64_t position, const Chunk& chunk) { return position < chunk.position; });
   const Chunk& chunk = *(after - 1);
   const auto offset = static_cast<std::size_t>(from - chunk.position);
   return {chunk.data.get() + offset, chunk.size - offset};
@@ -92,8 +92,7 @@ void SendQueue::release(std::uint64_t upto) {
   }
 }
 
-void SendQueue::visit(std::uint64_t from, std::uint64_t to,
-                      const std::function<void(Bytes)>& show) const {
+void SendQueue::visit(std::uint64_t from, std::uint64_t to, const std::function<void(Bytes)>& show) const {
   assert(from >= begin_ && to <= end_);
   while (from < to) {
     const Bytes run = contiguous(from);

@@ -28,8 +28,8 @@ struct SipState {
 }  // namespace
 
 std::uint64_t siphash(const SipKey& key, Bytes input) {
-  SipState state{key[0] ^ 0x736f6d6570736575U, key[1] ^ 0x646f72616e646f6dU,
-                 key[0] ^ 0x6c7967656e657261U, key[1] ^ 0x7465646279746573U};
+  SipState state{key[0] ^ 0x736f6d6570736575U, key[1] ^ 0x646f72616e646f6dU, key[0] ^ 0x6c7967656e657261U,
+                 key[1] ^ 0x7465646279746573U};
   std::uint64_t word = 0;
   for (std::size_t i = 0; i < input.size(); ++i) {
     word |= std::uint64_t{input[i]} << (8 * (i % 8));

@@ -78,8 +78,7 @@ SipKey key_from(const StackOptions& options, std::uint8_t purpose) {
 
 StackOptions with_secret(StackOptions options) {
   if (options.secret == decltype(options.secret){} &&
-      ::getrandom(options.secret.data(), options.secret.size(), 0) !=
-          static_cast<ssize_t>(options.secret.size())) {
+      ::getrandom(options.secret.data(), options.secret.size(), 0) != static_cast<ssize_t>(options.secret.size())) {
     throw std::runtime_error("the kernel gives no random bytes (getrandom failed); set a secret");
   }
   return options;
@@ -211,9 +210,7 @@ void Stack::end_turn() {
   impl_->end_turn();
 }
 
-std::size_t Stack::connection_count() const {
-  return impl_->connections.size() - impl_->time_wait_count;
-}
+std::size_t Stack::connection_count() const { return impl_->connections.size() - impl_->time_wait_count; }
 
 Connection* Stack::find(ConnectionId id) {
   const auto found = impl_->connections.find(id);
@@ -262,8 +259,7 @@ void Stack::clamp_windows(std::size_t bytes) {
   }
 }
 
-Connection* Stack::import_connection(const ConnectionImage& image, Replication replication,
-                                     std::string* why) {
+Connection* Stack::import_connection(const ConnectionImage& image, Replication replication, std::string* why) {
   const StackScope scope(*impl_);
   std::string_view reason;
   auto* const connection = impl_->import_connection(image, replication, reason);
@@ -282,9 +278,7 @@ Connection* Stack::mirror_open(ConnectionId id, const ConnectionImage& image) {
   return connection == nullptr ? nullptr : &connection->handle;
 }
 
-bool Stack::mirror_received(Connection& connection, Bytes bytes) {
-  return connection.impl_->mirror_received(bytes);
-}
+bool Stack::mirror_received(Connection& connection, Bytes bytes) { return connection.impl_->mirror_received(bytes); }
 
 bool Stack::mirror_skipped(Connection& connection, std::uint64_t count) {
   return connection.impl_->mirror_skipped(count);

@@ -50,7 +50,7 @@ struct Stack::Impl {
   ConnectionObserver* observer = nullptr;
   StackState state;
   bool dormant;
-  bool muted = false;    ///< packets are dropped instead of staged
+  bool muted = false;      ///< packets are dropped instead of staged
   bool in_input = false;   ///< lwIP processes a packet
   bool in_timers = false;  ///< lwIP's timers run
 
@@ -74,8 +74,17 @@ struct Stack::Impl {
   [[nodiscard]] bool owns(const IpAddress& address) const;
 
   // ---- Time (timers.cpp) ----
-  [[nodiscard]] std::uint64_t now_ns() const { return options.now_ns(); }
-  [[nodiscard]] std::uint32_t now_ms() const { return static_cast<std::uint32_t>(now_ns() / 1'000'000); }
+  /// One reading a turn: the first to ask after a turn has ended looks at the clock, and so does run_timers.
+  [[nodiscard]] std::uint64_t now_ns() {
+    if (clock_is_stale) {
+      clock_ns = options.now_ns();
+      clock_is_stale = false;
+    }
+    return clock_ns;
+  }
+  std::uint64_t clock_ns = 0;
+  bool clock_is_stale = true;
+  [[nodiscard]] std::uint32_t now_ms() { return static_cast<std::uint32_t>(now_ns() / 1'000'000); }
   std::uint64_t tcp_tick_ns = 0;   ///< next multiple of TCP_FAST_INTERVAL
   std::uint64_t slow_tick_ns = 0;  ///< next second
   std::uint64_t mld_tick_ns = 0;
@@ -137,8 +146,7 @@ struct Stack::Impl {
   Adoption adoption = Adoption::fresh;
   Connection::Impl* add_image(ConnectionId id, const ConnectionImage& image, Replication replication,
                               std::string_view* why);
-  Connection::Impl* import_connection(const ConnectionImage& image, Replication replication,
-                                      std::string_view& why);
+  Connection::Impl* import_connection(const ConnectionImage& image, Replication replication, std::string_view& why);
   Connection::Impl* mirror_open(ConnectionId id, const ConnectionImage& image);
   void mirror_close(Connection::Impl& connection, bool reset);
   void mirror_neighbour(const Neighbour& neighbour);

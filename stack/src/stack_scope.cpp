@@ -17,9 +17,7 @@ constinit thread_local StackState* resident_state = nullptr;
 
 }  // namespace
 
-StackState::StackState() : image_(tandem_stack_state_size()) {
-  tandem_stack_state_pristine(image_.data());
-}
+StackState::StackState() : image_(tandem_stack_state_size()) { tandem_stack_state_pristine(image_.data()); }
 
 StackState::~StackState() {
   if (resident_state == this) {

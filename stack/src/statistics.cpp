@@ -9,14 +9,13 @@ void Stack::Impl::read_counters() {
   const auto malformed = [](const stats_proto& protocol) {
     return std::uint64_t{protocol.lenerr} + protocol.opterr + protocol.err;
   };
-  counters.ip_malformed =
-      malformed(from.ip) + malformed(from.ip6) + malformed(from.ip_frag) + malformed(from.ip6_frag);
+  counters.ip_malformed = malformed(from.ip) + malformed(from.ip6) + malformed(from.ip_frag) + malformed(from.ip6_frag);
   counters.tcp_malformed = from.tcp.lenerr + from.tcp.opterr;
   counters.udp_malformed = from.udp.lenerr;
   counters.icmp_malformed = malformed(from.icmp) + malformed(from.icmp6) + malformed(from.nd6);
   counters.arp_malformed = malformed(from.etharp) + from.etharp.proterr;
-  counters.checksum_errors = std::uint64_t{from.ip.chkerr} + from.tcp.chkerr + from.udp.chkerr +
-                             from.icmp.chkerr + from.icmp6.chkerr;
+  counters.checksum_errors =
+      std::uint64_t{from.ip.chkerr} + from.tcp.chkerr + from.udp.chkerr + from.icmp.chkerr + from.icmp6.chkerr;
   counters.segments_in = from.tcp.recv;
   counters.segments_out = from.tcp.xmit;
 }

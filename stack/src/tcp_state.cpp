@@ -12,7 +12,7 @@ namespace tandem {
 namespace {
 
 template <typename T>
-  requires std::integral<T> || std::is_enum_v<T>
+requires std::integral<T> || std::is_enum_v<T>
 void store(std::uint8_t* out, T value) {
   auto rest = static_cast<std::uint64_t>(value);
   for (std::size_t i = 0; i < sizeof(T); ++i, rest >>= 8) {
@@ -28,7 +28,7 @@ void store(std::uint8_t* out, const Endpoint& endpoint) {
 }
 
 template <typename T>
-  requires std::integral<T> || std::is_enum_v<T>
+requires std::integral<T> || std::is_enum_v<T>
 void load(const std::uint8_t* in, T& value) {
   std::uint64_t sum = 0;
   for (std::size_t i = 0; i < sizeof(T); ++i) {
@@ -53,9 +53,7 @@ void append_u32(std::vector<std::uint8_t>& out, std::uint32_t value) {
   store(out.data() + out.size() - sizeof value, value);
 }
 
-void append_bytes(std::vector<std::uint8_t>& out, Bytes bytes) {
-  out.insert(out.end(), bytes.begin(), bytes.end());
-}
+void append_bytes(std::vector<std::uint8_t>& out, Bytes bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); }
 
 /// Takes from the front of what is left; once it is short, everything after is empty.
 class Reader {
@@ -93,17 +91,28 @@ class Reader {
 
 std::string_view to_string(TcpPhase phase) {
   switch (phase) {
-    case TcpPhase::closed: return "CLOSED";
-    case TcpPhase::listen: return "LISTEN";
-    case TcpPhase::syn_sent: return "SYN-SENT";
-    case TcpPhase::syn_rcvd: return "SYN-RECEIVED";
-    case TcpPhase::established: return "ESTABLISHED";
-    case TcpPhase::fin_wait_1: return "FIN-WAIT-1";
-    case TcpPhase::fin_wait_2: return "FIN-WAIT-2";
-    case TcpPhase::close_wait: return "CLOSE-WAIT";
-    case TcpPhase::closing: return "CLOSING";
-    case TcpPhase::last_ack: return "LAST-ACK";
-    case TcpPhase::time_wait: return "TIME-WAIT";
+    case TcpPhase::closed:
+      return "CLOSED";
+    case TcpPhase::listen:
+      return "LISTEN";
+    case TcpPhase::syn_sent:
+      return "SYN-SENT";
+    case TcpPhase::syn_rcvd:
+      return "SYN-RECEIVED";
+    case TcpPhase::established:
+      return "ESTABLISHED";
+    case TcpPhase::fin_wait_1:
+      return "FIN-WAIT-1";
+    case TcpPhase::fin_wait_2:
+      return "FIN-WAIT-2";
+    case TcpPhase::close_wait:
+      return "CLOSE-WAIT";
+    case TcpPhase::closing:
+      return "CLOSING";
+    case TcpPhase::last_ack:
+      return "LAST-ACK";
+    case TcpPhase::time_wait:
+      return "TIME-WAIT";
   }
   return "unknown";
 }
@@ -117,8 +126,8 @@ void encode_tcp_state(const TcpState& state, std::vector<std::uint8_t>& out) {
   store(base, kTcpStateVersion);
   store(base + 2, std::uint16_t{0});
   store(base + 4, static_cast<std::uint32_t>(layout::kTcpStateBytes));
-#define TANDEM_STORE_FIELD(offset, bytes, field)                          \
-  static_assert(encoded_bytes<decltype(TcpState::field)>() == (bytes));   \
+#define TANDEM_STORE_FIELD(offset, bytes, field)                        \
+  static_assert(encoded_bytes<decltype(TcpState::field)>() == (bytes)); \
   store(base + (offset), state.field);
   TANDEM_TCP_STATE_FIELDS(TANDEM_STORE_FIELD)
 #undef TANDEM_STORE_FIELD
@@ -129,8 +138,8 @@ std::optional<TcpState> decode_tcp_state(Bytes in, std::size_t* used) {
   const auto version = reader.number<std::uint16_t>();
   const auto reserved = reader.number<std::uint16_t>();
   const auto length = reader.number<std::uint32_t>();
-  if (reader.fell_short() || version != kTcpStateVersion || reserved != 0 ||
-      length != layout::kTcpStateBytes || in.size() < length) {
+  if (reader.fell_short() || version != kTcpStateVersion || reserved != 0 || length != layout::kTcpStateBytes ||
+      in.size() < length) {
     return std::nullopt;
   }
   TcpState state;
@@ -161,8 +170,7 @@ void encode_connection(const ConnectionImage& image, std::vector<std::uint8_t>& 
   append_u32(out, static_cast<std::uint32_t>(image.out_of_order.size()));
   for (const auto& piece : image.out_of_order) {
     append_u32(out, piece.seq);
-    append_u32(out, static_cast<std::uint32_t>(piece.bytes.size()) |
-                        (piece.fin ? layout::kPieceFin : 0));
+    append_u32(out, static_cast<std::uint32_t>(piece.bytes.size()) | (piece.fin ? layout::kPieceFin : 0));
     append_bytes(out, piece.bytes);
   }
   store(out.data() + at + 4, static_cast<std::uint32_t>(out.size() - at));

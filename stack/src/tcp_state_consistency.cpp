@@ -16,9 +16,7 @@ constexpr std::uint32_t kKnownFlags = (tcp_flag::kReadClosed << 1) - 1;
 constexpr std::size_t kMaxPieces = 1U << 16;
 
 /// Sequence numbers from `from` to `to`, as a distance that is negative when `to` lies behind.
-std::int32_t distance(std::uint32_t from, std::uint32_t to) {
-  return static_cast<std::int32_t>(to - from);
-}
+std::int32_t distance(std::uint32_t from, std::uint32_t to) { return static_cast<std::int32_t>(to - from); }
 
 bool has_sent_fin(TcpPhase phase) {
   switch (phase) {
@@ -26,8 +24,10 @@ bool has_sent_fin(TcpPhase phase) {
     case TcpPhase::fin_wait_2:
     case TcpPhase::closing:
     case TcpPhase::last_ack:
-    case TcpPhase::time_wait: return true;
-    default: return false;
+    case TcpPhase::time_wait:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -36,19 +36,18 @@ bool has_received_fin(TcpPhase phase) {
     case TcpPhase::close_wait:
     case TcpPhase::closing:
     case TcpPhase::last_ack:
-    case TcpPhase::time_wait: return true;
-    default: return false;
+    case TcpPhase::time_wait:
+      return true;
+    default:
+      return false;
   }
 }
 
-bool is_opening(TcpPhase phase) {
-  return phase == TcpPhase::syn_sent || phase == TcpPhase::syn_rcvd;
-}
+bool is_opening(TcpPhase phase) { return phase == TcpPhase::syn_sent || phase == TcpPhase::syn_rcvd; }
 
 bool is_valid_address(const IpAddress& address) {
   if (address.version == 4) {
-    return std::all_of(address.octets.begin() + 4, address.octets.end(),
-                       [](std::uint8_t octet) { return octet == 0; });
+    return std::all_of(address.octets.begin() + 4, address.octets.end(), [](std::uint8_t octet) { return octet == 0; });
   }
   return address.version == 6;
 }
@@ -77,8 +76,7 @@ std::string_view send_inconsistency(const TcpState& state) {
   if (state.bytes_written - state.bytes_acked > kMaxQueueBytes) {
     return "the send queue is longer than any";
   }
-  if (state.write_seq !=
-      state.iss + 1 + static_cast<std::uint32_t>(state.bytes_written) + (fin ? 1U : 0U)) {
+  if (state.write_seq != state.iss + 1 + static_cast<std::uint32_t>(state.bytes_written) + (fin ? 1U : 0U)) {
     return "write_seq does not follow from iss and the bytes written";
   }
   const auto una_of_bytes = state.iss + 1 + static_cast<std::uint32_t>(state.bytes_acked);
@@ -91,13 +89,11 @@ std::string_view send_inconsistency(const TcpState& state) {
       return "something but a SYN was sent before the connection is established";
     }
   } else {
-    const bool fin_acked = fin && state.bytes_acked == state.bytes_written &&
-                           state.snd_una == una_of_bytes + 1;
+    const bool fin_acked = fin && state.bytes_acked == state.bytes_written && state.snd_una == una_of_bytes + 1;
     if (state.snd_una != una_of_bytes && !fin_acked) {
       return "snd_una does not follow from iss and the bytes acknowledged";
     }
-    if (distance(state.snd_una, state.snd_nxt) < 0 ||
-        distance(state.snd_nxt, state.write_seq) < 0) {
+    if (distance(state.snd_una, state.snd_nxt) < 0 || distance(state.snd_nxt, state.write_seq) < 0) {
       return "snd_una, snd_nxt and write_seq are out of order";
     }
   }
@@ -130,8 +126,7 @@ std::string_view receive_inconsistency(const TcpState& state) {
   if (state.phase == TcpPhase::syn_sent) {
     return {};
   }
-  if (state.rcv_nxt !=
-      state.irs + 1 + static_cast<std::uint32_t>(state.bytes_received) + (fin ? 1U : 0U)) {
+  if (state.rcv_nxt != state.irs + 1 + static_cast<std::uint32_t>(state.bytes_received) + (fin ? 1U : 0U)) {
     return "rcv_nxt does not follow from irs and the bytes received";
   }
   if (distance(state.rcv_nxt, state.rcv_right_edge) > static_cast<std::int32_t>(kMaxWindow) ||

@@ -23,50 +23,50 @@ inline constexpr std::size_t kHeaderBytes = 8;
 inline constexpr std::size_t kEndpointBytes = 20;
 
 // F(offset, bytes, field)
-#define TANDEM_TCP_STATE_FIELDS(F)  \
-  F(8, 20, local)                   \
-  F(28, 20, remote)                 \
-  F(48, 1, phase)                   \
-  F(49, 1, snd_scale)               \
-  F(50, 1, rcv_scale)               \
-  F(51, 1, ttl)                     \
-  F(52, 1, tos)                     \
-  F(53, 1, priority)                \
-  F(54, 1, retransmissions)         \
-  F(55, 1, dupacks)                 \
-  F(56, 4, flags)                   \
-  F(60, 4, iss)                     \
-  F(64, 4, irs)                     \
-  F(68, 4, snd_una)                 \
-  F(72, 4, snd_nxt)                 \
-  F(76, 4, write_seq)               \
-  F(80, 4, snd_wnd)                 \
-  F(84, 4, snd_wnd_max)             \
-  F(88, 4, snd_wl1)                 \
-  F(92, 4, snd_wl2)                 \
-  F(96, 4, rcv_nxt)                 \
-  F(100, 4, rcv_wnd)                \
-  F(104, 4, rcv_right_edge)         \
-  F(108, 4, cwnd)                   \
-  F(112, 4, ssthresh)               \
-  F(116, 4, rto_end)                \
-  F(120, 4, ts_recent)              \
-  F(124, 4, ts_last_ack_sent)       \
-  F(128, 4, keep_idle_ms)           \
-  F(132, 4, keep_interval_ms)       \
-  F(136, 4, keep_count)             \
-  F(140, 4, srtt_ms)                \
-  F(144, 4, rttvar_ms)              \
-  F(148, 4, rto_ms)                 \
-  F(152, 2, mss)                    \
-  F(154, 1, persist_backoff)        \
-  F(155, 8, bytes_written)          \
-  F(163, 8, bytes_acked)            \
-  F(171, 8, bytes_received)         \
-  F(179, 8, bytes_consumed)         \
-  F(187, 4, rexmit_bytes)           \
-  F(191, 4, rtx_started_ms)         \
-  F(195, 4, last_heard_ms)          \
+#define TANDEM_TCP_STATE_FIELDS(F) \
+  F(8, 20, local)                  \
+  F(28, 20, remote)                \
+  F(48, 1, phase)                  \
+  F(49, 1, snd_scale)              \
+  F(50, 1, rcv_scale)              \
+  F(51, 1, ttl)                    \
+  F(52, 1, tos)                    \
+  F(53, 1, priority)               \
+  F(54, 1, retransmissions)        \
+  F(55, 1, dupacks)                \
+  F(56, 4, flags)                  \
+  F(60, 4, iss)                    \
+  F(64, 4, irs)                    \
+  F(68, 4, snd_una)                \
+  F(72, 4, snd_nxt)                \
+  F(76, 4, write_seq)              \
+  F(80, 4, snd_wnd)                \
+  F(84, 4, snd_wnd_max)            \
+  F(88, 4, snd_wl1)                \
+  F(92, 4, snd_wl2)                \
+  F(96, 4, rcv_nxt)                \
+  F(100, 4, rcv_wnd)               \
+  F(104, 4, rcv_right_edge)        \
+  F(108, 4, cwnd)                  \
+  F(112, 4, ssthresh)              \
+  F(116, 4, rto_end)               \
+  F(120, 4, ts_recent)             \
+  F(124, 4, ts_last_ack_sent)      \
+  F(128, 4, keep_idle_ms)          \
+  F(132, 4, keep_interval_ms)      \
+  F(136, 4, keep_count)            \
+  F(140, 4, srtt_ms)               \
+  F(144, 4, rttvar_ms)             \
+  F(148, 4, rto_ms)                \
+  F(152, 2, mss)                   \
+  F(154, 1, persist_backoff)       \
+  F(155, 8, bytes_written)         \
+  F(163, 8, bytes_acked)           \
+  F(171, 8, bytes_received)        \
+  F(179, 8, bytes_consumed)        \
+  F(187, 4, rexmit_bytes)          \
+  F(191, 4, rtx_started_ms)        \
+  F(195, 4, last_heard_ms)         \
   F(199, 4, ts_val)
 
 inline constexpr std::size_t kTcpStateBytes = 203;

@@ -19,9 +19,7 @@ constexpr std::uint64_t kSlowNs = 1000 * kMs;
 constexpr std::uint64_t kMldNs = MLD6_TMR_INTERVAL * kMs;
 constexpr std::uint64_t kNever = std::numeric_limits<std::uint64_t>::max();
 
-std::uint64_t next_multiple(std::uint64_t now, std::uint64_t interval) {
-  return (now / interval + 1) * interval;
-}
+std::uint64_t next_multiple(std::uint64_t now, std::uint64_t interval) { return (now / interval + 1) * interval; }
 
 bool reports_are_due(netif& interface) {
   for (const mld_group* group = netif_mld6_data(&interface); group != nullptr; group = group->next) {
@@ -49,13 +47,14 @@ void Stack::Impl::run_timers() {
   if (dormant) {
     return;
   }
+  clock_is_stale = true;
   const auto now = now_ns();
   in_timers = true;
   if (now >= tcp_tick_ns) {
     // After a pause the ticks in between are not made up for: the peer's answers lie in the ring unread, and every
     // retransmission timer would run out before they are looked at.
-    const bool slow = tcp_tick_ns / kTcpSlowNs != (tcp_tick_ns - kTcpFastNs) / kTcpSlowNs ||
-                      now - tcp_tick_ns >= kTcpFastNs;
+    const bool slow =
+        tcp_tick_ns / kTcpSlowNs != (tcp_tick_ns - kTcpFastNs) / kTcpSlowNs || now - tcp_tick_ns >= kTcpFastNs;
     tcp_tick_ns = next_multiple(now, kTcpFastNs);
     tcp_fasttmr();
     if (slow) {

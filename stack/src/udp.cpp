@@ -26,8 +26,7 @@ LwipUdpEndpoint::LwipUdpEndpoint(Stack::Impl& stack, const Endpoint& local, Rece
     if (pcb_ != nullptr) {
       udp_remove(pcb_);
     }
-    throw std::runtime_error("cannot open UDP " + local.to_string() +
-                             ": the port is taken; choose another");
+    throw std::runtime_error("cannot open UDP " + local.to_string() + ": the port is taken; choose another");
   }
   local_ = {local.address, pcb_->local_port};
   udp_recv(pcb_, on_datagram, this);
@@ -67,8 +66,7 @@ bool LwipUdpEndpoint::send(const Endpoint& to, Bytes datagram) {
   return error == ERR_OK;
 }
 
-void LwipUdpEndpoint::on_datagram(void* argument, udp_pcb* /*pcb*/, pbuf* packet,
-                                  const ip_addr_t* from, u16_t port) {
+void LwipUdpEndpoint::on_datagram(void* argument, udp_pcb* /*pcb*/, pbuf* packet, const ip_addr_t* from, u16_t port) {
   auto& endpoint = *static_cast<LwipUdpEndpoint*>(argument);
   const Endpoint source{from_lwip(*from), port};
   if (packet->len == packet->tot_len) {

@@ -34,15 +34,15 @@ enum class TcpPhase : std::uint8_t {
 
 /// Bits of TcpState::flags.
 namespace tcp_flag {
-inline constexpr std::uint32_t kNoDelay = 1U << 0;       ///< Nagle (RFC 896) is off
-inline constexpr std::uint32_t kWindowScale = 1U << 1;   ///< RFC 7323 window scaling was negotiated
-inline constexpr std::uint32_t kTimestamps = 1U << 2;    ///< RFC 7323 timestamps were negotiated
-inline constexpr std::uint32_t kSack = 1U << 3;          ///< RFC 2018 SACK was negotiated
-inline constexpr std::uint32_t kFinQueued = 1U << 4;     ///< our FIN takes the sequence number write_seq - 1
-inline constexpr std::uint32_t kFinReceived = 1U << 5;   ///< the peer's FIN is in order and counted in rcv_nxt
-inline constexpr std::uint32_t kAckPending = 1U << 6;    ///< an ACK is owed (delayed or immediate)
-inline constexpr std::uint32_t kKeepalive = 1U << 7;     ///< SO_KEEPALIVE
-inline constexpr std::uint32_t kActiveOpen = 1U << 8;    ///< this end sent the first SYN
+inline constexpr std::uint32_t kNoDelay = 1U << 0;         ///< Nagle (RFC 896) is off
+inline constexpr std::uint32_t kWindowScale = 1U << 1;     ///< RFC 7323 window scaling was negotiated
+inline constexpr std::uint32_t kTimestamps = 1U << 2;      ///< RFC 7323 timestamps were negotiated
+inline constexpr std::uint32_t kSack = 1U << 3;            ///< RFC 2018 SACK was negotiated
+inline constexpr std::uint32_t kFinQueued = 1U << 4;       ///< our FIN takes the sequence number write_seq - 1
+inline constexpr std::uint32_t kFinReceived = 1U << 5;     ///< the peer's FIN is in order and counted in rcv_nxt
+inline constexpr std::uint32_t kAckPending = 1U << 6;      ///< an ACK is owed (delayed or immediate)
+inline constexpr std::uint32_t kKeepalive = 1U << 7;       ///< SO_KEEPALIVE
+inline constexpr std::uint32_t kActiveOpen = 1U << 8;      ///< this end sent the first SYN
 inline constexpr std::uint32_t kCloseRequested = 1U << 9;  ///< the application has closed; FIN follows the queue
 inline constexpr std::uint32_t kFastRecovery = 1U << 10;   ///< RFC 5681 fast recovery is under way
 inline constexpr std::uint32_t kRtoRecovery = 1U << 11;    ///< retransmission after a timeout is under way
@@ -66,7 +66,7 @@ struct TcpState {
   std::uint32_t iss = 0;    ///< initial send sequence number
   std::uint32_t irs = 0;    ///< initial receive sequence number
   std::uint32_t snd_una = 0;
-  std::uint32_t snd_nxt = 0;  ///< one past the highest sequence number that left, never behind what left
+  std::uint32_t snd_nxt = 0;    ///< one past the highest sequence number that left, never behind what left
   std::uint32_t write_seq = 0;  ///< one past the last byte (or FIN) that the application has queued
   std::uint32_t snd_wnd = 0;    ///< bytes
   std::uint32_t snd_wnd_max = 0;
@@ -114,7 +114,7 @@ struct OutOfOrderPiece {
 /// A connection as a value: state and queues.
 struct ConnectionImage {
   TcpState state;
-  std::uint16_t service = 0;            ///< see Stack::define_service
+  std::uint16_t service = 0;                ///< see Stack::define_service
   std::vector<std::uint8_t> send_queue;     ///< from snd_una (bytes_acked) to bytes_written
   std::vector<std::uint8_t> receive_queue;  ///< from bytes_consumed to bytes_received
   std::vector<OutOfOrderPiece> out_of_order;

@@ -30,8 +30,8 @@ struct TwoHosts {
   Connection* open(std::shared_ptr<Flow> flow, std::uint8_t version = 4) {
     client.stack().define_service(kTalk, [flow](Connection&) { return std::make_unique<Talker>(flow); });
     return client.stack().connect({IpAddress::any(version), 0},
-                                  endpoint(version == 4 ? "10.0.0.1" : "2001:db8::1", kListenPort),
-                                  unreplicated, kTalk);
+                                  endpoint(version == 4 ? "10.0.0.1" : "2001:db8::1", kListenPort), unreplicated,
+                                  kTalk);
   }
   bool run_until(const std::function<bool()>& done, std::uint64_t limit_ms = 60'000) {
     return run(clock, {&client, &server}, done, limit_ms);
@@ -381,7 +381,8 @@ TEST_CASE("a ping is answered, also at a second address", "[stack]") {
   wire.watch = [&](const Frame& frame) {
     unreachable = unreachable || (frame[12] == 8 && frame[13] == 0 && frame[23] == 1 && frame[34] == 3);
   };
-  run(clock, {&host, &peer}, [&] { return unreachable; }, 100);
+  run(
+      clock, {&host, &peer}, [&] { return unreachable; }, 100);
   CHECK(unreachable);
   Frame ping{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, 0x45, 0, 0, 32, 0, 1, 0, 0, 64, 1, 0, 0};
   const auto source = ip(address == "10.0.0.1" ? "10.0.0.2" : "10.9.0.2");
@@ -407,7 +408,8 @@ TEST_CASE("a ping is answered, also at a second address", "[stack]") {
     answered = answered || (frame[23] == 1 && frame[34] == 0 && frame.back() == 'g');
   };
   host.inbox.push_back(ping);
-  run(clock, {&host, &peer}, [&] { return answered; }, 100);
+  run(
+      clock, {&host, &peer}, [&] { return answered; }, 100);
   CHECK(answered);
 }
 
@@ -419,16 +421,15 @@ TEST_CASE("datagrams go both ways on both IP versions", "[udp]") {
   std::vector<std::uint8_t> back;
   bool answered = false;
   const auto server = hosts.server.stack().open_udp(
-      {IpAddress::any(version), 9000}, [](UdpEndpoint& endpoint, const Endpoint& from, Bytes datagram) {
-        CHECK(endpoint.send(from, datagram));
-      });
+      {IpAddress::any(version), 9000},
+      [](UdpEndpoint& endpoint, const Endpoint& from, Bytes datagram) { CHECK(endpoint.send(from, datagram)); });
   CHECK_THROWS_AS(hosts.server.stack().open_udp({IpAddress::any(version), 9000}, nullptr), std::runtime_error);
-  const auto client = hosts.client.stack().open_udp(
-      {IpAddress::any(version), 0}, [&](UdpEndpoint&, const Endpoint& from, Bytes datagram) {
-        CHECK(from.port == 9000);
-        back.assign(datagram.begin(), datagram.end());
-        answered = true;
-      });
+  const auto client = hosts.client.stack().open_udp({IpAddress::any(version), 0},
+                                                    [&](UdpEndpoint&, const Endpoint& from, Bytes datagram) {
+                                                      CHECK(from.port == 9000);
+                                                      back.assign(datagram.begin(), datagram.end());
+                                                      answered = true;
+                                                    });
   std::vector<std::uint8_t> sent(size);
   for (std::size_t i = 0; i < size; ++i) {
     sent[i] = stream_byte(4, i);
@@ -523,12 +524,14 @@ TEST_CASE("off-link destinations go to the gateway", "[stack]") {
   bool seen = false;
   wire.watch = [&](const Frame& frame) {
     const std::size_t at = version == 4 ? 30 : 38;
-    seen = seen || (frame[5] == 1 && frame.size() > at + 16 &&
-                    std::equal(target.bytes().begin(), target.bytes().end(), frame.begin() + static_cast<std::ptrdiff_t>(at)));
+    seen = seen ||
+           (frame[5] == 1 && frame.size() > at + 16 &&
+            std::equal(target.bytes().begin(), target.bytes().end(), frame.begin() + static_cast<std::ptrdiff_t>(at)));
   };
   const std::vector<std::uint8_t> datagram(20, 1);
   CHECK(udp->send({target, 9}, datagram));
-  CHECK(run(clock, {&host, &gateway}, [&] { return seen; }, 1000));
+  CHECK(run(
+      clock, {&host, &gateway}, [&] { return seen; }, 1000));
 }
 
 }  // namespace tandem::test

@@ -70,11 +70,13 @@ struct DiaryWorld {
     flow->exact = true;
     connection = client.stack().connect(endpoint("0.0.0.0", 0), endpoint("10.0.0.1", kService), unreplicated, kTalk);
     REQUIRE(run(clock, {&client, &pair}, [&] { return flow->connected && pair.stack().connection_count() == 1; }));
-    run(clock, {&client, &pair}, [] { return false; }, 300);
+    run(
+        clock, {&client, &pair}, [] { return false; }, 300);
   }
   void say(const std::string& words) {
     REQUIRE(connection->write({reinterpret_cast<const std::uint8_t*>(words.data()), words.size()}));
-    run(clock, {&client, &pair}, [] { return false; }, 300);
+    run(
+        clock, {&client, &pair}, [] { return false; }, 300);
   }
   Connection& mirrored() {
     Connection* found = nullptr;
@@ -102,10 +104,11 @@ TEST_CASE("a handler that wants the stream is shown it in the primary's order an
   world.say("abcd");
   world.say("efg");
   world.connection->close();
-  run(world.clock, {&world.client, &world.pair}, [] { return false; }, 300);
+  run(
+      world.clock, {&world.client, &world.pair}, [] { return false; }, 300);
   CHECK_FALSE(world.pair.log_refused);
-  CHECK(*world.twin_lines == Lines{"opened 0", "consumed a", "note a at 1", "consumed bc", "written abc",
-                                   "consumed d", "note d at 4", "consumed ef", "written def"});
+  CHECK(*world.twin_lines == Lines{"opened 0", "consumed a", "note a at 1", "consumed bc", "written abc", "consumed d",
+                                   "note d at 4", "consumed ef", "written def"});
   CHECK(world.mirrored().bytes_consumed() == 6);
   CHECK(world.mirrored().unread().size() == 1);
 }
@@ -133,7 +136,8 @@ TEST_CASE("a handler that does not want the stream still finds notes and queues 
 TEST_CASE("an abort reaches the twin's handler", "[mirror]") {
   DiaryWorld world(false);
   world.connection->abort();
-  run(world.clock, {&world.client, &world.pair}, [] { return false; }, 300);
+  run(
+      world.clock, {&world.client, &world.pair}, [] { return false; }, 300);
   CHECK(world.twin_lines->back() == "reset");
   CHECK(world.lines->back() == "reset");
   CHECK(world.pair.twin().connection_count() == 0);
@@ -284,7 +288,8 @@ TEST_CASE("neighbours are reported, and put in place before anything is sent", "
   REQUIRE(client.stack().connect({IpAddress::any(version), 0},
                                  endpoint(version == 4 ? "10.0.0.1" : "2001:db8::1", kService), unreplicated, kTalk));
   REQUIRE(run(clock, {&client, &pair}, [&] { return flow->received == 1000; }));
-  run(clock, {&client, &pair}, [] { return false; }, 100);
+  run(
+      clock, {&client, &pair}, [] { return false; }, 100);
   const Neighbour expected{ip(version == 4 ? "10.0.0.2" : "2001:db8::2"), mac(2)};
   const auto mirrored = pair.twin().neighbours();
   CHECK(std::find(mirrored.begin(), mirrored.end(), expected) != mirrored.end());
@@ -296,7 +301,8 @@ TEST_CASE("neighbours are reported, and put in place before anything is sent", "
     const std::vector<std::uint8_t> bytes(100);
     CHECK(connection.write(bytes));
   });
-  CHECK(run(clock, {&client, &pair}, [&] { return flow->received == 1100; }, 50));
+  CHECK(run(
+      clock, {&client, &pair}, [&] { return flow->received == 1100; }, 50));
   CHECK(other_than_tcp == 0);
 }
 

@@ -40,17 +40,15 @@ struct LifeWorld {
         peer(version == 4 ? "10.0.0.2" : "2001:db8::2"),
         pair(wire, clock, mac(1), options(clock, {"10.0.0.1/24", "2001:db8::1/64"}),
              [&, task = life.pair](Stack& stack) {
-               stack.define_service(kWork, [this, task](Connection&) {
-                 return std::make_unique<Worker>(task, pair_outcome);
-               });
+               stack.define_service(kWork,
+                                    [this, task](Connection&) { return std::make_unique<Worker>(task, pair_outcome); });
                if (!life.pair_connects) {
                  stack.listen(endpoint(address, kPort), replicated, kWork);
                }
              }),
         client(wire, clock, mac(2), options(clock, {"10.0.0.2/24", "2001:db8::2/64"})) {
-    client.stack().define_service(kWork, [this, task = life.client](Connection&) {
-      return std::make_unique<Worker>(task, client_outcome);
-    });
+    client.stack().define_service(
+        kWork, [this, task = life.client](Connection&) { return std::make_unique<Worker>(task, client_outcome); });
     pair.batch = client.batch = 1;
     pair.on_activated = [this](Stack& stack) {
       stack.for_each_connection([&](Connection& connection) { killed_in.insert(connection.phase()); });
@@ -91,12 +89,15 @@ TEST_CASE("a kill at any turn of a connection's life leaves no trace", "[takeove
       std::uint64_t turns = 0;
       const auto started = world.clock.now_ns;
       const auto done = [&] { return world.client_outcome->closed != 0 && world.pair_outcome->closed != 0; };
-      run(world.clock, {&world.client, &world.pair}, [&] {
-        if (++turns == kill_at) {
-          world.pair.kill(moment);
-        }
-        return done() || world.client_outcome->reset + world.pair_outcome->reset != 0;
-      }, 30'000);
+      run(
+          world.clock, {&world.client, &world.pair},
+          [&] {
+            if (++turns == kill_at) {
+              world.pair.kill(moment);
+            }
+            return done() || world.client_outcome->reset + world.pair_outcome->reset != 0;
+          },
+          30'000);
       ended = turns < kill_at;
       const auto took_ms = (world.clock.now_ns - started) / kMs;
       undisturbed_ms = kill_at == 0 ? took_ms : undisturbed_ms;
@@ -113,8 +114,8 @@ TEST_CASE("a kill at any turn of a connection's life leaves no trace", "[takeove
     }
   }
   for (const auto phase :
-       {TcpPhase::syn_sent, TcpPhase::syn_rcvd, TcpPhase::established, TcpPhase::fin_wait_1,
-        TcpPhase::fin_wait_2, TcpPhase::close_wait, TcpPhase::last_ack, TcpPhase::closing, TcpPhase::time_wait}) {
+       {TcpPhase::syn_sent, TcpPhase::syn_rcvd, TcpPhase::established, TcpPhase::fin_wait_1, TcpPhase::fin_wait_2,
+        TcpPhase::close_wait, TcpPhase::last_ack, TcpPhase::closing, TcpPhase::time_wait}) {
     CAPTURE(to_string(phase));
     CHECK(killed_in.contains(phase));
   }

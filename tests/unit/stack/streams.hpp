@@ -169,16 +169,15 @@ class Worker final : public Handler {
       return;
     }
     while (connection.bytes_written() < task_.to_send && connection.writable() > 0) {
-      const auto count = std::min<std::uint64_t>(
-          {task_.to_send - connection.bytes_written(), connection.writable(), 1000});
+      const auto count =
+          std::min<std::uint64_t>({task_.to_send - connection.bytes_written(), connection.writable(), 1000});
       std::array<std::uint8_t, 1000> piece{};
       for (std::size_t i = 0; i < count; ++i) {
         piece[i] = stream_byte(task_.seed, connection.bytes_written() + i);
       }
       connection.write(Bytes(piece).first(count));
     }
-    if ((task_.close_first || (task_.send_last && peer_closed)) &&
-        connection.bytes_written() == task_.to_send) {
+    if ((task_.close_first || (task_.send_last && peer_closed)) && connection.bytes_written() == task_.to_send) {
       connection.close();
     }
   }

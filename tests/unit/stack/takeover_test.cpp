@@ -92,13 +92,16 @@ TEST_CASE("streams stay exact over takeovers with loss, and nothing acknowledged
   const auto flow = world.start(seed, 1'500'000);
   world.pair.batch = 1 + random() % 8;
   std::uint64_t turns_until_kill = 40;
-  CHECK(run(world.clock, {&world.client, &world.pair}, [&] {
-    if (--turns_until_kill == 0) {
-      turns_until_kill = 1 + random() % 30;
-      world.pair.kill(static_cast<Pair::Moment>(random() % 3));
-    }
-    return flow->closed || flow->reset;
-  }, 900'000));
+  CHECK(run(
+      world.clock, {&world.client, &world.pair},
+      [&] {
+        if (--turns_until_kill == 0) {
+          turns_until_kill = 1 + random() % 30;
+          world.pair.kill(static_cast<Pair::Moment>(random() % 3));
+        }
+        return flow->closed || flow->reset;
+      },
+      900'000));
   CHECK(world.pair.takeovers > 10);
   CHECK(flow->received == 1'500'000);
   CHECK(flow->exact);
@@ -125,12 +128,14 @@ TEST_CASE("the retransmission timer does not start afresh at takeovers", "[takeo
     }
     REQUIRE(connection.write(piece));
   });
-  run(world.clock, {&world.client, &world.pair}, [] { return false; }, 100);
+  run(
+      world.clock, {&world.client, &world.pair}, [] { return false; }, 100);
   CHECK(flow->received == 1000);
   blocked = false;
   const auto started = world.clock.now_ns;
   while (flow->received < 2000 && world.clock.now_ns - started < 5000 * kMs) {
-    run(world.clock, {&world.client, &world.pair}, [&] { return flow->received == 2000; }, 20);
+    run(
+        world.clock, {&world.client, &world.pair}, [&] { return flow->received == 2000; }, 20);
     world.pair.kill(Pair::Moment::between_turns);
   }
   CHECK(flow->received == 2000);
@@ -144,12 +149,14 @@ TEST_CASE("a closed window stays closed over a takeover, and opens afterwards", 
   flow->close_when_sent = false;
   flow->reading = false;
   // The client reads nothing: its window fills, then the echo's send queue, then the echo's window.
-  run(world.clock, {&world.client, &world.pair}, [] { return false; }, 3000);
+  run(
+      world.clock, {&world.client, &world.pair}, [] { return false; }, 3000);
   const auto sent = flow->sent;
   CHECK(sent < 20'000'000);
   for (int i = 0; i < 5; ++i) {
     world.pair.kill(Pair::Moment::between_turns);
-    run(world.clock, {&world.client, &world.pair}, [] { return false; }, 700);
+    run(
+        world.clock, {&world.client, &world.pair}, [] { return false; }, 700);
   }
   CHECK(flow->sent - sent < 16);  // a window probe may carry a byte
   flow->reading = true;
@@ -176,7 +183,9 @@ TEST_CASE("TIME-WAIT goes on in the twin", "[takeover]") {
   });
   Host client(wire, clock, mac(2), options(clock, {"10.0.0.2/24"}));
   const auto theirs = std::make_shared<Outcome>();
-  client.stack().define_service(kTalk, [&](Connection&) { return std::make_unique<Worker>(Task{1, 10, false}, theirs); });
+  client.stack().define_service(kTalk, [&](Connection&) {
+    return std::make_unique<Worker>(Task{1, 10, false}, theirs);
+  });
   REQUIRE(client.stack().connect(endpoint("0.0.0.0", 0), endpoint("10.0.0.1", kEcho), unreplicated, kTalk));
   Frame fin;
   wire.watch = [&](const Frame& frame) {
@@ -186,12 +195,14 @@ TEST_CASE("TIME-WAIT goes on in the twin", "[takeover]") {
     }
   };
   REQUIRE(run(clock, {&client, &pair}, [&] { return theirs->closed == 1; }));
-  run(clock, {&client, &pair}, [] { return false; }, 1000);
+  run(
+      clock, {&client, &pair}, [] { return false; }, 1000);
   REQUIRE(!fin.empty());
   CHECK(pair.stack().connection_count() == 0);
   for (int i = 0; i < 3; ++i) {
     pair.kill(Pair::Moment::between_turns);
-    run(clock, {&client, &pair}, [] { return false; }, 1000);
+    run(
+        clock, {&client, &pair}, [] { return false; }, 1000);
     // The peer's FIN again: it is acknowledged, not reset.
     std::size_t acks = 0;
     wire.watch = [&](const Frame& frame) { acks += parse(frame).source.port == kEcho ? 1 : 0; };
@@ -204,11 +215,13 @@ TEST_CASE("TIME-WAIT goes on in the twin", "[takeover]") {
     client.inbox.clear();
   }
   // Twice the maximum segment lifetime later it is over, counted from its beginning.
-  run(clock, {&client, &pair}, [] { return false; }, 116'000);
+  run(
+      clock, {&client, &pair}, [] { return false; }, 116'000);
   std::size_t left = 0;
   pair.stack().for_each_connection([&](Connection&) { ++left; });
   CHECK(left == 1);
-  run(clock, {&client, &pair}, [] { return false; }, 8'000);
+  run(
+      clock, {&client, &pair}, [] { return false; }, 8'000);
   left = 0;
   pair.stack().for_each_connection([&](Connection&) { ++left; });
   pair.twin().for_each_connection([&](Connection&) { ++left; });
@@ -224,13 +237,16 @@ TEST_CASE("what the twin does after losing packets with its predecessor's box", 
   const auto flow = world.start(seed, 2'000'000);
   world.pair.batch = 1 + random() % 8;
   std::uint64_t turns_until_kill = 40;
-  CHECK(run(world.clock, {&world.client, &world.pair}, [&] {
-    if (--turns_until_kill == 0 && world.pair.takeovers < 20) {
-      turns_until_kill = 10 + random() % 30;
-      world.pair.kill(static_cast<Pair::Moment>(random() % 3), Stack::Adoption::kicked);
-    }
-    return flow->closed || flow->reset;
-  }, 900'000));
+  CHECK(run(
+      world.clock, {&world.client, &world.pair},
+      [&] {
+        if (--turns_until_kill == 0 && world.pair.takeovers < 20) {
+          turns_until_kill = 10 + random() % 30;
+          world.pair.kill(static_cast<Pair::Moment>(random() % 3), Stack::Adoption::kicked);
+        }
+        return flow->closed || flow->reset;
+      },
+      900'000));
   CHECK(world.pair.takeovers > 5);
   CHECK(flow->received == 2'000'000);
   CHECK(flow->exact);
@@ -312,8 +328,9 @@ TEST_CASE("10,000 connections: the first packet does not wait for the others", "
   std::vector<Connection*> connections;
   while (connections.size() < kConnections) {
     for (int i = 0; i < 500; ++i) {
-      connections.push_back(client.stack().connect({ip("10.0.0.2"), static_cast<std::uint16_t>(1024 + connections.size())},
-                                                   endpoint("10.0.0.1", kEcho), unreplicated, kTalk));
+      connections.push_back(
+          client.stack().connect({ip("10.0.0.2"), static_cast<std::uint16_t>(1024 + connections.size())},
+                                 endpoint("10.0.0.1", kEcho), unreplicated, kTalk));
       REQUIRE(connections.back() != nullptr);
     }
     REQUIRE(run(clock, {&client, &pair}, [&] {
@@ -321,7 +338,8 @@ TEST_CASE("10,000 connections: the first packet does not wait for the others", "
                          [](Connection* one) { return one->phase() == TcpPhase::established; });
     }));
   }
-  run(clock, {&client, &pair}, [] { return false; }, 500);
+  run(
+      clock, {&client, &pair}, [] { return false; }, 500);
   CHECK(pair.twin().connection_count() == kConnections);
   // One talks at the moment of the kill.
   const std::vector<std::uint8_t> request(100, stream_byte(1, 0));
@@ -337,7 +355,8 @@ TEST_CASE("10,000 connections: the first packet does not wait for the others", "
   client.turn();
   CHECK(connections[1234]->bytes_received() == 100);
   // The others follow by themselves.
-  CHECK(run(clock, {&client, &pair}, [&] { return pair.stack().unlinked_count() == 0; }, 1000));
+  CHECK(run(
+      clock, {&client, &pair}, [&] { return pair.stack().unlinked_count() == 0; }, 1000));
   CHECK(pair.stack().connection_count() == kConnections);
   for (auto* const connection : connections) {
     REQUIRE(connection->write(request));

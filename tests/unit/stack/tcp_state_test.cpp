@@ -89,20 +89,20 @@ TEST_CASE("an encoded state has the bytes of version 1", "[tcp_state]") {
   encode_tcp_state(example(), bytes);
   CHECK(bytes.size() == encoded_tcp_state_bytes());
   CHECK(hex(bytes) ==
-        "01000000cb000000"                                // version, reserved, length
-        "0400b300c0000201000000000000000000000000"        // local
-        "0400409cc6336407000000000000000000000000"        // remote
-        "0407083fc0400102"                                // phase, scales, ttl, tos, priority, rtx, dupacks
-        "0e000000f0ffffff04030201"                        // flags, iss, irs
-        "71000000b1000000f1000000"                        // snd_una, snd_nxt, write_seq
-        "14131211242322213433323144434241"                // snd_wnd, snd_wnd_max, snd_wl1, snd_wl2
-        "45030201535251004513020164636261"                // rcv_nxt, rcv_wnd, right edge, cwnd
-        "747372718483828194939291a4a3a2a1"                // ssthresh, rto_end, ts_recent, last ack sent
+        "01000000cb000000"                                  // version, reserved, length
+        "0400b300c0000201000000000000000000000000"          // local
+        "0400409cc6336407000000000000000000000000"          // remote
+        "0407083fc0400102"                                  // phase, scales, ttl, tos, priority, rtx, dupacks
+        "0e000000f0ffffff04030201"                          // flags, iss, irs
+        "71000000b1000000f1000000"                          // snd_una, snd_nxt, write_seq
+        "14131211242322213433323144434241"                  // snd_wnd, snd_wnd_max, snd_wl1, snd_wl2
+        "45030201535251004513020164636261"                  // rcv_nxt, rcv_wnd, right edge, cwnd
+        "747372718483828194939291a4a3a2a1"                  // ssthresh, rto_end, ts_recent, last ack sent
         "00dd6d00f8240100090000003e0000007d000000dc050000"  // keepalive, srtt, rttvar, rto
-        "a80503"                                          // mss, persist backoff
-        "00010000010000008000000001000000"                // bytes written, acked
-        "40000000020000002000000002000000"                // bytes received, consumed
-        "20000000b4b3b2b1c4c3c2c1d4d3d2d1");              // rexmit bytes, timers, TSval
+        "a80503"                                            // mss, persist backoff
+        "00010000010000008000000001000000"                  // bytes written, acked
+        "40000000020000002000000002000000"                  // bytes received, consumed
+        "20000000b4b3b2b1c4c3c2c1d4d3d2d1");                // rexmit bytes, timers, TSval
 }
 
 TEST_CASE("what is encoded is decoded", "[tcp_state]") {

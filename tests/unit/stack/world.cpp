@@ -183,14 +183,12 @@ void Log::on_received(Connection& connection, Bytes bytes) {
 }
 
 void Log::on_skipped(Connection& connection, std::uint64_t count) {
-  add("skipped", about(connection, [count](Stack& twin, Connection& mirrored) {
-        return twin.mirror_skipped(mirrored, count);
-      }));
+  add("skipped",
+      about(connection, [count](Stack& twin, Connection& mirrored) { return twin.mirror_skipped(mirrored, count); }));
 }
 
 void Log::on_out_of_order(Connection& connection, std::uint32_t seq, Bytes bytes, bool fin) {
-  add("out of order",
-      about(connection, [seq, bytes = copy(bytes), fin](Stack& twin, Connection& mirrored) {
+  add("out of order", about(connection, [seq, bytes = copy(bytes), fin](Stack& twin, Connection& mirrored) {
         return twin.mirror_out_of_order(mirrored, seq, bytes, fin);
       }));
 }
@@ -202,9 +200,8 @@ void Log::on_written(Connection& connection, Bytes bytes) {
 }
 
 void Log::on_consumed(Connection& connection, std::uint64_t count) {
-  add("consumed", about(connection, [count](Stack& twin, Connection& mirrored) {
-        return twin.mirror_consumed(mirrored, count);
-      }));
+  add("consumed",
+      about(connection, [count](Stack& twin, Connection& mirrored) { return twin.mirror_consumed(mirrored, count); }));
 }
 
 void Log::on_note(Connection& connection, Bytes bytes) {
@@ -215,9 +212,8 @@ void Log::on_note(Connection& connection, Bytes bytes) {
 
 void Log::on_state(Connection& connection, const TcpState& state) {
   CHECK(inconsistency(state) == "");
-  add("state", about(connection, [state](Stack& twin, Connection& mirrored) {
-        return twin.mirror_state(mirrored, state);
-      }));
+  add("state",
+      about(connection, [state](Stack& twin, Connection& mirrored) { return twin.mirror_state(mirrored, state); }));
 }
 
 void Log::on_close(Connection& connection, bool reset) {
@@ -261,8 +257,7 @@ bool Pair::turn() {
 
 void Pair::snapshot() {
   stack_->for_each_connection([&](Connection& connection) {
-    if (connection.is_replicated() &&
-        twin_->mirror_open(connection.id(), connection.export_connection()) == nullptr) {
+    if (connection.is_replicated() && twin_->mirror_open(connection.id(), connection.export_connection()) == nullptr) {
       log_refused = true;
     }
   });
@@ -332,8 +327,7 @@ StackOptions options(Clock& clock, std::vector<std::string> prefixes) {
   return out;
 }
 
-bool run(Clock& clock, std::vector<Host*> hosts, const std::function<bool()>& done,
-         std::uint64_t limit_ms) {
+bool run(Clock& clock, std::vector<Host*> hosts, const std::function<bool()>& done, std::uint64_t limit_ms) {
   const auto end = clock.now_ns + limit_ms * kMs;
   while (clock.now_ns < end) {
     bool busy = false;

@@ -164,7 +164,6 @@ StackOptions options(Clock& clock, std::vector<std::string> prefixes);
 
 /// Turns of all hosts until `done` or until nothing happens for `idle_ms` of the clock's time; the clock moves only when
 /// nothing else does. True when done.
-bool run(Clock& clock, std::vector<Host*> hosts, const std::function<bool()>& done,
-         std::uint64_t limit_ms = 60'000);
+bool run(Clock& clock, std::vector<Host*> hosts, const std::function<bool()>& done, std::uint64_t limit_ms = 60'000);
 
 }  // namespace tandem::test
