@@ -12,6 +12,9 @@ namespace tandem::ha {
 class HangDetector {
  public:
   static constexpr std::uint32_t kSamples = 5;
+  /// From this sample on the owner's processor time is looked at. Earlier ones are common: an idle owner's heartbeat moves
+  /// four times in a detection time.
+  static constexpr std::uint32_t kProbeFrom = 2;
   /// A primary that is ready to run and is not run is given this many detection times.
   static constexpr std::uint32_t kStarvedTimes = 10;
 
@@ -20,10 +23,10 @@ class HangDetector {
   /// When sample() wants to be called next.
   [[nodiscard]] std::uint64_t next_sample_ns() const { return next_ns_; }
 
-  /// True when the owner of `heartbeat` is to be taken for hung. Calls that come too early are ignored. `is_starved` is asked
-  /// only when that is near: whether the owner is ready to run but has not been given a processor.
-  template <typename IsStarved>
-  bool sample(std::uint64_t now_ns, std::uint64_t heartbeat, IsStarved is_starved) {
+  /// True when the owner of `heartbeat` is to be taken for hung. Calls that come too early are ignored. `probe` has begin(),
+  /// and is_starved(elapsed_ns): whether the owner has been ready to run since begin() without getting a processor.
+  template <typename Probe>
+  bool sample(std::uint64_t now_ns, std::uint64_t heartbeat, Probe& probe) {
     if (next_ns_ == 0 || heartbeat != last_heartbeat_) {
       restart(now_ns, heartbeat);
       return false;
@@ -36,11 +39,12 @@ class HangDetector {
     }
     ++unmoved_;
     next_ns_ += interval_ns_;
-    if (unmoved_ + 1 < kSamples) return false;
-    // Asked one sample ahead too, because it compares with the time before.
-    const bool starved = is_starved();
+    if (unmoved_ == kProbeFrom) {
+      probe.begin();
+      probe_began_ns_ = now_ns;
+    }
     if (unmoved_ < kSamples) return false;
-    return unmoved_ >= kSamples * kStarvedTimes || !starved;
+    return unmoved_ >= kSamples * kStarvedTimes || !probe.is_starved(now_ns - probe_began_ns_);
   }
 
  private:
@@ -53,6 +57,7 @@ class HangDetector {
   std::uint64_t interval_ns_;
   std::uint64_t next_ns_ = 0;
   std::uint64_t last_heartbeat_ = 0;
+  std::uint64_t probe_began_ns_ = 0;
   std::uint32_t unmoved_ = 0;
 };
 

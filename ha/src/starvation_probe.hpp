@@ -2,22 +2,29 @@
 #pragma once
 
 #include <cstdint>
-#include <sys/types.h>
 
 namespace tandem::ha {
 
-/// Tells from /proc/PID/stat (proc(5)) whether a process is ready to run and gets no processor, as on an overloaded machine: it
-/// is neither stopped nor asleep, and its processor time stands still from one call to the next.
+/// Tells from /proc/PID/stat and /proc/PID/schedstat (proc(5)) whether a process is ready to run and gets little of a processor,
+/// as on an overloaded machine: it is neither stopped nor asleep, and does not run in circles either.
 class StarvationProbe {
  public:
   explicit StarvationProbe(std::uint32_t pid) : pid_(pid) {}
 
-  /// False at the first call, when nothing is known, and when the process cannot be read.
-  bool holds();
+  void begin();
+  /// Whether it is ready to run and has run for less than half of `elapsed_ns` since begin(). False when that cannot be read.
+  [[nodiscard]] bool is_starved(std::uint64_t elapsed_ns) const;
 
  private:
+  struct Sample {
+    bool known = false;
+    bool ready_to_run = false;
+    std::uint64_t ran_ns = 0;
+  };
+  [[nodiscard]] Sample sample() const;
+
   std::uint32_t pid_;
-  std::uint64_t last_ran_ns_ = UINT64_MAX;
+  Sample first_;
 };
 
 }  // namespace tandem::ha

@@ -174,7 +174,7 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
     }
     const std::uint64_t now = monotonic_ns();
     const std::uint64_t heartbeat = owner.heartbeat.load(std::memory_order_relaxed);
-    if (replica_->complete() && hang.sample(now, heartbeat, [&] { return starvation.holds(); })) {
+    if (replica_->complete() && hang.sample(now, heartbeat, starvation)) {
       group_->last_takeover = {};
       group_->last_takeover.noticed = now;
       const TwinEnd end = owner_is_gone(OwnerFate::died);

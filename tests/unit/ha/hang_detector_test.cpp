@@ -1,13 +1,32 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <catch2/catch.hpp>
 
+#include <csignal>
+#include <ctime>
+#include <fstream>
+#include <string>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "hang_detector.hpp"
+#include "starvation_probe.hpp"
 
 using tandem::ha::HangDetector;
 
 namespace {
 constexpr std::uint64_t kMs = 1'000'000;
-constexpr auto never = [] { return false; };
+
+struct Probe {
+  bool starved = false;
+  int begun = 0;
+  std::uint64_t elapsed_ns = 0;
+  void begin() { ++begun; }
+  bool is_starved(std::uint64_t elapsed) {
+    elapsed_ns = elapsed;
+    return starved;
+  }
+} never;
+
 }
 
 TEST_CASE("a heartbeat that stands still for the detection time is a hang") {
@@ -59,16 +78,48 @@ TEST_CASE("calls between the samples count for nothing") {
 TEST_CASE("a primary that waits for a processor is given longer, but not for ever") {
   HangDetector detector(50);
   std::uint64_t now = 1000 * kMs;
-  bool starved = true;
-  const auto is_starved = [&] { return starved; };
-  CHECK_FALSE(detector.sample(now, 1, is_starved));
+  Probe probe;
+  probe.starved = true;
+  CHECK_FALSE(detector.sample(now, 1, probe));
   SECTION("it never gets one") {
-    while (!detector.sample(now = detector.next_sample_ns(), 1, is_starved)) REQUIRE(now < 2000 * kMs);
+    while (!detector.sample(now = detector.next_sample_ns(), 1, probe)) REQUIRE(now < 2000 * kMs);
     CHECK(now - 1000 * kMs == 500 * kMs);
   }
   SECTION("it gets one and still does not turn") {
-    for (int i = 0; i < 10; ++i) CHECK_FALSE(detector.sample(now = detector.next_sample_ns(), 1, is_starved));
-    starved = false;
-    CHECK(detector.sample(detector.next_sample_ns(), 1, is_starved));
+    for (int i = 0; i < 10; ++i) CHECK_FALSE(detector.sample(now = detector.next_sample_ns(), 1, probe));
+    CHECK(probe.begun == 1);
+    CHECK(probe.elapsed_ns > 0);
+    probe.starved = false;
+    CHECK(detector.sample(detector.next_sample_ns(), 1, probe));
   }
+}
+
+TEST_CASE("a process that runs in circles or sleeps is not starved") {
+  const bool runs = GENERATE(true, false);
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    for (volatile int i = 0;; i = i + 1) {
+      if (!runs) pause();
+    }
+  }
+  const auto ran_ns = [child] {
+    std::ifstream file("/proc/" + std::to_string(child) + "/schedstat");
+    std::uint64_t ns = 0;
+    file >> ns;
+    return ns;
+  };
+  tandem::ha::StarvationProbe probe(static_cast<std::uint32_t>(child));
+  probe.begin();
+  const std::uint64_t from = ran_ns();
+  // It has run for 20 ms, however long the machine takes for that; or it has had the chance to fall asleep.
+  for (int i = 0; i < (runs ? 100'000 : 100) && ran_ns() - from < 20 * kMs; ++i) {
+    const timespec pause{0, 1'000'000};
+    nanosleep(&pause, nullptr);
+  }
+  CHECK_FALSE(probe.is_starved(20 * kMs));
+  // Had it been given a whole minute, 20 ms would be little: then the one that is ready to run is starved.
+  CHECK(probe.is_starved(60'000 * kMs) == runs);
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
 }
