@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <catch2/catch.hpp>
 
+#include <atomic>
 #include <csignal>
 #include <ctime>
 #include <fstream>
@@ -99,7 +100,9 @@ TEST_CASE("a process that runs in circles or sleeps is not starved") {
   const pid_t child = fork();
   REQUIRE(child >= 0);
   if (child == 0) {
-    for (volatile int i = 0;; i = i + 1) {
+    std::atomic<int> circles = 0;
+    for (;;) {
+      ++circles;
       if (!runs) pause();
     }
   }
