@@ -80,6 +80,7 @@ pid_t Lab::fork_at_peer(const std::function<int()>& body) const {
 }
 
 int wait_exit(pid_t child, std::uint64_t bound_ns) {
+  if (child <= 0) return -1;  // there is no such child, and to kill() these numbers are many processes
   const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
   Loop loop(LoopOptions{0, false});
   bool gone = false;

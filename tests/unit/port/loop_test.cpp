@@ -34,7 +34,8 @@ struct Pipe {
     ::close(fds[0]);
     ::close(fds[1]);
   }
-  void put() const { REQUIRE(::write(fds[1], "x", 1) == 1); }
+  /// Other threads call this too, and Catch's macros are for one thread. A byte that was not written is missed at the end.
+  void put() const { static_cast<void>(::write(fds[1], "x", 1) == 1); }
   [[nodiscard]] bool get() const {
     char byte = 0;
     return ::read(fds[0], &byte, 1) == 1;
