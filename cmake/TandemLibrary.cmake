@@ -40,6 +40,9 @@ foreach(library IN LISTS tandem_libraries)
   add_library(tandem::${library} ALIAS ${library})
 endforeach()
 
+add_custom_target(tandem_libraries)
+add_dependencies(tandem_libraries ${tandem_libraries})
+
 if(BUILD_SHARED_LIBS AND TANDEM_SHARED)
   add_library(tandem::tandem ALIAS tandem_shared)
 else()
