@@ -225,7 +225,7 @@ std::uint64_t Node::Impl::next_deadline_ns() {
 }
 
 int Node::Impl::run_primary() {
-  if (device_->poll_fd() >= 0) loop_->watch(device_->poll_fd(), POLLIN, [](short) {});
+  if (device_->poll_fd() >= 0) loop_->wake_on(device_->poll_fd(), POLLIN);
   loop_->set_spin_condition([this] { return device_->rx_ready(); });
   // Right after a takeover somebody waits: the first turn takes little in, so that its packets leave soon.
   const std::uint32_t batch_frames = std::exchange(options_.batch_frames, first_packet_pending_ ? kFirstBatchFrames : options_.batch_frames);
