@@ -23,6 +23,8 @@ constexpr std::uint64_t kIdlePublish_ns = 100'000'000;
 /// How long connections may take to close in good order when the process ends.
 constexpr std::uint64_t kOrderlyClose_ns = 3'000'000'000;
 constexpr std::uint32_t kFirstBatchFrames = 4;
+/// What handlers may write in one turn: bounds the transaction, and the turn's length too.
+constexpr std::uint64_t kTurnWriteBytes = 512 * 1024;
 constexpr std::uint64_t kStateRecordBytes = 512;
 constexpr std::uint64_t kFixedReserveBytes = std::uint64_t{1} << 20;
 
@@ -86,7 +88,7 @@ void Node::Impl::open_sockets() {
 
 std::uint64_t Node::Impl::turn_reserve_bytes() const {
   const std::uint64_t one_frame = options_.receive_window_bytes + 65536;
-  return kFixedReserveBytes + stack_->connection_count() * kStateRecordBytes + options_.log_bytes / 8 + one_frame;
+  return kFixedReserveBytes + stack_->connection_count() * kStateRecordBytes + kTurnWriteBytes + one_frame;
 }
 
 void Node::Impl::take_frames(std::size_t room_bytes) {
@@ -146,11 +148,9 @@ void Node::Impl::turn() {
       stack_->clamp_windows(0);
     }
     room_bytes = room - (reserve - options_.receive_window_bytes - 65536);
-    stack_->set_write_budget(options_.log_bytes / 8);
     writer_->set_time(now_ns_);
-  } else {
-    stack_->set_write_budget(SIZE_MAX);
   }
+  stack_->set_write_budget(kTurnWriteBytes);
 
   // Steps 1 and 2.
   take_frames(room_bytes);
