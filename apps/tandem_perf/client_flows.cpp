@@ -52,6 +52,8 @@ class ClientFlow : public Flow {
     (direction == Direction::sent ? sent_ : received_) += bytes;
     meter_.progress(index_, direction, bytes, monotonic_ns());
   }
+  /// A driver asks again to finish what was not connected yet.
+  [[nodiscard]] bool is_connected() const { return connected_ns_ != 0; }
   /// Names this connection's random stream.
   [[nodiscard]] std::uint64_t seed() const { return settings_.seed * 1'000'003 + index_; }
 
@@ -115,7 +117,7 @@ class StreamFlow final : public ClientFlow {
   void tick(Channel& channel) override { writable(channel); }
 
   void finish(Channel& channel) override {
-    if (closed_) return;
+    if (closed_ || !is_connected()) return;
     closed_ = true;
     channel.close();
   }
@@ -240,7 +242,7 @@ class RequestFlow final : public ClientFlow {
   void tick(Channel& channel) override { ask(channel); }
 
   void finish(Channel& channel) override {
-    if (finishing_) return;
+    if (finishing_ || !is_connected()) return;
     finishing_ = true;
     const bool is_waiting = received_ < asked_;
     if (is_waiting) return;

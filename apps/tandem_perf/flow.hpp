@@ -43,7 +43,7 @@ class Flow {
   /// When tick wants to be called, UINT64_MAX for never.
   [[nodiscard]] virtual std::uint64_t next_ns() const { return UINT64_MAX; }
   virtual void tick(Channel&) {}
-  /// Generate no more, and end in good order.
+  /// Generate no more, and end in good order. Drivers say it again when a connection opens after the end.
   virtual void finish(Channel&) {}
   /// Nothing more is expected of this connection.
   [[nodiscard]] virtual bool is_done() const { return false; }

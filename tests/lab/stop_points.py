@@ -25,6 +25,8 @@ SWITCHOVER = ["switchover.published", "switchover.given"]
 class StopPoints(Scenario):
     repetitions = 14
     points = TURN + SWITCHOVER
+    #: Small queues are quickly shown to the next twin.
+    options = ["--send-queue", "256K", "--receive-window", "256K"]
 
     def setUp(self):
         super().setUp()
@@ -34,7 +36,7 @@ class StopPoints(Scenario):
         self.assertLessEqual(set(self.points), set(known))
 
     def armed(self, point):
-        count = 1 if point in SWITCHOVER else self.random.randint(1, 200)
+        count = 1 if point in SWITCHOVER else self.random.randint(1, 60)
         return {"TANDEM_STOP": f"{point}:{count}"}
 
     def test_streams_survive_a_death_at_every_step(self):

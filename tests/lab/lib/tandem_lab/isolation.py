@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 _MARK = "TANDEM_LAB_ISOLATED"
 
@@ -22,13 +23,17 @@ class OutOfTime(Exception):
 
 
 def limit_run_time(seconds):
-    """Ends the run with an exception when it takes longer than `seconds`."""
+    """Ends the run with an exception when it takes longer than `seconds`, and at once when that does not help."""
+    rings = []
 
     def on_alarm(_signal, _frame):
+        rings.append(time.monotonic())
+        if len(rings) > 2:
+            os._exit(124)
         raise OutOfTime(f"the run was not over after {seconds} seconds")
 
     signal.signal(signal.SIGALRM, on_alarm)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 10)
 
 
 def is_root():

@@ -8,10 +8,16 @@
 The box's kernel has an address of its own on the same link, for traffic that is not the pair's.
 """
 
+import ctypes
 import os
+import socket
 import subprocess
+import threading
 
 from .process import run
+
+
+CLONE_NEWNET = 0x40000000
 
 
 class Namespace:
@@ -35,6 +41,23 @@ class Namespace:
 
     def run(self, *command, **options):
         return run(command, namespace=self, **options)
+
+    def socket(self, family, kind):
+        """A socket that belongs to this namespace, for use by this program."""
+        made = []
+
+        def make():
+            libc = ctypes.CDLL(None, use_errno=True)
+            with open(f"/proc/{self.pid}/ns/net", encoding="ascii") as namespace:
+                if libc.setns(namespace.fileno(), CLONE_NEWNET) != 0:
+                    raise OSError(ctypes.get_errno(), "entering the network namespace failed")
+            made.append(socket.socket(family, kind))
+
+        # Namespaces belong to threads: this one enters, and ends with its socket made.
+        thread = threading.Thread(target=make)
+        thread.start()
+        thread.join()
+        return made[0]
 
     def close(self):
         self._holder.kill()

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""After 200 takeovers nothing has leaked: no frame, no descriptor, no memory."""
+
+import os
+import sys
+from collections import Counter
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+from tandem_lab.scenario import Scenario, main, rounds  # noqa: E402
+
+
+def descriptors(pid):
+    """What the process holds open, without the numbers that differ from one process to the next."""
+    kinds = []
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        target = os.readlink(f"/proc/{pid}/fd/{number}")
+        kinds.append(target.split("[")[0] if target.startswith(("socket:", "pipe:")) else target)
+    # Which log file a process writes to is a matter of the lab's.
+    return Counter(kind for kind in kinds if not kind.endswith(".log"))
+
+
+def memory_kib(pid):
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+        return {line.split(":")[0]: int(line.split()[1]) for line in file if line.endswith("kB\n")}
+
+
+class Endurance(Scenario):
+    takeovers = 200
+    warm_up = 20
+    options = ["--send-queue", "256K", "--receive-window", "256K", "--log-size", "8M"]
+
+    def settled(self):
+        """Descriptors and memory of both processes, and the frames, while no stream is under way."""
+        status = self.group.wait_protected()
+        pids = (status["pid"], status["twin"])
+        metrics = self.group.metrics()
+        return ([descriptors(pid) for pid in pids], [memory_kib(pid)["Pss_Anon"] for pid in pids],
+                {name: metrics[name] for name in ("frames_total", "frames_held", "frames_missing")})
+
+    def test_nothing_leaks_in_many_takeovers(self):
+        self.group.start_pair()
+        idle = self.perf("connections", "--connections", "50", "--idle", version=6)
+        count = rounds(self.takeovers)
+        before = None
+        for index in range(count):
+            # Some traffic in each life, of connections that come and go, too.
+            if index % 10 == 0:
+                short = self.perf("rr", "--connections", "4", "--requests", "5", "--pace", "2000")
+            at, _ = self.group.replace_primary()
+            if index % 10 == 9:
+                self.assert_good(short)
+            if index + 1 == self.warm_up:
+                before = self.settled()
+        if count % 10 != 0:
+            self.assert_good(short)
+        after = self.settled()
+        self.assertEqual(self.group.status()["takeovers"], count)
+        if before is not None:
+            for role, earlier, later in zip(("primary", "twin"), before[0], after[0]):
+                self.assertEqual(later - earlier, Counter(), f"descriptors of the {role} that were not there before")
+            for role, earlier, later in zip(("primary", "twin"), before[1], after[1]):
+                self.assertLess(later, earlier * 1.15 + 512, f"memory of the {role}, KiB")
+            self.assertEqual(after[2], before[2], "frames")
+        self.assertEqual(after[2]["frames_missing"], 0)
+        self.assert_good(idle)
+
+
+class Xdp(Endurance):
+    kind = "xdp"
+
+
+class Tap(Endurance):
+    kind = "tap"
+
+
+del Endurance
+
+if __name__ == "__main__":
+    main()
