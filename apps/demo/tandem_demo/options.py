@@ -18,6 +18,7 @@ def parse(arguments=None):
     parser.add_argument("--json", metavar="FILE", help="write all facts and timelines to FILE, for machines; - is the output")
     parser.add_argument("--picture", metavar="FILE", default="demo-timeline.svg",
                         help="where the time-sequence picture goes (demo-timeline.svg)")
+    parser.add_argument("--keep", metavar="DIR", help="put captures and logs into DIR")
     return parser.parse_args(arguments)
 
 
