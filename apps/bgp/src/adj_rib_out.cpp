@@ -2,6 +2,7 @@
 #include "adj_rib_out.hpp"
 
 #include <algorithm>
+#include <cassert>
 
 #include "attribute_types.hpp"
 
@@ -34,14 +35,14 @@ void AdjRibOut::drop_cache() {
   Paged<AttributeId> old = std::move(cache_);
   cache_ = {};
   for (std::size_t id = 0; id < old.limit(); ++id)
-    if (const AttributeId e = old.get(id); e != kNoRoute && e < kUnchanged) rib_.attributes().unref(e);
+    if (const AttributeId e = old.get(id); e != kNoRoute && e != kWithheld) rib_.attributes().unref(e);
 }
 
 void AdjRibOut::forget(AttributeId id) {
   const AttributeId e = cache_.get(id);
   if (e == kNoRoute) return;
   cache_.at(id) = kNoRoute;
-  if (e < kUnchanged) rib_.attributes().unref(e);
+  if (e != kWithheld) rib_.attributes().unref(e);
 }
 
 void AdjRibOut::mark(Family family, PrefixId id) {
@@ -73,8 +74,7 @@ AttributeId AdjRibOut::exported(Family family, AttributeId id) {
     e = make_exported(family, id);
     cache_.at(id) = e;
   }
-  if (e == kWithheld) return kNoRoute;
-  return e == kUnchanged ? id : e;
+  return e == kWithheld ? kNoRoute : e;
 }
 
 bool AdjRibOut::set_own_next_hop(Family family, PathAttributes& a) const {
@@ -130,10 +130,9 @@ AttributeId AdjRibOut::make_exported(Family family, AttributeId id) {
     scratch_.attributes.next_hop_link_local = scratch_.next_hop_link_local;
   }
   const AttributeId e = rib_.attributes().intern(scratch_.attributes);
-  if (e != id) return e;
-  // A set that kept itself alive would never be freed.
-  rib_.attributes().unref(e);
-  return kUnchanged;
+  // Our AS or a LOCAL_PREF was added. A set that was its own export would keep itself alive.
+  assert(e != id);
+  return e;
 }
 
 bool AdjRibOut::is_outstanding(Family family, PrefixId id, AttributeId wanted) const {

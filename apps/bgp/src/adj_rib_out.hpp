@@ -47,7 +47,6 @@ class AdjRibOut {
   static constexpr PrefixId kWalked = 0xffffffff;
   // In the cache of exported sets, beside numbers of sets; 0: not computed yet.
   static constexpr AttributeId kWithheld = 0xffffffff;
-  static constexpr AttributeId kUnchanged = 0xfffffffe;
 
   struct Item {
     AttributeId attributes;  // wanted when it was looked at; withdrawals sort first

@@ -201,6 +201,23 @@ TEST_CASE("timers keep a session, and end it when the peer is silent", "[session
   CHECK(actions[1].reason == "sent Hold Timer Expired (4/0)");
 }
 
+TEST_CASE("a written UPDATE puts the next KEEPALIVE off", "[session]") {
+  World world(configuration(65000, {"10.0.0.1 as=65001", "10.0.0.2 as=65002 hold=0"}));
+  world.establish(0);
+  world.establish(1);
+  const auto keepalives = world.puppets[0].keepalives;
+  for (std::uint32_t i = 0; i < 100; ++i) {
+    world.now += 20000;
+    world.announce(1, {prefix("203.0.113.0/24")}, route({65002, i + 1}, "10.0.0.2"));
+    world.puppets[0].send(encode_keepalive());
+    world.run();
+    world.primary->tick(world.now);
+    world.run();
+  }
+  CHECK(world.puppets[0].announced == 100);
+  CHECK(world.puppets[0].keepalives == keepalives);
+}
+
 TEST_CASE("anything that arrives puts the hold timer off, and hold time 0 means no timers", "[session]") {
   Speaker s(configuration(65000, {"10.0.0.1 as=65001"}), Speaker::Mode::active);
   s.start(0);

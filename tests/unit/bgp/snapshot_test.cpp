@@ -109,6 +109,54 @@ TEST_CASE("a joiner that is restored while life goes on ends up equal, and takes
   }
 }
 
+TEST_CASE("a joiner finishes a ROUTE-REFRESH that was half answered when it joined", "[snapshot]") {
+  std::vector<std::string> networks;
+  for (int i = 0; i < 200; ++i) networks.push_back("10.20." + std::to_string(i) + ".0/24");
+  const auto c = configuration(65000, {"10.0.0.1 as=65001"}, networks);
+  World world(c);
+  world.establish(0);
+  world.puppets[0].send(encode_route_refresh(Family::ipv4));
+  world.receive(0);
+  world.pull(0, 300);
+  world.puppets[0].read();
+  const auto told_again = world.puppets[0].announced - 200;
+  REQUIRE(told_again > 10);
+  Speaker& joiner = world.twin(c);
+  for (const auto& piece : pieces_of(*world.primary)) REQUIRE(joiner.restore(piece, world.now).empty());
+  world.take_over(0);
+  world.run();
+  CHECK(world.puppets[0].announced == 400);
+}
+
+TEST_CASE("what is owed to a peer is part of a session's record", "[snapshot]") {
+  World world(three_neighbors());
+  REQUIRE(world.connect(0));
+  Speaker& joiner = world.twin(three_neighbors());
+  REQUIRE(joiner.restore(world.primary->save_neighbor(0), world.now).empty());
+  world.take_over(0);
+  world.run();
+  CHECK(world.puppets[0].opens.size() == 1);
+  world.handshake(0);
+}
+
+TEST_CASE("of two records under one key the later counts", "[snapshot]") {
+  World world(three_neighbors());
+  world.establish(0);
+  world.establish(1);
+  const auto p = prefix("203.0.113.0/24");
+  world.announce(0, {p}, route({65001}, "10.0.0.1"));
+  world.announce(1, {p}, route({65002, 7}, "10.0.0.2"));
+  world.run();
+  Speaker joiner(three_neighbors(), Speaker::Mode::observing);
+  for (const auto& piece : pieces_of(*world.primary)) REQUIRE(joiner.restore(piece, world.now).empty());
+  // Neighbour 1 withdraws, and is told the other's route: one side of its record goes, the other stays.
+  world.withdraw(1, {p});
+  world.run();
+  for (const auto& piece : pieces_of(*world.primary)) REQUIRE(joiner.restore(piece, world.now).empty());
+  CHECK(received_by(*world.primary, 1).empty());
+  CHECK(mirrored_state(joiner) == mirrored_state(*world.primary));
+}
+
 TEST_CASE("the beginnings of messages are part of a session's record", "[snapshot]") {
   World world(three_neighbors());
   Speaker& twin = world.twin(three_neighbors());

@@ -134,7 +134,7 @@ TEST_CASE("primary and twin agree at every step, however the bytes are cut", "[t
     downs += world.downs.size();
   }
   CHECK(ups > 16);
-  CHECK(downs > 4);
+  CHECK(downs > 2);
 }
 
 TEST_CASE("a promoted twin that lacks nothing says a KEEPALIVE and nothing else", "[twin]") {
