@@ -13,7 +13,16 @@ namespace tandem {
 
 namespace {
 
-constexpr std::size_t kLinksAtOnce = 64;
+// What linking costs is building the segments that are in flight, some tens of nanoseconds each; so budgets count segments.
+// The packets that are already in the ring come first and link what they belong to.
+constexpr std::size_t kBudgetAtOnce = 256;
+constexpr std::size_t kBudgetPerTurn = 1024;
+constexpr std::size_t kSegmentsPerConnection = 16;  ///< what the rest of a connection costs
+
+std::size_t cost_of(const Connection::Impl& connection) {
+  const TcpState& state = connection.shown;
+  return kSegmentsPerConnection + (state.snd_nxt - state.snd_una) / state.mss;
+}
 
 }  // namespace
 
@@ -39,9 +48,28 @@ void Stack::Impl::activate(Adoption how) {
     }
   }
   renumber();
-  for (std::size_t i = 0; i < kLinksAtOnce && urgent.newest() != nullptr; ++i) {
+  if (how != Adoption::exact) {
+    // No packet asks for a connection whose peer has to be asked first.
+    link_for_a_turn();
+    return;
+  }
+  for (std::size_t left = kBudgetAtOnce; urgent.newest() != nullptr && cost_of(*urgent.newest()) <= left;) {
+    left -= cost_of(*urgent.newest());
     if (!bring_to_life(*urgent.newest())) {
       break;
+    }
+  }
+}
+
+void Stack::Impl::link_for_a_turn() {
+  for (std::size_t spent = 0; spent < kBudgetPerTurn;) {
+    auto* const next = urgent.newest() != nullptr ? urgent.newest() : idle.newest();
+    if (next == nullptr) {
+      return;
+    }
+    spent += cost_of(*next);
+    if (!bring_to_life(*next)) {
+      return;
     }
   }
 }

@@ -88,8 +88,6 @@ struct Stack::Impl {
   std::uint64_t tcp_tick_ns = 0;   ///< next multiple of TCP_FAST_INTERVAL
   std::uint64_t slow_tick_ns = 0;  ///< next second
   std::uint64_t mld_tick_ns = 0;
-  /// Dormant connections that one turn links besides those that packets ask for.
-  static constexpr std::size_t kLinksPerTurn = 32;
   void start_timers();
   void run_timers();
   [[nodiscard]] std::uint64_t next_timer_ns();
@@ -156,6 +154,8 @@ struct Stack::Impl {
   void activate(Adoption how);
   bool bring_to_life(Connection::Impl& connection);
   bool link_some(std::size_t count);
+  /// Links as much as a turn has time for.
+  void link_for_a_turn();
   void kick(Connection::Impl& connection);
   void run_kicks();
   [[nodiscard]] std::uint64_t next_kick_ns() const;

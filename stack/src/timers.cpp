@@ -76,7 +76,7 @@ void Stack::Impl::run_timers() {
   }
   in_timers = false;
   run_kicks();
-  link_some(kLinksPerTurn);
+  link_for_a_turn();
   settle();
 }
 
