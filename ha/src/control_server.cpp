@@ -86,17 +86,20 @@ void ControlServer::process(OutputGate& gate) {
   for (Client& client : clients_) {
     if (client.deadline_ns <= now) client.finished = true;
     if (!client.complete || client.answered || client.finished) continue;
-    client.answered = true;
-    ++requests_;
-    const std::string command = client.request.size() > kMaxRequestBytes ? std::string() : parse_request(client.request);
-    if (command.empty()) {
-      ++malformed_;
-      client.answer = error_answer("the request is not one line of JSON like {\"command\":\"status\"} of at most 4096 bytes",
-                                   exit_code::kUsage);
-    } else {
-      client.answer = answer_(command);
+    if (!client.reply.more) {
+      ++requests_;
+      const std::string command = client.request.size() > kMaxRequestBytes ? std::string() : parse_request(client.request);
+      if (command.empty()) {
+        ++malformed_;
+        client.reply.text = error_answer("the request is not one line of JSON like {\"command\":\"status\"} of at most 4096 bytes",
+                                         exit_code::kUsage);
+      } else {
+        client.reply = answer_(command);
+      }
     }
-    client.answer += '\n';
+    if (client.reply.more && client.reply.more(client.reply.text)) continue;
+    client.answered = true;
+    client.reply.text += '\n';
     loop_.unwatch(client.watch);
     client.watch = 0;
     gate.hold_answer([this, number = client.number] { write_client(number); });
@@ -108,8 +111,8 @@ void ControlServer::write_client(std::uint64_t number) {
   const auto found = std::find_if(clients_.begin(), clients_.end(), [number](const Client& c) { return c.number == number; });
   if (found == clients_.end()) return;
   Client& client = *found;
-  while (client.sent < client.answer.size()) {
-    const ssize_t sent = send(client.socket.get(), client.answer.data() + client.sent, client.answer.size() - client.sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+  while (client.sent < client.reply.text.size()) {
+    const ssize_t sent = send(client.socket.get(), client.reply.text.data() + client.sent, client.reply.text.size() - client.sent, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0 && errno == EAGAIN) {
       if (client.watch == 0) {
         client.watch = loop_.watch(client.socket.get(), POLLOUT, [this, number](short) { write_client(number); });

@@ -17,8 +17,13 @@ namespace tandem::ha {
 
 class ControlServer {
  public:
-  /// `answer` turns a command into the text of the answer (one line of JSON, without the newline).
-  using Answer = std::function<std::string(const std::string& command)>;
+  /// One line of JSON, without the newline. A long one is made in pieces, one a turn: `more` appends the next piece and
+  /// returns whether others follow.
+  struct Reply {
+    std::string text;
+    std::function<bool(std::string& text)> more;
+  };
+  using Answer = std::function<Reply(const std::string& command)>;
 
   ControlServer(Loop& loop, int listener, Answer answer);
   ~ControlServer();
@@ -36,7 +41,7 @@ class ControlServer {
     Descriptor socket;
     Loop::WatchId watch = 0;
     std::string request;
-    std::string answer;
+    Reply reply;
     std::size_t sent = 0;
     std::uint64_t deadline_ns = 0;
     bool complete = false;

@@ -12,6 +12,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -99,9 +100,10 @@ struct Node::Impl {
   void take_over(Cause cause);
 
   // ---- status.cpp ----
-  std::string answer(const std::string& command);
+  ha::ControlServer::Reply answer(const std::string& command);
   std::string status_json() const;
-  std::string connections_json() const;
+  ha::ControlServer::Reply connections_json();
+  [[nodiscard]] nlohmann::json connection_json(Connection& connection) const;
   std::string metrics_json();
 
   Node& node_;

@@ -216,7 +216,7 @@ void Node::Impl::wait_for_log() {
 }
 
 std::uint64_t Node::Impl::next_deadline_ns() {
-  if (frames_left_ || work_left_ || snapshot_ || stop_requested_ || switchover_requested_) return 0;
+  if (frames_left_ || work_left_ || snapshot_ || stop_requested_ || switchover_requested_ || (control_ && control_->ready())) return 0;
   if (device_->tx_pending()) return now_ns_ + 20'000;
   std::uint64_t deadline = std::min(stack_->next_timer_ns(), application_deadline_ns_ == 0 ? UINT64_MAX : application_deadline_ns_);
   if (rendezvous_) deadline = std::min(deadline, now_ns_ + std::uint64_t{options_.detect_ms} * 1'000'000 / 4);

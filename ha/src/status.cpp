@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // What tandemctl shows.
+#include <algorithm>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <unistd.h>
+#include <utility>
 
 #include "node_impl.hpp"
 
@@ -11,6 +14,9 @@ namespace tandem {
 using nlohmann::json;
 
 namespace {
+
+/// What `connections` shows in one turn.
+constexpr std::size_t kConnectionsPerTurn = 32;
 
 json timeline_of(const ha::TakeoverTimes& times) {
   json timeline = json::object();
@@ -41,20 +47,20 @@ void metric(std::string& text, const char* name, const char* type, const char* h
 
 }  // namespace
 
-std::string Node::Impl::answer(const std::string& command) {
-  if (command == "status") return status_json();
+ha::ControlServer::Reply Node::Impl::answer(const std::string& command) {
+  if (command == "status") return {status_json(), {}};
   if (command == "connections") return connections_json();
-  if (command == "metrics") return metrics_json();
+  if (command == "metrics") return {metrics_json(), {}};
   if (command == "switchover") {
     std::string why;
-    if (!node_.request_switchover(&why)) return ha::error_answer(why, exit_code::kFailure);
-    return text_of({{"switchover", "begun"}});
+    if (!node_.request_switchover(&why)) return {ha::error_answer(why, exit_code::kFailure), {}};
+    return {text_of({{"switchover", "begun"}}), {}};
   }
   if (application_ != nullptr) {
     std::string text = application_->control(node_, command);
-    if (!text.empty()) return text;
+    if (!text.empty()) return {std::move(text), {}};
   }
-  return ha::error_answer("this program knows no command \"" + command + "\"", exit_code::kUsage);
+  return {ha::error_answer("this program knows no command \"" + command + "\"", exit_code::kUsage), {}};
 }
 
 std::string Node::Impl::status_json() const {
@@ -89,42 +95,56 @@ std::string Node::Impl::status_json() const {
   return text_of(status);
 }
 
-std::string Node::Impl::connections_json() const {
-  json list = json::array();
-  const bool member = twin_is_member();
-  stack_->for_each_connection([&](Connection& connection) {
-    const TcpState state = connection.state();
-    json item;
-    item["id"] = connection.id();
-    item["local"] = state.local.to_string();
-    item["remote"] = state.remote.to_string();
-    item["phase"] = to_string(state.phase);
-    item["service"] = connection.service();
-    item["replicated"] = connection.is_replicated();
-    const bool survives = connection.is_replicated() && member;
-    item["survives"] = survives ? "process" : "nothing";
-    item["why"] = survives                        ? "a member twin holds it in shared memory"
-                  : !connection.is_replicated() ? "the application has not asked for replication"
-                  : group_ == nullptr           ? "the process was started without a group"
-                                                : unprotected_why_;
-    item["snd_una"] = state.snd_una;
-    item["snd_nxt"] = state.snd_nxt;
-    item["write_seq"] = state.write_seq;
-    item["rcv_nxt"] = state.rcv_nxt;
-    item["snd_wnd"] = state.snd_wnd;
-    item["rcv_wnd"] = state.rcv_wnd;
-    item["cwnd"] = state.cwnd;
-    item["ssthresh"] = state.ssthresh;
-    item["mss"] = state.mss;
-    item["srtt_ms"] = state.srtt_ms;
-    item["rto_ms"] = state.rto_ms;
-    item["unacknowledged_bytes"] = state.bytes_written - state.bytes_acked;
-    item["unread_bytes"] = state.bytes_received - state.bytes_consumed;
-    item["bytes_written"] = state.bytes_written;
-    item["bytes_received"] = state.bytes_received;
-    list.push_back(std::move(item));
-  });
-  return text_of({{"connections", std::move(list)}});
+nlohmann::json Node::Impl::connection_json(Connection& connection) const {
+  const TcpState state = connection.state();
+  json item;
+  item["id"] = connection.id();
+  item["local"] = state.local.to_string();
+  item["remote"] = state.remote.to_string();
+  item["phase"] = to_string(state.phase);
+  item["service"] = connection.service();
+  item["replicated"] = connection.is_replicated();
+  const bool survives = connection.is_replicated() && twin_is_member();
+  item["survives"] = survives ? "process" : "nothing";
+  item["why"] = survives                        ? "a member twin holds it in shared memory"
+                : !connection.is_replicated() ? "the application has not asked for replication"
+                : group_ == nullptr           ? "the process was started without a group"
+                                              : unprotected_why_;
+  item["snd_una"] = state.snd_una;
+  item["snd_nxt"] = state.snd_nxt;
+  item["write_seq"] = state.write_seq;
+  item["rcv_nxt"] = state.rcv_nxt;
+  item["snd_wnd"] = state.snd_wnd;
+  item["rcv_wnd"] = state.rcv_wnd;
+  item["cwnd"] = state.cwnd;
+  item["ssthresh"] = state.ssthresh;
+  item["mss"] = state.mss;
+  item["srtt_ms"] = state.srtt_ms;
+  item["rto_ms"] = state.rto_ms;
+  item["unacknowledged_bytes"] = state.bytes_written - state.bytes_acked;
+  item["unread_bytes"] = state.bytes_received - state.bytes_consumed;
+  item["bytes_written"] = state.bytes_written;
+  item["bytes_received"] = state.bytes_received;
+  return item;
+}
+
+ha::ControlServer::Reply Node::Impl::connections_json() {
+  // Ten thousand of them would be a turn of many milliseconds: a few a turn. What closes meanwhile is left out.
+  auto left = std::make_shared<std::vector<ConnectionId>>();
+  stack_->for_each_connection([&](Connection& connection) { left->push_back(connection.id()); });
+  std::reverse(left->begin(), left->end());
+  return {"{\"connections\":[", [this, left, first = true](std::string& text) mutable {
+            for (std::size_t count = 0; count < kConnectionsPerTurn && !left->empty(); ++count) {
+              Connection* connection = stack_->find(left->back());
+              left->pop_back();
+              if (connection == nullptr) continue;
+              if (!std::exchange(first, false)) text += ',';
+              text += text_of(connection_json(*connection));
+            }
+            if (!left->empty()) return true;
+            text += "]}";
+            return false;
+          }};
 }
 
 std::string Node::Impl::metrics_json() {

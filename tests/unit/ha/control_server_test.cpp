@@ -1,9 +1,55 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <catch2/catch.hpp>
 
+#include <cstring>
+#include <string>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
 #include "control_server.hpp"
+#include "release_log.hpp"
 
 using namespace tandem::ha;
+
+namespace {
+
+/// A listening socket with an abstract name of its own, and clients of it.
+struct Listener {
+  Listener() : socket_(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) {
+    address_.sun_family = AF_UNIX;
+    // An empty name lets the kernel choose one.
+    REQUIRE(bind(socket_.get(), reinterpret_cast<sockaddr*>(&address_), sizeof(sa_family_t)) == 0);
+    REQUIRE(getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&address_), &length_) == 0);
+    REQUIRE(listen(socket_.get(), 16) == 0);
+  }
+  [[nodiscard]] Descriptor connect_client() const {
+    Descriptor client(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    REQUIRE(connect(client.get(), reinterpret_cast<const sockaddr*>(&address_), length_) == 0);
+    return client;
+  }
+  Descriptor socket_;
+  sockaddr_un address_{};
+  socklen_t length_ = sizeof address_;
+};
+
+/// A turn's worth of the server, until the client has seen the end of the stream.
+std::string answer_to(ControlServer& server, tandem::Loop& loop, OutputGate& gate, const Descriptor& client) {
+  std::string text;
+  for (int turn = 0; turn < 10'000; ++turn) {
+    loop.run_once(tandem::monotonic_ns() + 1'000'000);
+    if (server.ready()) server.process(gate);
+    gate.close_turn(0, 0);
+    gate.committed(0);
+    char buffer[4096];
+    const ssize_t got = recv(client.get(), buffer, sizeof buffer, 0);
+    if (got > 0) text.append(buffer, static_cast<std::size_t>(got));
+    if (got == 0) return text;
+  }
+  return text + " (no end)";
+}
+
+}  // namespace
 
 TEST_CASE("requests on the control socket") {
   CHECK(parse_request(R"({"command":"status"})") == "status");
@@ -18,4 +64,39 @@ TEST_CASE("an error is one line of JSON whatever its text") {
   const std::string answer = error_answer("a \"quoted\"\nline and \xff", 64);
   CHECK(answer.find('\n') == std::string::npos);
   CHECK(answer.find("\"code\":64") != std::string::npos);
+}
+
+TEST_CASE("the control server answers requests, refuses garbage, and makes long answers in pieces", "[io_uring]") {
+  const Listener listener;
+  tandem::Loop loop({});
+  ReleaseLog device;
+  OutputGate gate(device);
+  int pieces = 0;
+  ControlServer server(loop, listener.socket_.get(), [&pieces](const std::string& command) -> ControlServer::Reply {
+    if (command != "long") return {"\"" + command + "\"", {}};
+    return {"[", [&pieces](std::string& text) {
+              text += std::string(1000, '1') + (++pieces < 300 ? "," : "]");
+              return pieces < 300;
+            }};
+  });
+  const auto ask = [&](std::string_view request) {
+    const Descriptor client = listener.connect_client();
+    REQUIRE(send(client.get(), request.data(), request.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(request.size()));
+    shutdown(client.get(), SHUT_WR);
+    return answer_to(server, loop, gate, client);
+  };
+  CHECK(ask("{\"command\":\"status\"}\n") == "\"status\"\n");
+  CHECK(ask("{\"command\":\"status\"}") == "\"status\"\n");
+  CHECK(ask("garbage\n").find("\"code\":64") != std::string::npos);
+  CHECK(ask(std::string(10'000, 'x')).find("\"code\":64") != std::string::npos);
+  CHECK(server.malformed() == 2);
+  CHECK(ask("").empty());
+  const std::string text = ask("{\"command\":\"long\"}\n");
+  CHECK(pieces == 300);
+  CHECK(text.size() == 300 * 1001 + 2);
+
+  // Clients that say nothing keep nobody else waiting, up to the bound on clients.
+  std::vector<Descriptor> silent;
+  for (int i = 0; i < 10; ++i) silent.push_back(listener.connect_client());
+  CHECK(ask("{\"command\":\"status\"}\n") == "\"status\"\n");
 }

@@ -23,6 +23,7 @@ using namespace tandem;
 
 inline constexpr std::uint64_t kMs = 1'000'000;
 inline constexpr std::uint16_t kEcho = 7;
+inline constexpr std::uint16_t kLateEcho = 8;  ///< not replicated until it is asked for
 
 /// What both ends of a stream must agree on: byte i of a stream.
 inline std::uint8_t stream_byte(std::uint64_t seed, std::uint64_t position) {
@@ -92,6 +93,8 @@ class Process {
     stack_ = std::make_unique<Stack>(options, *device_);
     stack_->define_service(kEcho, [wants_stream](Connection&) { return std::make_unique<EchoServer>(wants_stream); });
     stack_->listen({IpAddress::any(address.address.version), kEcho}, replicated, kEcho);
+    stack_->define_service(kLateEcho, [wants_stream](Connection&) { return std::make_unique<EchoServer>(wants_stream); });
+    stack_->listen({IpAddress::any(address.address.version), kLateEcho}, unreplicated, kLateEcho);
   }
 
   Stack& stack() { return *stack_; }
@@ -169,9 +172,9 @@ struct World {
     primary->record_into(group, epoch);
   }
 
-  EchoClient& connect(std::uint64_t seed, std::uint64_t bytes) {
+  EchoClient& connect(std::uint64_t seed, std::uint64_t bytes, std::uint16_t port = kEcho) {
     last_client = nullptr;
-    peer->stack().connect({IpAddress::any(v6_ ? 6 : 4), 0}, {*IpAddress::parse(v6_ ? "fd00::1" : "10.0.0.1"), kEcho}, unreplicated, 1);
+    peer->stack().connect({IpAddress::any(v6_ ? 6 : 4), 0}, {*IpAddress::parse(v6_ ? "fd00::1" : "10.0.0.1"), port}, unreplicated, 1);
     last_client->seed = seed;
     last_client->to_send = bytes;
     return *last_client;
