@@ -23,7 +23,7 @@ LONG_WINDOW_NS = 300 * MS
 
 def measure(bench, table):
     table.method += deaths.METHOD
-    budget = bench.budget(table, shares=6)
+    budget = bench.budget(table, 3, 3, 2, 2, 2, 2)
     for load_kind in (deaths.PING_PONG, deaths.BULK):
         run(bench, table, budget, "tap", load_kind, deaths.KILLED, bench.choose(50, 4), "TAP")
     hang = deaths.Cause("SIGSTOP", deaths.by_signal(signal.SIGSTOP), stall_ns=DETECT_MS * MS, window_ns=LONG_WINDOW_NS)
@@ -31,22 +31,23 @@ def measure(bench, table):
     for number in (signal.SIGSEGV, signal.SIGABRT):
         crash = deaths.Cause(number.name, deaths.by_signal(number), window_ns=LONG_WINDOW_NS)
         run(bench, table, budget, "xdp", deaths.PING_PONG, crash, bench.choose(20, 3), f"{number.name} with a core dump",
-            core_dump_method(), prepare=deaths.allow_core_dump, after=dumps_written)
+            core_dump_method(), prepare=deaths.allow_core_dump, dumps=Dumps())
     out_of_memory(bench, table, budget)
 
 
-def run(bench, table, budget, kind, load_kind, cause, rounds, title, *method, options=(), prepare=None, after=None):
-    with Rig(bench, kind=kind, options=options) as rig:
+def run(bench, table, budget, kind, load_kind, cause, rounds, title, *method, options=(), prepare=None, dumps=None):
+    bulk_options = deaths.BULK_OPTIONS if load_kind is deaths.BULK else ()
+    with Rig(bench, kind=kind, options=(*options, *bulk_options)) as rig:
         table.section(f"{title}, {load_kind.name}", rig.method(), "all sleeping", *method)
-        deaths_run = deaths.DeathRun(bench, table, rig, load_kind, cause, prepare)
+        deaths_run = deaths.DeathRun(bench, table, rig, load_kind, cause, prepare, dumps.collect if dumps else None)
         try:
             rig.group.start_pair()
             deaths_run.run(rounds, budget())
         except FAILURES as error:
             table.fail(f"{title}, {load_kind.name}: {error}")
         table.add(*deaths_run.figures())
-        if after:
-            table.add(*after())
+        if dumps:
+            table.add(*dumps.figures())
 
 
 def core_dump_method():
@@ -57,14 +58,20 @@ def core_dump_method():
     return f"RLIMIT_CORE is unlimited; core_pattern is left as it is here (\"{pattern}\"), so dumps go to {where}"
 
 
-def dumps_written():
-    """Dumps in our directory, which is the processes' working directory too; they are removed."""
-    found = glob.glob("core*")
-    most = max((os.path.getsize(path) for path in found), default=0)
-    for path in found:
-        os.remove(path)
-    # Files are overwritten where the pattern holds no number: at least one says that dumping was on.
-    return [count("core dumps found", len(found)), count("largest of them", most / 2**20, unit="MiB")]
+class Dumps:
+    """Core dumps in our directory, which is the processes' working directory too. They are removed once counted."""
+
+    def __init__(self):
+        self.sizes = []
+
+    def collect(self):
+        for path in glob.glob("core*"):
+            self.sizes.append(os.path.getsize(path))
+            os.remove(path)
+
+    def figures(self):
+        return [count("core dumps found", len(self.sizes)),
+                count("largest of them", max(self.sizes, default=0) / 2**20, unit="MiB")]
 
 
 def out_of_memory(bench, table, budget):
@@ -76,24 +83,29 @@ def out_of_memory(bench, table, budget):
         table.method.append(f"OOM kill cannot be shown here: {error}")
         return
     greedy = []
+    connections = [0]
 
     def act(rig, pid):
         # New connections whose send queues fill at once take more than is left.
+        # Each time more of them, since the memory of those before may still lie idle in the process.
+        connections[0] += 32
         moment_ns = time.monotonic_ns()
-        limit.hold(pid, 1 << 20)
         before = limit.kills()
-        greedy.append(Perf(rig.network.peer, rig.directory, "receive", "--connect", rig.network.v4(Network.PAIR), "--connections", "16",
-                           "--socket-buffer", "4096", "--time", "60"))
-        eventually(lambda: limit.kills() > before, "the OOM killer has ended the primary", 10)
-        limit.release()
+        limit.hold(pid, 1 << 20)
+        try:
+            greedy.append(Perf(rig.network.peer, rig.directory, "receive", "--connect", rig.network.v4(Network.PAIR), "--connections",
+                               str(connections[0]), "--socket-buffer", "4096", "--time", "60"))
+            eventually(lambda: limit.kills() > before, "the OOM killer has ended the primary", 10)
+        finally:
+            limit.release()
         return moment_ns
 
     cause = deaths.Cause("OOM kill", act, window_ns=LONG_WINDOW_NS, knows_moment=False)
     try:
         run(bench, table, lambda: until, "xdp", deaths.PING_PONG, cause, bench.choose(10, 2), "OOM kill",
-            "a memory cgroup that lets the primary have 1 MiB more, then 16 connections that fill their send queues; the moment of death is "
+            "a memory cgroup that lets the primary have 1 MiB more, then new connections that fill their send queues; the moment of death is "
             "the kernel's, so only what follows the notice is known, and the windows begin when the limit was set",
-            prepare=lambda _pid: end_all(greedy))
+            options=("--send-queue", "256K"), prepare=lambda _pid: end_all(greedy))
     finally:
         end_all(greedy)
         limit.close()

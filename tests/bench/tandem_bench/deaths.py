@@ -14,9 +14,9 @@ from .statistics import paired_differences
 from .windows import Silences, recovery_ns
 
 #: Of every window in which the peer is watched.
-WINDOW_NS = 100 * MS
+WINDOW_NS = 80 * MS
 #: The former rate is that of so much time, and a stretch this long must have 90 % of it again.
-FORMER_NS = 100 * MS
+FORMER_NS = 60 * MS
 SMOOTH_NS = 10 * MS
 
 METHOD = (
@@ -80,21 +80,25 @@ class LoadKind:
 
 
 PING_PONG = LoadKind("ping-pong of 64 bytes, one connection", ("rr", (), "received", 100))
-BULK = LoadKind("bulk, two connections each way", ("receive", (), "received", 200), ("send", (), "sent", 200))
+BULK = LoadKind("bulk, two connections each way", ("receive", (), "received", 200), ("send", ("--socket-buffer", "256K"), "sent", 200))
+#: What all of them have in flight fits into the receive ring, so that what is lost was lost by a takeover.
+BULK_OPTIONS = ("--receive-window", "256K", "--send-queue", "256K")
 CHUNK = 50
 
 
 class DeathRun:
     """Rounds on one rig, in chunks of one load each, so that no record of tandem-perf's grows beyond its bound."""
 
-    def __init__(self, bench, table, rig, load_kind, cause, prepare=None):
+    def __init__(self, bench, table, rig, load_kind, cause, prepare=None, after_round=None):
         self.bench = bench
         self.table = table
         self.rig = rig
         self.load_kind = load_kind
         self.cause = cause
         self.prepare = prepare or (lambda pid: None)
+        self.after_round = after_round or (lambda: None)
         self.rounds = []
+        self.wanted = 0
         self.silences = {"control": [], "kill": [], "join": []}
         self.recovery = {}
         self.not_recovered = {}
@@ -103,6 +107,7 @@ class DeathRun:
 
     def run(self, rounds, until):
         """`rounds` of them, or as many as there is time for (`until`, time.monotonic)."""
+        self.wanted = rounds
         while len(self.rounds) < rounds and time.monotonic() < until:
             before = len(self.rounds)
             try:
@@ -150,6 +155,7 @@ class DeathRun:
         self.rig.start_twin()
         this.protect_ns = time.monotonic_ns() - this.spawn_ns
         self.rig.group.process_of(status["pid"]).wait(30)
+        self.after_round()
         sleep_until_ns(this.spawn_ns + WINDOW_NS)
         this.counted = counters.difference(before, counters.read())
         now = self.rig.group.metrics()
@@ -192,7 +198,7 @@ class DeathRun:
             notices.append(notice_ns / us)
             wholes.append((notice_ns + first_ns - cause.stall_ns) / us)
         after_detection = f", {cause.stall_ns // MS} ms of detection taken off" if cause.stall_ns else ""
-        lines = [count(f"deaths by {cause.name}", len(rounds))]
+        lines = [count(f"deaths by {cause.name}, of {self.wanted} wanted", len(rounds))]
         if cause.knows_moment:
             lines.append(distribution("death to notice", "µs", notices))
         lines.append(distribution("notice to first packet", "µs", firsts, *((50, 10) if levels else ())))
@@ -218,9 +224,18 @@ class DeathRun:
         def summed(key, which):
             return sum(getattr(this, which)[key] for this in self.rounds)
 
-        lost = {which: max(0, summed("RetransSegs", which) - summed("TCPLossProbes", which)) + summed("TCPTimeouts", which) +
-                summed("TCPOFOQueue", which) + summed("interfaces", which) for which in ("counted", "counted_control")}
-        lost["counted"] += sum(this.device_dropped for this in self.rounds)
-        return [count("packets lost, kill and new twin", lost["counted"], 0 if levels else None, observed=bool(self.rounds)),
-                count("packets lost, no kill", lost["counted_control"]),
-                count("probes of the peer's for a lost tail, kill and new twin", summed("TCPLossProbes", "counted"))]
+        lines = []
+        for what, which, required in (("kill and new twin", "counted", 0 if levels else None), ("no kill", "counted_control", None)):
+            parts = {
+                "sent again": max(0, summed("RetransSegs", which) - summed("TCPLossProbes", which)),
+                "out of order": summed("TCPOFOQueue", which),
+                "timeouts": summed("TCPTimeouts", which),
+                "dropped by an interface": summed("interfaces", which),
+            }
+            if which == "counted":
+                parts["dropped by the device"] = sum(this.device_dropped for this in self.rounds)
+            lost = sum(parts.values())
+            detail = ": " + ", ".join(f"{key} {value:,}" for key, value in parts.items() if value) if lost else ""
+            lines.append(count(f"packets lost, {what}{detail}", lost, required, observed=bool(self.rounds)))
+        lines.append(count("peer's probes for a lost tail, kill and new twin", summed("TCPLossProbes", "counted")))
+        return lines

@@ -49,13 +49,14 @@ class Placement:
 class PlacedGroup(Group):
     """A group whose processes are bound as they come and as they are promoted."""
 
-    def __init__(self, placement, *arguments, **options):
+    def __init__(self, placement, first_options, *arguments, **options):
         super().__init__(*arguments, **options)
         self.placement = placement
+        self.first_options = first_options
 
     def start(self, environment=None, extra=()):
-        role = "twin" if self.processes and self.processes[-1].is_running() else "primary"
-        process = super().start(environment, extra)
+        role = "twin" if self.processes else "primary"
+        process = super().start(environment, (*extra, *([] if self.processes else self.first_options)))
         self.placement.apply(role, process.pid)
         return process
 
@@ -82,13 +83,15 @@ class Load(Perf):
 class Rig:
     """To be used with `with`: what it has started ends with it."""
 
-    def __init__(self, bench, kind="xdp", options=(), placement="free"):
+    def __init__(self, bench, kind="xdp", options=(), first_options=(), placement="free"):
+        """`first_options` are for the first process alone, which stays primary as long as nobody ends it."""
         self.directory = bench.make_directory()
         self.placement = Placement(bench.cores or placement)
         self.options = [*options]
+        self.first_options = [*first_options]
         self.network = Network(kind)
         self.loads = []
-        self.group = PlacedGroup(self.placement, self.network, self.directory, ["tandem-inetd"], name="bench",
+        self.group = PlacedGroup(self.placement, self.first_options, self.network, self.directory, ["tandem-inetd"], name="bench",
                                  options=self.options)
 
     def __enter__(self):
@@ -102,30 +105,54 @@ class Rig:
 
     def method(self):
         device = self.network.device.split(":")[0].replace("xdp", "AF_XDP on veth").replace("tap", "TAP behind a bridge")
-        return (f"{device}, tandem-inetd {' '.join(self.options) or 'with its default options'}; {self.placement}; "
+        options = " ".join(self.options) or "with its default options"
+        if self.first_options:
+            options += f", the primary also with {' '.join(self.first_options)}"
+        return (f"{device}, tandem-inetd {options}; {self.placement}; "
                 "peer: tandem-perf on the kernel's sockets")
 
     def load(self, mode, *options, report_ms=20, connections=1, time_s=600):
+        """A load that runs until it is told to end."""
+        load = self._start(mode, options, report_ms, connections, time_s)
+        try:
+            return load.wait_connected(connections, timeout=60)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {self.errors_of(load)}") from None
+
+    def _start(self, mode, options, report_ms, connections, time_s):
         load = Load(self.placement, self.network.peer, self.directory, mode, "--connect", self.network.v4(Network.PAIR), "--time",
                     str(time_s), "--connections", str(connections), *options, report_ms=report_ms)
         self.loads.append(load)
-        return load.wait_connected(connections, timeout=60)
+        return load
+
+    def run_to_end(self, mode, *options, time_s):
+        """The result of a load of one connection that ends by itself."""
+        load = self._start(mode, options, 100, 1, time_s)
+        self.loads.remove(load)
+        try:
+            return self._good(load, load.wait(timeout=time_s + 40))
+        finally:
+            load.close()
+
+    @staticmethod
+    def errors_of(load):
+        load.process.end(1)
+        eventually(lambda: load.result is not None, "a result", 2)
+        return load.result["errors"][:3]
 
     def finish(self, load):
         """The result of a load; a connection that was not served to its last byte is a failure."""
         self.loads.remove(load)
         try:
-            result = load.finish()
+            return self._good(load, load.finish())
         finally:
             load.close()
+
+    @staticmethod
+    def _good(load, result):
         if not result["ok"]:
             raise AssertionError(f"{load.name}: {result['errors'][:3]}")
         return result
-
-    def abandon(self, load):
-        """Ends a load whose end is of no interest."""
-        self.loads.remove(load)
-        load.close()
 
     def start_twin(self, timeout=30):
         """Starts a process and waits until the group is protected; returns the status."""

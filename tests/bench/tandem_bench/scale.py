@@ -11,16 +11,19 @@ from .windows import MS
 NAME = "scale"
 TITLE = "late joiner, takeover and memory by number of connections, AF_XDP on veth"
 
+REQUESTS_A_SECOND = 10_000
+
 
 def measure(bench, table):
     table.method += [
-        "each connection sends a request of 64 bytes once a second; a round: a twin joins, then the primary is killed",
+        f"requests of 64 bytes, {REQUESTS_A_SECOND:,} a second in all, spread evenly over the connections; a round: a twin joins, then the "
+        "primary is killed",
         "time to protect and longest turn meanwhile: `join` of `tandemctl status`; the time from the twin's start on holds the start of "
         "a process too",
         "memory: growth of the anonymous resident memory, divided by the connections; the shared log and the frames are no part of it. "
         "Primary: from none to all; twin: one that joined with all against one that joined with none",
     ]
-    budget = bench.budget(table, shares=4)
+    budget = bench.budget(table, 1, 1, 1, 2)
     rounds = bench.choose(8, 2)
     for connections in bench.choose((1, 100, 1000, 10_000), (1, 100, 1000)):
         with Rig(bench) as rig:
@@ -67,7 +70,8 @@ def measure_one(rig, connections, rounds, until, figures):
     empty_twin = resident_bytes(rig.start_twin()["twin"])
     rig.end_twin()
     empty_primary = resident_bytes(primary)
-    load = rig.load("connections", "--gap-floor", "1000000", connections=connections)
+    load = rig.load("connections", "--pace", str(connections * 1_000_000 // REQUESTS_A_SECOND), "--gap-floor", "1000000",
+                    connections=connections)
     # Every connection has had its first answer: the buffers of a handshake are gone.
     load.wait_progress(time.monotonic_ns(), timeout=30)
     figures.primary_bytes = resident_bytes(primary) - empty_primary

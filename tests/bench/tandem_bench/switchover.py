@@ -26,11 +26,9 @@ def measure(bench, table):
         "without a switchover that is the longest round trip of 5 ms",
         "the levels are held against the whole silence, the round trip included",
     ]
-    budget = bench.budget(table, shares=2)
+    budget = bench.budget(table, 1, 1)
     rounds = bench.choose(60, 6)
-    for what, options, load_options in (
-            ("all sleeping", (), ()),
-            ("twin and peer spinning, primary sleeping", ("--twin-spin",), ("--spin-always",))):
+    for what, options in (("all sleeping", ()), ("twin spinning, primary and peer sleeping", ("--twin-spin",))):
         with Rig(bench, options=options) as rig:
             table.section(what, rig.method())
             silences = {"control": [], "switchover": []}
@@ -40,14 +38,14 @@ def measure(bench, table):
             try:
                 rig.group.start_pair()
                 while len(timelines) < rounds and time.monotonic() < until:
-                    lost += chunk(rig, load_options, min(CHUNK, rounds - len(timelines)), silences, timelines, until)
+                    lost += chunk(rig, min(CHUNK, rounds - len(timelines)), silences, timelines, until)
             except FAILURES as error:
                 table.fail(f"{what}, round {len(timelines) + 1}: {error}")
             table.add(*figures(silences, timelines, lost))
 
 
-def chunk(rig, load_options, rounds, silences, timelines, until):
-    load = rig.load("rr", "--gap-floor", str(FLOOR_US), *load_options)
+def chunk(rig, rounds, silences, timelines, until):
+    load = rig.load("rr", "--gap-floor", str(FLOOR_US))
     source = random.Random(len(timelines))
     counters = PeerCounters(rig.network)
     before = counters.read()

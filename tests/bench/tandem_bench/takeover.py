@@ -18,10 +18,10 @@ def measure(bench, table):
     table.method += deaths.METHOD
     kills = bench.choose(200, 6)
     many_kills = bench.choose(50, 3)
-    budget = bench.budget(table, shares=6)
+    budget = bench.budget(table, 3, 4, 1, 3, 4, 1)
     for twin, options in (("sleeping", ()), ("spinning", ("--twin-spin",))):
         for load_kind in (deaths.PING_PONG, deaths.BULK):
-            with Rig(bench, options=options) as rig:
+            with Rig(bench, options=(*options, *(deaths.BULK_OPTIONS if load_kind is deaths.BULK else ()))) as rig:
                 table.section(f"twin {twin}, {load_kind.name}", rig.method(), "primary and peer sleeping")
                 run = deaths.DeathRun(bench, table, rig, load_kind, deaths.KILLED)
                 try:

@@ -3,8 +3,8 @@
 
 import time
 
-from .report import Figure, distribution, paired, shown
-from .rig import FAILURES, MS, Rig, processor_ns
+from .report import count, distribution, paired
+from .rig import FAILURES, Rig, processor_ns
 from .statistics import paired_ratios
 from .windows import bytes_between
 
@@ -28,7 +28,7 @@ class Block:
 
 def measure(bench, table):
     length_s = bench.choose(1.0, 0.4)
-    pairs = bench.choose(20, 3)
+    pairs = bench.choose(20, 6)
     table.method += [
         f"{2 * pairs} alternating blocks of {length_s} s on one connection of one primary, each {SETTLE_S} s after the change; on: a member "
         "twin follows; off: no twin is attached, and nothing is written into the log",
@@ -37,7 +37,7 @@ def measure(bench, table):
         "who sends, so the primary's holds some of the peer's",
         "levels: ratio on / off by its interval, which may be no wider than the level's distance from 1; twin / primary likewise by its own size",
     ]
-    budget = bench.budget(table, shares=2)
+    budget = bench.budget(table, 1, 1)
     for direction, mode, counted in DIRECTIONS:
         with Rig(bench, placement="split") as rig:
             table.section(f"bulk {direction}", rig.method(), "all sleeping when idle (the default, 15 µs of spinning before)")
@@ -64,6 +64,7 @@ def measure_direction(table, rig, mode, counted, pairs, length_s, until):
             break
         measured.append((on, off))
     result = rig.finish(load)
+    table.add(count("segments that the peer sent again in the whole run", result["retransmissions"]))
     for on, off in measured:
         for this in (on, off):
             size, length_ns = bytes_between(result["intervals"][counted], result["start_ns"], result["interval_ns"], this.begin_ns, this.end_ns)
