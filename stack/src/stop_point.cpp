@@ -3,11 +3,11 @@
 
 #ifdef TANDEM_STOP_POINTS
 
+#include <unistd.h>
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <string>
-#include <unistd.h>
 
 namespace tandem {
 namespace {

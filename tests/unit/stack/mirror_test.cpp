@@ -228,6 +228,12 @@ TEST_CASE("a connection that is tagged late is mirrored from then on", "[mirror]
   });
   REQUIRE(run(clock, {&client, &pair}, [&] { return flow->received > 1'000'000; }));
   CHECK(pair.twin().connection_count() == 1);
+  // The twin lets go of what the peer has acknowledged.
+  pair.twin().for_each_connection([](Connection& connection) {
+    std::uint64_t kept = 0;
+    connection.visit_send_queue(0, connection.bytes_written(), [&](Bytes piece) { kept += piece.size(); });
+    CHECK(kept == connection.bytes_written() - connection.bytes_acked());
+  });
   pair.kill(Pair::Moment::before_publish);
   CHECK(run(clock, {&client, &pair}, [&] { return flow->closed || flow->reset; }));
   CHECK(flow->received == 3'000'000);
@@ -257,7 +263,19 @@ TEST_CASE("an exported connection goes on in another stack, without any twin", "
   const auto image = decode_connection(bytes);
   REQUIRE(image);
 
-  Host second(wire, clock, mac(1), options(clock, {"10.0.0.1/24"}));
+  // Its clock is far behind; still no timestamp goes back.
+  auto behind = options(clock, {"10.0.0.1/24"});
+  behind.now_ns = [&clock] { return clock.now_ns - 500'000 * kMs; };
+  Host second(wire, clock, mac(1), behind);
+  std::uint32_t last_ts = image->state.ts_val;
+  REQUIRE(last_ts != 0);
+  wire.watch = [&](const Frame& frame) {
+    const auto segment = parse(frame);
+    if (segment.source.port == kService && segment.timestamps) {
+      CHECK(static_cast<std::int32_t>(segment.ts_val - last_ts) >= 0);
+      last_ts = segment.ts_val;
+    }
+  };
   std::string why;
   CHECK(second.stack().import_connection(*image, unreplicated, &why) == nullptr);
   CHECK(why == "the service is not defined");

@@ -109,6 +109,56 @@ TEST_CASE("streams stay exact over takeovers with loss, and nothing acknowledged
   CHECK_FALSE(world.pair.log_refused);
 }
 
+TEST_CASE("what was received out of order and acknowledged selectively is in the twin", "[takeover]") {
+  EchoWorld world;
+  const auto flow = world.start(1, 1000);
+  flow->close_when_sent = false;
+  REQUIRE(run(world.clock, {&world.client, &world.pair}, [&] { return flow->received == 1000; }));
+  run(
+      world.clock, {&world.client, &world.pair}, [] { return false; }, 300);
+  // The first segment of ten is lost; later the rest is never let through again.
+  std::uint32_t lost_seq = 0;
+  world.wire.lose = [&](const Frame& frame) {
+    const auto segment = parse(frame);
+    if (segment.destination.port != kEcho || segment.payload == 0) {
+      return false;
+    }
+    lost_seq = lost_seq == 0 ? segment.seq : lost_seq;
+    return segment.seq == lost_seq;
+  };
+  constexpr std::size_t kBytes = 14'000;
+  world.client.stack().for_each_connection([&](Connection& connection) {
+    std::vector<std::uint8_t> piece(kBytes);
+    for (std::size_t i = 0; i < piece.size(); ++i) {
+      piece[i] = stream_byte(1, 1000 + i);
+    }
+    REQUIRE(connection.write(piece));
+  });
+  const auto only = [](Stack& stack) {
+    Connection* found = nullptr;
+    stack.for_each_connection([&](Connection& connection) { found = &connection; });
+    REQUIRE(found != nullptr);
+    return found;
+  };
+  run(
+      world.clock, {&world.client, &world.pair}, [] { return false; }, 30);
+  const auto held = only(world.pair.stack())->out_of_order();
+  REQUIRE(held.size() >= 5);
+  for (int i = 0; i < 3; ++i) {
+    CHECK(only(world.pair.twin())->out_of_order() == held);
+    world.pair.kill(Pair::Moment::between_turns);
+    world.pair.stack().link_some(1);
+    CHECK(only(world.pair.stack())->out_of_order() == held);
+  }
+  world.wire.lose = [&](const Frame& frame) {
+    const auto segment = parse(frame);
+    return segment.destination.port == kEcho && segment.payload != 0 && segment.seq != lost_seq;
+  };
+  CHECK(run(
+      world.clock, {&world.client, &world.pair}, [&] { return flow->received == 1000 + kBytes; }, 5000));
+  CHECK(flow->exact);
+}
+
 TEST_CASE("the retransmission timer does not start afresh at takeovers", "[takeover]") {
   EchoWorld world;
   const auto flow = world.start(1, 1000);
