@@ -87,7 +87,9 @@ def _settle_in():
 
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, on_end)
-    # The daemons' directories below /run are ours alone. What was there is not needed by them.
+    # The daemons' directories are ours alone, and end with us: FRR names one by its process number.
     subprocess.run(["mount", "--make-rprivate", "/"], check=False, stderr=subprocess.DEVNULL)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"], check=False, stderr=subprocess.DEVNULL)
+    for directory, mode in (("/run", "755"), ("/var/tmp", "1777")):
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"mode={mode}", "tmpfs", directory], check=False,
+                       stderr=subprocess.DEVNULL)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
