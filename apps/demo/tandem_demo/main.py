@@ -13,7 +13,7 @@ from tandem_lab.process import CommandFailed
 
 from . import options
 from .palette import Palette
-from .peers import missing_programs
+from .peers import KINDS, missing_programs
 from .screen import Screen
 
 FACT_BROKEN = 1
@@ -21,7 +21,7 @@ CANNOT_RUN = 3
 
 #: Beside the daemons; and where Debian has them.
 TOOLS = {"unshare": "util-linux", "nsenter": "util-linux", "mount": "mount", "ip": "iproute2", "sysctl": "procps",
-         "ethtool": "ethtool", "tcpdump": "tcpdump"}
+         "ethtool": "ethtool"}
 PACKAGES = {"bird": "bird2", "frr": "frr", "gobgp": "gobgpd", "openbgpd": "openbgpd"}
 
 
@@ -62,6 +62,9 @@ def _check(chosen, as_user):
     if as_user:
         if chosen.device == "xdp":
             raise CannotRun("AF_XDP takes root; run it as root, or with --device tap")
+        if KINDS[chosen.peer].needs_root:
+            raise CannotRun(f"{KINDS[chosen.peer].label} changes to a user of its own, which takes root; run it as root, or with "
+                            "another --peer")
         if subprocess.run(["unshare", "--user", "--map-root-user", "--net", "true"], capture_output=True, check=False).returncode:
             raise CannotRun("this kernel lets no unprivileged user make a user namespace; allow it as root "
                             "(sysctl kernel.unprivileged_userns_clone=1 or kernel.apparmor_restrict_unprivileged_userns=0), "
@@ -78,7 +81,7 @@ def _play(chosen):
     from .play import Play  # What it needs is there only now.
     palette = Palette()
     screen = Screen(palette, sys.stderr if chosen.json == "-" else sys.stdout)
-    limit_run_time(60 + 15 * chosen.kills + chosen.routes // 200)
+    limit_run_time(60 + (15 + 2 * chosen.pause) * chosen.kills + chosen.routes // 200)
     play = Play(chosen, screen, palette)
     try:
         with play:

@@ -15,6 +15,7 @@ def parse(arguments=None):
     parser.add_argument("--device", choices=("xdp", "tap"), help="what the pair runs on (xdp; without root: tap)")
     parser.add_argument("--kills", type=_count, default=5, metavar="N", help="how often the primary is killed (5)")
     parser.add_argument("--routes", type=_count, default=1000, metavar="N", help="routes that the peer announces (1000)")
+    parser.add_argument("--pause", type=float, default=1.5, metavar="S", help="seconds between kills, about (1.5)")
     parser.add_argument("--json", metavar="FILE", help="write all facts and timelines to FILE, for machines; - is the output")
     parser.add_argument("--picture", metavar="FILE", default="demo-timeline.svg",
                         help="where the time-sequence picture goes (demo-timeline.svg)")
@@ -24,6 +25,6 @@ def parse(arguments=None):
 
 def _count(text):
     number = int(text)
-    if not 1 <= number <= 100_000:
-        raise argparse.ArgumentTypeError(f"{text} is not between 1 and 100000")
+    if not 1 <= number <= 30_000:
+        raise argparse.ArgumentTypeError(f"{text} is not between 1 and 30000")
     return number

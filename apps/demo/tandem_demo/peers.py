@@ -44,8 +44,12 @@ class Peer:
 
     label = None
     programs = ()
+    #: Whether it cannot do without changing to a user of its own, which a user namespace of one user does not have.
+    needs_root = False
     #: Whether refresh() makes it ask.
     can_refresh = True
+    #: Whether a command takes a client's process, and with it tens of milliseconds.
+    is_slow = True
     #: How exactly the session's age is told.
     uptime_resolution_s = 1.0
 
@@ -87,7 +91,7 @@ class Peer:
     def wait_ready(self):
         def is_ready():
             if not self.process.is_running():
-                raise RuntimeError(f"{self.label} ended with exit code {self.process.exit_code()}; its log says:\n{self.tail()}")
+                raise RuntimeError(f"{self.label} ended with exit code {self.process.exit_code()}; its log stands above")
             return self.snapshot() is not None
 
         eventually(is_ready, f"{self.label} answers", timeout=15, interval=0.05)
@@ -130,6 +134,7 @@ class Peer:
 class Bird(Peer):
     label = "BIRD"
     uptime_resolution_s = 0.01
+    is_slow = False
     programs = ("bird",)
 
     def start(self):
@@ -274,14 +279,14 @@ class GoBgp(Peer):
             f"  [neighbors.timers.config]\n    hold-time = {HOLD_TIME_S}\n    keepalive-interval = {HOLD_TIME_S // 3}\n"))
         self.launch("gobgpd", "-f", configuration, "--api-hosts", f"127.0.0.1:{self.API_PORT}", "--pprof-disable")
         self.wait_ready()
-        # One call for all routes: its client takes them from a dump in MRT's format.
+        # One call for all routes: its client takes them from a dump in MRT's format. The client ends without having waited for
+        # the daemon, so that the last of what it reads may be lost; each route is in the dump twice for that.
         dump = self.path("routes.mrt")
         with open(dump, "wb") as file:
-            file.write(mrt_table(self.routes))
+            file.write(mrt_table(self.routes * 2))
 
         def has_routes():
-            # The client may end before the daemon has read all that it sent; adding a route again changes nothing.
-            self._client("mrt", "inject", "global", dump, "--no-ipv6", "--nexthop", PEER)
+            self._client("mrt", "inject", "global", dump, "--no-ipv6", "--nexthop", PEER, "--queue-size", "16")
             return self._routes_in_table() >= len(self.routes)
 
         eventually(has_routes, "GoBGP has the routes", timeout=15)
@@ -328,6 +333,7 @@ class GoBgp(Peer):
 class OpenBgpd(Peer):
     label = "OpenBGPD"
     programs = ("bgpd", "bgpctl")
+    needs_root = True
 
     def start(self):
         networks = "".join(f"network {prefix}\n" for prefix in self.routes)

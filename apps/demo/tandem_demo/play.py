@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 
-from tandem_lab import Capture, Group, Network, eventually
+from tandem_lab import Group, Network, Process, eventually
 
 from . import peers, picture, wire
 from .traffic import Observer, Traffic
@@ -45,7 +45,7 @@ class Play:
             if part:
                 part.close()
         if self.capture:
-            self.capture.stop()
+            self.capture.end()
         self._keep()
 
     def _keep(self):
@@ -70,7 +70,7 @@ class Play:
         chosen, say = self.chosen, self.screen.say
         self.network = Network(chosen.device)
         self.peer = peers.KINDS[chosen.peer](self.network, DIRECTORY, chosen.routes)
-        self.capture = Capture(self.network.peer, DIRECTORY, "peer", "tcp port 179", snap_bytes=65535)
+        self.capture = self._capture()
         self.peer.start()
         pair_capture = os.path.join(DIRECTORY, "pair.pcapng")
         options = ["--as", str(peers.TANDEM_AS), "--router-id", peers.TANDEM, "--capture", pair_capture,
@@ -91,6 +91,15 @@ class Play:
         say()
         self.observer = Observer(self.peer, self.group, self._draw_present)
         self.observer.start()
+
+    def _capture(self):
+        """What the peer's interface sees."""
+        capture = Process([sys.executable, os.path.join(os.path.dirname(__file__), "sniff.py"), "p0", os.path.join(DIRECTORY, "peer.pcap")],
+                          os.path.join(DIRECTORY, "sniff.log"), namespace=self.network.peer)
+        eventually(lambda: capture.output() or not capture.is_running(), "the peer's interface is captured")
+        if not capture.is_running():
+            raise RuntimeError(f"the capture at the peer has ended: {capture.output()}")
+        return capture
 
     def _is_settled(self):
         seen, routes = self.peer.snapshot(), self.group.ask("routes")
@@ -130,7 +139,7 @@ class Play:
     def _kill(self, number):
         status = self.group.wait_protected()
         # Time to look at, and a moment that nothing else decides.
-        time.sleep(random.uniform(0.4, 0.8))
+        time.sleep(self.chosen.pause * random.uniform(0.7, 1.3))
         with self.observer.quiet():
             killed, at_ns = self.group.kill_primary(status=status)
             taken = eventually(lambda: self._timeline_after(killed), "the twin has taken over, and the peer has answered it",
@@ -165,9 +174,8 @@ class Play:
     def _exchange_updates(self):
         screen, steady = self.screen, self.chosen.routes
         screen.say()
-        seconds = self._wait_received(steady)
+        self._wait_received(steady)
         screen.say(f"After the last kill: {self.peer.label} announces {peers.PARTING} ...")
-        before = self.peer.counters()["updates"]
         self.peer.announce([peers.PARTING])
         seconds = self._wait_received(steady + 1)
         screen.say(f"  tandem-bgpd has {steady + 1:,} routes after {seconds * 1000:.0f} ms; {self.peer.label} withdraws it ...")
@@ -177,6 +185,7 @@ class Play:
         self._add_fact("Updates after the last kill", "peer's route seen, and its withdrawal",
                        f"{steady:,} → {steady + 1:,} → {steady:,}", True)
         if self.peer.can_refresh:
+            before = self.peer.counters()["updates"]
             self.peer.refresh()
             eventually(lambda: self.peer.counters()["updates"] > before, f"{self.peer.label} gets tandem's routes again", interval=0.02)
             more = self.peer.counters()["updates"] - before
@@ -198,7 +207,7 @@ class Play:
         self.last_routes = self.group.ask("routes")
         self.observer.stop()
         self.screen.close()
-        self.capture.stop()
+        self.capture.end()
         self.capture = None
 
     # The facts.
@@ -211,6 +220,10 @@ class Play:
             owners.append((kill["at_ns"] + kill["since_kill_ns"]["drained"], kill["primary_pid"]))
         wire.name_senders(packets, owners)
         wire.number_from_start(packets)
+        for kill in self.kills:
+            first = wire.first_from(packets, kill["primary_pid"])
+            if first:
+                kill["since_kill_ns"]["first_packet_on_wire"] = first.at_ns - kill["at_ns"]
         return packets
 
     def _add_fact(self, source, name, seen, holds, promised=None):
@@ -243,6 +256,9 @@ class Play:
         equal("Tandem says", "times that the session came up", 1, self.last_routes["neighbors"][0]["times_established"])
 
     def _write(self, packets):
+        waits = [kill["since_kill_ns"]["first_packet_on_wire"] / 1000 for kill in self.kills if "first_packet_on_wire" in kill["since_kill_ns"]]
+        if waits:
+            self.screen.say(f"The twin's first packet was on the wire {min(waits):,.0f} to {max(waits):,.0f} µs after the kill.")
         shown = picture.draw(self.chosen.picture, packets, self.kills, self.palette, self.first_pid,
                              f"{self.peer.label} {self.peer.version}", self.last_status["device"])
         self.screen.say(f"Picture: {self.chosen.picture}" + (f" (the first {shown} kills)" if shown < len(self.kills) else ""))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What was on the wire: the peer's capture says what and when, the captures of the processes say who sent it.
 
-The peer's capture (tcpdump, pcap) has every packet and one clock. Each process of the pair writes a capture of its own
+The peer's capture (pcap) has every packet and one clock. Each process of the pair writes a capture of its own
 (pcapng), in which the packets of its last turn may be missing; those are given to whoever owned the wire at that moment.
 """
 
@@ -78,6 +78,11 @@ def number_from_start(packets):
     for packet in packets:
         packet.seq = (packet.seq - first[packet.from_pair]) & 0xFFFFFFFF
         packet.ack = (packet.ack - first[not packet.from_pair]) & 0xFFFFFFFF
+
+
+def first_from(packets, pid):
+    """The first packet that this process has put on the wire."""
+    return next((packet for packet in packets if packet.from_pair and packet.pid == pid), None)
 
 
 def facts(packets):
