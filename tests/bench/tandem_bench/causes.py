@@ -45,9 +45,10 @@ def run(bench, table, budget, kind, load_kind, cause, rounds, title, *method, op
             deaths_run.run(rounds, budget())
         except FAILURES as error:
             table.fail(f"{title}, {load_kind.name}: {error}")
-        table.add(*deaths_run.figures())
-        if dumps:
-            table.add(*dumps.figures())
+        finally:
+            table.add(*deaths_run.figures())
+            if dumps:
+                table.add(*dumps.figures())
 
 
 def core_dump_method():

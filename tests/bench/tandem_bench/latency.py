@@ -38,7 +38,8 @@ def measure(bench, table):
                     measured.append((on, block(rig, load_options, length_s)))
             except FAILURES as error:
                 table.fail(f"{what}, pair {len(measured) + 1}: {error}")
-            table.add(*figures(measured))
+            finally:
+                table.add(*figures(measured))
 
 
 def block(rig, load_options, length_s):

@@ -33,7 +33,8 @@ def measure(bench, table):
                 measure_one(rig, connections, rounds, budget(), figures)
             except FAILURES as error:
                 table.fail(f"{connections:,} connections, round {len(figures.joins) + 1}: {error}")
-            table.add(*figures.lines(connections))
+            finally:
+                table.add(*figures.lines(connections))
 
 
 class Figures:
@@ -67,7 +68,9 @@ def memory_line(name, grown, connections):
 
 def measure_one(rig, connections, rounds, until, figures):
     primary = rig.group.start_primary().pid
-    empty_twin = resident_bytes(rig.start_twin()["twin"])
+    twin = rig.start_twin()["twin"]
+    sleep_until_ns(time.monotonic_ns() + deaths.FORMER_NS)
+    empty_twin = resident_bytes(twin)
     rig.end_twin()
     empty_primary = resident_bytes(primary)
     load = rig.load("connections", "--pace", str(connections * 1_000_000 // REQUESTS_A_SECOND), "--gap-floor", "1000000",
@@ -86,9 +89,10 @@ def measure_one(rig, connections, rounds, until, figures):
             raise RuntimeError(f"the joiner was given {join['connections']} connections, not {connections}")
         figures.joins.append(join["nanoseconds"])
         figures.turns.append(join["longest_turn_nanoseconds"])
+        # A twin is a member when the log holds everything for it; it takes that in a little later.
+        sleep_until_ns(time.monotonic_ns() + deaths.FORMER_NS)
         if figures.twin_bytes is None:
             figures.twin_bytes = resident_bytes(status["twin"]) - empty_twin
-        sleep_until_ns(time.monotonic_ns() + deaths.FORMER_NS)
         death_ns = deaths.KILLED.act(rig, status["pid"])
         timeline = rig.taken_over(status["pid"])["timeline"]
         figures.firsts.append(timeline["first_packet"] / 1e3)

@@ -41,7 +41,8 @@ def measure(bench, table):
                     lost += chunk(rig, min(CHUNK, rounds - len(timelines)), silences, timelines, until)
             except FAILURES as error:
                 table.fail(f"{what}, round {len(timelines) + 1}: {error}")
-            table.add(*figures(silences, timelines, lost))
+            finally:
+                table.add(*figures(silences, timelines, lost))
 
 
 def chunk(rig, rounds, silences, timelines, until):

@@ -29,7 +29,8 @@ def measure(bench, table):
                     run.run(kills, budget())
                 except FAILURES as error:
                     table.fail(f"twin {twin}, {load_kind.name}: {error}")
-                table.add(*run.figures(levels=True))
+                finally:
+                    table.add(*run.figures(levels=True))
         with Rig(bench, options=options) as rig:
             table.section(f"twin {twin}, {MANY} connections that each have a request of 64 bytes in flight", rig.method(),
                           "last goes on: all connections have had an answer since the moment, by reports of every ms",
