@@ -123,6 +123,7 @@ void Stack::Impl::forget(Connection::Impl& connection) {
   if (tuple != by_tuple.end() && tuple->second == &connection) {
     by_tuple.erase(tuple);
   }
+  last_touched = last_touched == &connection ? nullptr : last_touched;
   const auto place = connections.find(connection.id);
   assert(place != connections.end());
   graveyard.push_back(std::move(place->second));
@@ -251,6 +252,7 @@ void Stack::Impl::end_turn() {
     std::erase_if(work, is_gone);
     std::erase_if(starved, is_gone);
     std::erase_if(kicking, is_gone);
+    last_touched = nullptr;
     graveyard.clear();
   }
 }

@@ -24,6 +24,7 @@ u32_t sys_now(void) { return StackScope::current().now_ms(); }
 void tandem_hook_tcp_touched(tcp_pcb* pcb) {
   if (auto* const connection = connection_of(pcb)) {
     connection->kick_answered = connection->kick_answered || connection->stack.in_input;
+    connection->stack.last_touched = connection;
     connection->stack.touch(*connection);
     // What we ourselves let out needs no second look.
     if (connection->stack.in_input || connection->stack.in_timers) {

@@ -44,24 +44,6 @@ err_t init_netif(netif* interface) {
   return ERR_OK;
 }
 
-/// Counts what can be seen on a packet as it leaves.
-void count_segment(Bytes frame, StackStatistics& counters) {
-  constexpr std::uint8_t kTcp = 6;
-  constexpr std::size_t kIpv6HeaderBytes = 40;
-  std::size_t at = kEthernetHeaderBytes;
-  if (ether_type(frame) == kEtherTypeIpv4 && frame.size() >= at + 20 && frame[at + 9] == kTcp) {
-    at += (frame[at] & 0xfU) * 4U;
-  } else if (ether_type(frame) == kEtherTypeIpv6 && frame.size() >= at + kIpv6HeaderBytes && frame[at + 6] == kTcp) {
-    at += kIpv6HeaderBytes;
-  } else {
-    return;
-  }
-  if (frame.size() < at + TCP_HLEN) {
-    return;
-  }
-  counters.resets_sent += (frame[at + 13] & TCP_RST) != 0 ? 1 : 0;
-}
-
 }  // namespace
 
 void Stack::Impl::make_interfaces() {
@@ -160,6 +142,33 @@ void Stack::Impl::announce_addresses() {
   }
 }
 
+void Stack::Impl::count_segment(Bytes frame) {
+  constexpr std::uint8_t kTcp = 6;
+  constexpr std::size_t kIpv6HeaderBytes = 40;
+  std::size_t at = kEthernetHeaderBytes;
+  std::size_t end = frame.size();
+  if (ether_type(frame) == kEtherTypeIpv4 && frame.size() >= at + 20 && frame[at + 9] == kTcp) {
+    end = at + load_be16(frame.data() + at + 2);
+    at += (frame[at] & 0xfU) * 4U;
+  } else if (ether_type(frame) == kEtherTypeIpv6 && frame.size() >= at + kIpv6HeaderBytes && frame[at + 6] == kTcp) {
+    at += kIpv6HeaderBytes;
+  } else {
+    return;
+  }
+  if (frame.size() < at + TCP_HLEN) {
+    return;
+  }
+  counters.resets_sent += (frame[at + 13] & TCP_RST) != 0 ? 1 : 0;
+  const bool has_data = end > at + (frame[at + 12] >> 4) * 4U;
+  const tcp_pcb* const pcb = last_touched != nullptr ? last_touched->pcb : nullptr;
+  if (has_data && pcb != nullptr && pcb->persist_backoff == 0 && load_be16(frame.data() + at) == pcb->local_port &&
+      load_be16(frame.data() + at + 2) == pcb->remote_port) {
+    // TCP takes note of what it has sent afterwards, so a new segment is not behind snd_nxt yet.
+    const auto seq = load_be32(frame.data() + at + 4);
+    counters.retransmissions += !seq_before(seq, pcb->lastack) && seq_before(seq, pcb->snd_nxt) ? 1 : 0;
+  }
+}
+
 err_t Stack::Impl::stage_packet(const pbuf& packet) {
   if (muted) {
     return ERR_OK;
@@ -170,7 +179,7 @@ err_t Stack::Impl::stage_packet(const pbuf& packet) {
     return ERR_BUF;
   }
   pbuf_copy_partial(&packet, frame.data(), packet.tot_len, 0);
-  count_segment(frame.first(packet.tot_len), counters);
+  count_segment(frame.first(packet.tot_len));
   device.tx_stage();
   ++counters.frames_out;
   return ERR_OK;

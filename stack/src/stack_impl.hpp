@@ -70,6 +70,8 @@ struct Stack::Impl {
   void add_zone(ip_addr_t& address);
   void input(RxFrame frame);
   err_t stage_packet(const pbuf& packet);
+  /// Counts what can be seen on a packet as it leaves.
+  void count_segment(Bytes frame);
   [[nodiscard]] netif& netif_for(const RxFrame& frame);
   [[nodiscard]] bool owns(const IpAddress& address) const;
 
@@ -124,11 +126,12 @@ struct Stack::Impl {
   [[nodiscard]] std::uint16_t pick_port(const IpAddress& local, const Endpoint& remote);
 
   // ---- Who has something to do ----
-  std::vector<Connection::Impl*> touched;  ///< on_state is looked at when the turn ends
-  std::vector<Connection::Impl*> work;     ///< run_handlers comes by
-  std::vector<Connection::Impl*> starved;  ///< the turn's write budget was too small for them
-  std::vector<Connection::Impl*> lost;     ///< their pcb is gone, or is to be aborted
-  std::vector<Connection::Impl*> kicking;  ///< wait for the answer to a kick
+  Connection::Impl* last_touched = nullptr;  ///< whose segment leaves next, if one does
+  std::vector<Connection::Impl*> touched;    ///< on_state is looked at when the turn ends
+  std::vector<Connection::Impl*> work;       ///< run_handlers comes by
+  std::vector<Connection::Impl*> starved;    ///< the turn's write budget was too small for them
+  std::vector<Connection::Impl*> lost;       ///< their pcb is gone, or is to be aborted
+  std::vector<Connection::Impl*> kicking;    ///< wait for the answer to a kick
   std::size_t write_budget = std::numeric_limits<std::size_t>::max();
   void touch(Connection::Impl& connection);
   void give_work(Connection::Impl& connection);

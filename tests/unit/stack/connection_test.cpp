@@ -133,6 +133,19 @@ TEST_CASE("lost frames are sent again and streams stay exact", "[connection]") {
   CHECK(flow->exact);
   CHECK_FALSE(flow->reset);
   CHECK(hosts.server.port().held() == 0);
+  CHECK(hosts.server.stack().statistics().retransmissions > 0);
+}
+
+TEST_CASE("without loss nothing is sent twice", "[connection]") {
+  TwoHosts hosts;
+  hosts.serve(echo);
+  const auto flow = std::make_shared<Flow>(1, 1'000'000);
+  REQUIRE(hosts.open(flow) != nullptr);
+  CHECK(hosts.run_until([&] { return flow->closed; }));
+  CHECK(hosts.server.stack().statistics().retransmissions == 0);
+  CHECK(hosts.client.stack().statistics().retransmissions == 0);
+  CHECK(hosts.client.stack().statistics().frames_out ==
+        hosts.wire.frames - hosts.server.stack().statistics().frames_out);
 }
 
 TEST_CASE("after a half close the other half goes on", "[connection]") {

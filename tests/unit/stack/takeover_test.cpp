@@ -77,6 +77,8 @@ TEST_CASE("streams stay exact over takeovers at random moments", "[takeover]") {
   CHECK(world.pair.takeovers > 30);
   CHECK((world.clock.now_ns - started) / kMs < 1000);
   CHECK(flow->received == 6'000'000);
+  CHECK(world.client.stack().statistics().retransmissions == 0);
+  CHECK(world.pair.stack().statistics().retransmissions == 0);
   CHECK(flow->exact);
   CHECK_FALSE(flow->reset);
   CHECK(world.wire.resets == 0);
