@@ -42,7 +42,8 @@ void BgpApplication::on_start(Node& node) {
   sessions_.clear();
   speaker_ = std::make_unique<bgp::Speaker>(
       configuration_, node.role() == Role::twin ? bgp::Speaker::Mode::observing : bgp::Speaker::Mode::active);
-  node.define_service(kOutgoingService, [this](Connection&) { return std::make_unique<Session>(*this, bgp::Direction::outgoing); });
+  node.define_service(kOutgoingService,
+                      [this](Connection&) { return std::make_unique<Session>(*this, bgp::Direction::outgoing); });
   node.listen(listen_port_, replicated, [this](Connection& connection) -> std::unique_ptr<Handler> {
     // Strangers are not let in at all.
     if (!speaker_->find_neighbor(to_bgp(connection.remote().address))) return nullptr;
@@ -92,7 +93,8 @@ void BgpApplication::run_actions() {
     const bgp::NeighborConfiguration& neighbor = configuration_.neighbors[action.link.neighbor];
     switch (action.kind) {
       case bgp::Action::Kind::connect: {
-        Connection* connection = node_->connect({to_tandem(neighbor.address), neighbor.port}, replicated, kOutgoingService);
+        Connection* connection =
+            node_->connect({to_tandem(neighbor.address), neighbor.port}, replicated, kOutgoingService);
         auto* session = connection != nullptr ? dynamic_cast<Session*>(connection->handler()) : nullptr;
         if (session == nullptr) {
           speaker_->transport_closed(action.link, now_ms());
@@ -157,18 +159,20 @@ bool BgpApplication::restore_piece(Bytes piece) {
 }
 
 std::vector<std::pair<std::string, std::string>> BgpApplication::fingerprint() const {
-  std::vector<std::pair<std::string, std::string>> result = {{"as", std::to_string(configuration_.as)},
-                                                             {"router-id", bgp::Address::from_ipv4(configuration_.router_id).to_string()},
-                                                             {"port", std::to_string(listen_port_)}};
+  std::vector<std::pair<std::string, std::string>> result = {
+      {"as", std::to_string(configuration_.as)},
+      {"router-id", bgp::Address::from_ipv4(configuration_.router_id).to_string()},
+      {"port", std::to_string(listen_port_)}};
   std::string neighbors;
   for (const bgp::NeighborConfiguration& neighbor : configuration_.neighbors) {
     neighbors += (neighbors.empty() ? "" : ", ") + neighbor.address.to_string() + " as=" + std::to_string(neighbor.as) +
-                 (neighbor.passive ? " passive" : "") + " hold=" + std::to_string(neighbor.hold_time_s) + " port=" +
-                 std::to_string(neighbor.port);
+                 (neighbor.passive ? " passive" : "") + " hold=" + std::to_string(neighbor.hold_time_s) +
+                 " port=" + std::to_string(neighbor.port);
   }
   result.emplace_back("neighbor", neighbors);
   std::string networks;
-  for (const bgp::Prefix& network : configuration_.networks) networks += (networks.empty() ? "" : ", ") + network.to_string();
+  for (const bgp::Prefix& network : configuration_.networks)
+    networks += (networks.empty() ? "" : ", ") + network.to_string();
   result.emplace_back("network", networks);
   return result;
 }
@@ -199,9 +203,12 @@ std::string BgpApplication::control(Node&, std::string_view command) {
 
 void BgpApplication::metrics(Node&, std::string& text) {
   const bgp::Statistics statistics = speaker_->statistics(now_ms());
-  text += "# HELP tandem_bgp_best Prefixes with a best route.\n# TYPE tandem_bgp_best gauge\n" + metric_line("best", "", statistics.best);
+  text += "# HELP tandem_bgp_best Prefixes with a best route.\n# TYPE tandem_bgp_best gauge\n" +
+          metric_line("best", "", statistics.best);
   text += "# HELP tandem_bgp_received Routes received.\n# TYPE tandem_bgp_received gauge\n";
-  const auto label = [](const bgp::NeighborStatistics& neighbor) { return "neighbor=\"" + neighbor.address.to_string() + "\""; };
+  const auto label = [](const bgp::NeighborStatistics& neighbor) {
+    return "neighbor=\"" + neighbor.address.to_string() + "\"";
+  };
   for (const auto& neighbor : statistics.neighbors) {
     text += metric_line("received", label(neighbor) + ",family=\"ipv4\"", neighbor.received[0]);
     text += metric_line("received", label(neighbor) + ",family=\"ipv6\"", neighbor.received[1]);
@@ -210,11 +217,15 @@ void BgpApplication::metrics(Node&, std::string& text) {
   for (const auto& neighbor : statistics.neighbors) {
     text += metric_line("established", label(neighbor), neighbor.state == bgp::State::established ? 1 : 0);
   }
-  text += "# HELP tandem_bgp_malformed_total Malformed messages and attributes, by kind.\n# TYPE tandem_bgp_malformed_total counter\n";
+  text +=
+      "# HELP tandem_bgp_malformed_total Malformed messages and attributes, by kind.\n# TYPE "
+      "tandem_bgp_malformed_total counter\n";
   for (const auto& neighbor : statistics.neighbors) {
     for (std::size_t kind = 0; kind < neighbor.malformations.size(); ++kind) {
-      text += metric_line("malformed_total", label(neighbor) + ",kind=\"" + std::string(bgp::name_of(static_cast<bgp::Malformation>(kind))) + "\"",
-                          neighbor.malformations[kind]);
+      text += metric_line(
+          "malformed_total",
+          label(neighbor) + ",kind=\"" + std::string(bgp::name_of(static_cast<bgp::Malformation>(kind))) + "\"",
+          neighbor.malformations[kind]);
     }
   }
 }

@@ -18,20 +18,23 @@ tandem::bgp::Configuration configuration_of(const tandem::cli::CommandLine& comm
   tandem::bgp::Configuration configuration;
   if (!command_line.has("as")) throw UsageError("--as is missing. Give this speaker's AS number, as in --as 65000");
   configuration.as = static_cast<std::uint32_t>(command_line.number("as", 0, 1, UINT32_MAX));
-  const auto router_id = command_line.has("router-id") ? tandem::bgp::Address::parse(command_line.text("router-id")) : std::nullopt;
+  const auto router_id =
+      command_line.has("router-id") ? tandem::bgp::Address::parse(command_line.text("router-id")) : std::nullopt;
   if (!router_id || router_id->family != tandem::bgp::Family::ipv4) {
     throw UsageError("--router-id must be an IPv4 address, as in --router-id 192.0.2.1");
   }
   configuration.router_id = router_id->ipv4_number();
   for (const std::string& text : command_line.texts("neighbor")) {
     auto parsed = tandem::bgp::parse_neighbor(text);
-    if (const auto* wrong = std::get_if<std::string>(&parsed)) throw UsageError("--neighbor \"" + text + "\": " + *wrong);
+    if (const auto* wrong = std::get_if<std::string>(&parsed))
+      throw UsageError("--neighbor \"" + text + "\": " + *wrong);
     configuration.neighbors.push_back(std::get<tandem::bgp::NeighborConfiguration>(parsed));
   }
   for (const std::string& text : command_line.texts("network")) {
     const auto prefix = tandem::bgp::Prefix::parse(text);
     if (!prefix) {
-      throw UsageError("--network \"" + text + "\" is not PREFIX/LENGTH with no bits set behind the length, as in 198.51.100.0/24");
+      throw UsageError("--network \"" + text +
+                       "\" is not PREFIX/LENGTH with no bits set behind the length, as in 198.51.100.0/24");
     }
     configuration.networks.push_back(*prefix);
   }
@@ -46,10 +49,11 @@ tandem::bgp::Configuration configuration_of(const tandem::cli::CommandLine& comm
 int main(int argc, char** argv) {
   using tandem::cli::text_option;
   using tandem::cli::texts_option;
-  tandem::cli::CommandLine command_line("tandem-bgpd", "--device SPEC --address ADDR/LEN --as N --router-id ADDR [OPTION...]",
+  tandem::cli::CommandLine command_line("tandem-bgpd",
+                                        "--device SPEC --address ADDR/LEN --as N --router-id ADDR [OPTION...]",
                                         "A BGP speaker whose sessions outlive its process.");
-  command_line.add_options()("as", text_option("N"), "AS number of this speaker")(
-      "router-id", text_option("ADDR"), "BGP identifier, an IPv4 address")(
+  command_line.add_options()("as", text_option("N"), "AS number of this speaker")("router-id", text_option("ADDR"),
+                                                                                  "BGP identifier, an IPv4 address")(
       "neighbor", texts_option("TEXT"), "\"ADDR as=N [passive] [hold=SECONDS] [port=N]\" (repeatable)")(
       "network", texts_option("PREFIX"), "announce PREFIX (repeatable)")("port", text_option("N"), "listen here (179)");
   const tandem::NodeOptions options = command_line.parse_or_exit(argc, argv);

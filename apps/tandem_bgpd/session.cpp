@@ -23,7 +23,8 @@ Session::~Session() {
 
 void Session::send_note(Connection& connection, Note note) {
   const std::array<std::uint8_t, 5> bytes = {static_cast<std::uint8_t>(note), static_cast<std::uint8_t>(direction_),
-                                             static_cast<std::uint8_t>(link_->neighbor), static_cast<std::uint8_t>(link_->neighbor >> 8),
+                                             static_cast<std::uint8_t>(link_->neighbor),
+                                             static_cast<std::uint8_t>(link_->neighbor >> 8),
                                              static_cast<std::uint8_t>(link_->neighbor >> 16)};
   connection.note(bytes);
 }
@@ -61,7 +62,8 @@ void Session::on_connected(Connection& connection) { open(connection); }
 
 void Session::on_receive(Connection& connection, Bytes unread) {
   if (!opened_) return;
-  const std::size_t taken = application_.speaker().receive(*link_, unread.first(std::min(unread.size(), kReceivePieceBytes)), application_.now_ms());
+  const std::size_t taken = application_.speaker().receive(
+      *link_, unread.first(std::min(unread.size(), kReceivePieceBytes)), application_.now_ms());
   if (taken == 0) return;
   connection.consume(taken);
   application_.touch();
@@ -136,13 +138,15 @@ void Session::on_opened(Connection& connection) {
   if (!neighbor) return;
   link_ = bgp::Link{*neighbor, direction_};
   application_.bind(*link_, *this);
-  if (is_twin(connection) && connection.phase() == TcpPhase::syn_sent) application_.speaker().observe_connecting(*link_);
+  if (is_twin(connection) && connection.phase() == TcpPhase::syn_sent)
+    application_.speaker().observe_connecting(*link_);
 }
 
 void Session::on_note(Connection& connection, Bytes bytes) {
   if (bytes.size() != 5) return;
   const auto note = static_cast<Note>(bytes[0]);
-  const bgp::Link link{static_cast<std::uint32_t>(bytes[2] | bytes[3] << 8 | bytes[4] << 16), static_cast<bgp::Direction>(bytes[1])};
+  const bgp::Link link{static_cast<std::uint32_t>(bytes[2] | bytes[3] << 8 | bytes[4] << 16),
+                       static_cast<bgp::Direction>(bytes[1])};
   if (link.neighbor >= application_.speaker().neighbor_count() || link.direction != direction_) return;
   if (note == Note::opened) {
     link_ = link;
@@ -170,7 +174,8 @@ void Session::on_promote(Connection& connection) {
 
 std::vector<std::uint8_t> Session::save(const Connection&) const {
   if (!link_ || !opened_) return {};
-  std::vector<std::uint8_t> bytes = {static_cast<std::uint8_t>(link_->neighbor), static_cast<std::uint8_t>(link_->neighbor >> 8),
+  std::vector<std::uint8_t> bytes = {static_cast<std::uint8_t>(link_->neighbor),
+                                     static_cast<std::uint8_t>(link_->neighbor >> 8),
                                      static_cast<std::uint8_t>(link_->neighbor >> 16)};
   const std::vector<std::uint8_t> piece = application_.speaker().save_neighbor(link_->neighbor);
   bytes.insert(bytes.end(), piece.begin(), piece.end());

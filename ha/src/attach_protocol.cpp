@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "attach_protocol.hpp"
 
+#include <sys/socket.h>
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <sys/socket.h>
 
 namespace tandem::ha {
 namespace {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // The primary's side of attaching: who may, who becomes a member, who is removed (design.md section 3, "Who is a member").
-#include <algorithm>
-#include <cstring>
 #include <poll.h>
 #include <sys/socket.h>
+#include <algorithm>
+#include <cstring>
 
 #include "node_impl.hpp"
 #include "tandem/stop_point.hpp"
@@ -76,14 +76,16 @@ void Node::Impl::serve_session(Session& session) {
     std::vector<ha::Descriptor> descriptors;
     switch (ha::receive_message(session.socket.get(), message, descriptors)) {
       case ha::ReceiveResult::nothing_yet:
-        if (!session.ready && now_ns_ > session.deadline_ns) refuse(session, exit_code::kProtocol, "the handshake took longer than 5 seconds");
+        if (!session.ready && now_ns_ > session.deadline_ns)
+          refuse(session, exit_code::kProtocol, "the handshake took longer than 5 seconds");
         return;
       case ha::ReceiveResult::closed:
         drop_reader(session, "it has gone");
         session.finished = true;
         return;
       case ha::ReceiveResult::garbage:
-        refuse(session, exit_code::kProtocol, "the message is none of this version's attach protocol; run the same version on both sides");
+        refuse(session, exit_code::kProtocol,
+               "the message is none of this version's attach protocol; run the same version on both sides");
         return;
       case ha::ReceiveResult::message:
         break;
@@ -108,16 +110,19 @@ void Node::Impl::refuse(Session& session, int code, const std::string& text) {
 
 void Node::Impl::greet(Session& session, const ha::Hello& hello) {
   const auto peer = ha::trusted_peer(session.socket.get());
-  if (!peer) return refuse(session, exit_code::kPrivilege, "the process belongs to another user. Start both as the same user.");
+  if (!peer)
+    return refuse(session, exit_code::kPrivilege, "the process belongs to another user. Start both as the same user.");
   session.pid = peer->pid;
   if (hello.log_format_version != ha::kLogFormatVersion || hello.group_layout_version != ha::kGroupLayoutVersion) {
     return refuse(session, exit_code::kProtocol,
                   "the twin speaks log format " + std::to_string(hello.log_format_version) + " and group layout " +
-                      std::to_string(hello.group_layout_version) + ", the primary " + std::to_string(ha::kLogFormatVersion) + " and " +
-                      std::to_string(ha::kGroupLayoutVersion) + ". Install the same version on both sides.");
+                      std::to_string(hello.group_layout_version) + ", the primary " +
+                      std::to_string(ha::kLogFormatVersion) + " and " + std::to_string(ha::kGroupLayoutVersion) +
+                      ". Install the same version on both sides.");
   }
   if (const std::string text = ha::differences(fingerprint(), hello.fingerprint); !text.empty()) {
-    return refuse(session, exit_code::kMismatch, "the options do not fit: " + text + ". Start both with the same options.");
+    return refuse(session, exit_code::kMismatch,
+                  "the options do not fit: " + text + ". Start both with the same options.");
   }
   if (Session* other = reader_session()) {
     if (!session_is_gone(*other)) {
@@ -130,7 +135,8 @@ void Node::Impl::greet(Session& session, const ha::Hello& hello) {
   }
   std::uint32_t reader = 0;
   while (reader < ha::kMaxReaders && group_->readers[reader].state.load() != ReaderState::free) ++reader;
-  if (reader == ha::kMaxReaders) return refuse(session, exit_code::kBusy, "removed twins still hold every reader slot. End them.");
+  if (reader == ha::kMaxReaders)
+    return refuse(session, exit_code::kBusy, "removed twins still hold every reader slot. End them.");
   ha::ReaderSlot& slot = group_->readers[reader];
   slot.position.store(group_->published.load());
   slot.pid.store(static_cast<std::uint32_t>(session.pid));
@@ -156,7 +162,8 @@ void Node::Impl::greet(Session& session, const ha::Hello& hello) {
   session.welcomed = true;
   if (!ha::send_message(session.socket.get(), welcome, descriptors)) {
     const int error = errno;
-    return refuse(session, exit_code::kSystem, std::string("the descriptors could not be passed: ") + std::strerror(error));
+    return refuse(session, exit_code::kSystem,
+                  std::string("the descriptors could not be passed: ") + std::strerror(error));
   }
 }
 
@@ -198,8 +205,9 @@ void Node::Impl::end_join() {
 #ifdef TANDEM_STOP_POINTS
   count_turn_stop_points(true);
 #endif
-  log("protected: twin " + std::to_string(session->pid) + " holds " + std::to_string(join_connections_) + " connections, brought up in " +
-      std::to_string(join_took_ns_ / 1000) + " us, longest turn " + std::to_string(join_longest_turn_ns_ / 1000) + " us");
+  log("protected: twin " + std::to_string(session->pid) + " holds " + std::to_string(join_connections_) +
+      " connections, brought up in " + std::to_string(join_took_ns_ / 1000) + " us, longest turn " +
+      std::to_string(join_longest_turn_ns_ / 1000) + " us");
 }
 
 void Node::Impl::drop_reader(Session& session, std::string_view why) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control_server.hpp"
 
+#include <poll.h>
+#include <sys/socket.h>
 #include <algorithm>
 #include <cerrno>
 #include <nlohmann/json.hpp>
-#include <poll.h>
-#include <sys/socket.h>
 
 #include "rendezvous.hpp"
 #include "tandem/node.hpp"
@@ -61,7 +61,8 @@ void ControlServer::accept_clients() {
     client.number = next_number_++;
     client.socket = std::move(socket);
     client.deadline_ns = monotonic_ns() + kClientTimeout_ns;
-    client.watch = loop_.watch(client.socket.get(), POLLIN | POLLRDHUP, [this, &client](short) { read_client(client); });
+    client.watch =
+        loop_.watch(client.socket.get(), POLLIN | POLLRDHUP, [this, &client](short) { read_client(client); });
     read_client(client);
   }
 }
@@ -88,11 +89,13 @@ void ControlServer::process(OutputGate& gate) {
     if (!client.complete || client.answered || client.finished) continue;
     if (!client.reply.more) {
       ++requests_;
-      const std::string command = client.request.size() > kMaxRequestBytes ? std::string() : parse_request(client.request);
+      const std::string command =
+          client.request.size() > kMaxRequestBytes ? std::string() : parse_request(client.request);
       if (command.empty()) {
         ++malformed_;
-        client.reply.text = error_answer("the request is not one line of JSON like {\"command\":\"status\"} of at most 4096 bytes",
-                                         exit_code::kUsage);
+        client.reply.text =
+            error_answer("the request is not one line of JSON like {\"command\":\"status\"} of at most 4096 bytes",
+                         exit_code::kUsage);
       } else {
         client.reply = answer_(command);
       }
@@ -108,11 +111,13 @@ void ControlServer::process(OutputGate& gate) {
 }
 
 void ControlServer::write_client(std::uint64_t number) {
-  const auto found = std::find_if(clients_.begin(), clients_.end(), [number](const Client& c) { return c.number == number; });
+  const auto found =
+      std::find_if(clients_.begin(), clients_.end(), [number](const Client& c) { return c.number == number; });
   if (found == clients_.end()) return;
   Client& client = *found;
   while (client.sent < client.reply.text.size()) {
-    const ssize_t sent = send(client.socket.get(), client.reply.text.data() + client.sent, client.reply.text.size() - client.sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t sent = send(client.socket.get(), client.reply.text.data() + client.sent,
+                              client.reply.text.size() - client.sent, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0 && errno == EAGAIN) {
       if (client.watch == 0) {
         client.watch = loop_.watch(client.socket.get(), POLLOUT, [this, number](short) { write_client(number); });

@@ -29,7 +29,7 @@ inline constexpr std::uint32_t kLogFormatVersion = 1;
 enum class RecordType : std::uint16_t {
   transaction_begin = 1,  ///< 0 u64 time_ns | 8 u64 epoch
   commit = 2,             ///< 0 u64 transaction | 8 u32 rx_index | 12 u32 tx_index
-  open = 3,               ///< 0 u16 service | 2 u16 flags | 4 u32 zero | 8 TcpState (encode_tcp_state), positions before the queues
+  open = 3,  ///< 0 u16 service | 2 u16 flags | 4 u32 zero | 8 TcpState (encode_tcp_state), positions before the queues
   received = 4,           ///< bytes
   skipped = 5,            ///< 0 u64 count
   out_of_order = 6,       ///< 0 u32 seq | 4 u32 fin | 8 bytes
@@ -44,8 +44,8 @@ enum class RecordType : std::uint16_t {
   snapshot_receive = 15,  ///< 0 u64 position | 8 bytes: unread, likewise
   snapshot_handler = 16,  ///< bytes of Handler::save, behind the connection's open
   snapshot_application = 17,  ///< bytes of Application::save
-  snapshot_end = 18,      ///< 0 u64 connections
-  role_change = 19,       ///< 0 u32 reason (1 = switchover) | 4 u32 zero
+  snapshot_end = 18,          ///< 0 u64 connections
+  role_change = 19,           ///< 0 u32 reason (1 = switchover) | 4 u32 zero
 };
 
 inline constexpr std::uint16_t kOptionalRecord = 0x8000;
@@ -56,8 +56,8 @@ struct RecordHeader {
   std::uint32_t length = 0;
   std::uint64_t id = 0;
 };
-static_assert(sizeof(RecordHeader) == 16 && offsetof(RecordHeader, version) == 2 && offsetof(RecordHeader, length) == 4 &&
-              offsetof(RecordHeader, id) == 8);
+static_assert(sizeof(RecordHeader) == 16 && offsetof(RecordHeader, version) == 2 &&
+              offsetof(RecordHeader, length) == 4 && offsetof(RecordHeader, id) == 8);
 
 struct TransactionBegin {
   std::uint64_t time_ns = 0;
@@ -94,7 +94,8 @@ struct NeighbourRecord {
   std::uint8_t mac[6] = {};
   std::uint8_t address[16] = {};
 };
-static_assert(sizeof(NeighbourRecord) == 24 && offsetof(NeighbourRecord, mac) == 2 && offsetof(NeighbourRecord, address) == 8);
+static_assert(sizeof(NeighbourRecord) == 24 && offsetof(NeighbourRecord, mac) == 2 &&
+              offsetof(NeighbourRecord, address) == 8);
 
 /// The formats above are written by copying these structs.
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "big-endian hosts need byte swapping here");

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tandem/node.hpp"
 
+#include <ifaddrs.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 #include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
-#include <ifaddrs.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <sys/signalfd.h>
 #include <system_error>
-#include <unistd.h>
 
 #include "node_impl.hpp"
 
@@ -22,9 +22,12 @@ using ha::NodeError;
 
 std::string_view to_string(Role role) {
   switch (role) {
-    case Role::alone: return "alone";
-    case Role::primary: return "primary";
-    case Role::twin: return "twin";
+    case Role::alone:
+      return "alone";
+    case Role::primary:
+      return "primary";
+    case Role::twin:
+      return "twin";
   }
   return "?";
 }
@@ -36,8 +39,10 @@ void Node::set_application(Application* application) { impl_->application_ = app
 
 void Node::define_service(std::uint16_t service, HandlerFactory factory) {
   auto step = [service, factory = std::move(factory)](Stack& stack) { stack.define_service(service, factory); };
-  if (impl_->stack_) step(*impl_->stack_);
-  else impl_->setup_.push_back(std::move(step));
+  if (impl_->stack_)
+    step(*impl_->stack_);
+  else
+    impl_->setup_.push_back(std::move(step));
 }
 
 void Node::listen(std::uint16_t port, Replication replication, HandlerFactory factory) {
@@ -48,8 +53,10 @@ void Node::listen(std::uint16_t port, Replication replication, HandlerFactory fa
       if (!local_address(version).is_any()) stack.listen({IpAddress::any(version), port}, replication, port);
     }
   };
-  if (impl_->stack_) step(*impl_->stack_);
-  else impl_->setup_.push_back(std::move(step));
+  if (impl_->stack_)
+    step(*impl_->stack_);
+  else
+    impl_->setup_.push_back(std::move(step));
 }
 
 int Node::run() { return impl_->run(); }
@@ -88,8 +95,8 @@ void Node::note(Bytes bytes) {
 }
 
 void Node::Impl::log(std::string_view text) const {
-  std::fprintf(stderr, "tandem[%d] %s: %.*s\n", getpid(), std::string(to_string(role_)).c_str(), static_cast<int>(text.size()),
-               text.data());
+  std::fprintf(stderr, "tandem[%d] %s: %.*s\n", getpid(), std::string(to_string(role_)).c_str(),
+               static_cast<int>(text.size()), text.data());
 }
 
 ha::Fingerprint Node::Impl::fingerprint() const {
@@ -121,8 +128,9 @@ void Node::Impl::check_options() const {
                                            " bytes; it must be a power of two of at least 8 MiB.");
   }
   if (!options_.group.empty() && options_.receive_window_bytes * 4 > options_.log_bytes) {
-    throw NodeError(exit_code::kUsage, "the log must be at least four receive windows large, so that one turn fits into it. Make "
-                                       "the log larger or the window smaller.");
+    throw NodeError(exit_code::kUsage,
+                    "the log must be at least four receive windows large, so that one turn fits into it. Make "
+                    "the log larger or the window smaller.");
   }
   if (options_.detect_ms < 10 || options_.detect_ms > 60'000) {
     throw NodeError(exit_code::kUsage, "--detect must be from 10 to 60000 milliseconds.");
@@ -142,13 +150,15 @@ void Node::Impl::check_options() const {
       continue;
     }
     for (const IpPrefix& ours : options_.addresses) {
-      if (ours.address == address) taken = address.to_string() + " is configured on the kernel's interface " + item->ifa_name;
+      if (ours.address == address)
+        taken = address.to_string() + " is configured on the kernel's interface " + item->ifa_name;
     }
   }
   freeifaddrs(list);
   if (!taken.empty()) {
-    throw NodeError(exit_code::kBusy, "the address " + taken + ", so the kernel would answer for it too. Give Tandem an address of "
-                                      "its own, or remove it there with \"ip address del\".");
+    throw NodeError(exit_code::kBusy, "the address " + taken +
+                                          ", so the kernel would answer for it too. Give Tandem an address of "
+                                          "its own, or remove it there with \"ip address del\".");
   }
 }
 
@@ -206,18 +216,24 @@ int Node::Impl::run() {
         attach(std::move(*socket));
         if (!attach_socket_.valid()) continue;  // The primary went away before it welcomed us.
         switch (run_twin()) {
-          case TwinEnd::take_over: return run_primary();
-          case TwinEnd::join_again: leave_group(); continue;
-          case TwinEnd::stop: return exit_code::kOk;
+          case TwinEnd::take_over:
+            return run_primary();
+          case TwinEnd::join_again:
+            leave_group();
+            continue;
+          case TwinEnd::stop:
+            return exit_code::kOk;
         }
       }
       // Somebody holds the lock and does not listen: it is starting, or it is ending.
       const std::uint64_t now = monotonic_ns();
       if (refused_since_ns == 0) refused_since_ns = now;
       if (now - refused_since_ns > 10'000'000'000) {
-        throw NodeError(exit_code::kBusy, "the lock in " + rendezvous_->directory() +
-                                              " is held but nobody answered on attach.sock for 10 seconds. Look for a process of "
-                                              "this group that is stuck (fuser " + rendezvous_->directory() + "/lock) and end it.");
+        throw NodeError(exit_code::kBusy,
+                        "the lock in " + rendezvous_->directory() +
+                            " is held but nobody answered on attach.sock for 10 seconds. Look for a process of "
+                            "this group that is stuck (fuser " +
+                            rendezvous_->directory() + "/lock) and end it.");
       }
       loop_->run_once(now + 2'000'000);
     }
@@ -228,12 +244,18 @@ int Node::Impl::run() {
   } catch (const DeviceError& error) {
     log(error.what());
     switch (error.kind()) {
-      case DeviceError::Kind::privilege: return exit_code::kPrivilege;
-      case DeviceError::Kind::no_interface: return exit_code::kNoInterface;
-      case DeviceError::Kind::busy: return exit_code::kBusy;
-      case DeviceError::Kind::unsupported: return exit_code::kUnsupported;
-      case DeviceError::Kind::bad_option: return exit_code::kUsage;
-      case DeviceError::Kind::system: return exit_code::kSystem;
+      case DeviceError::Kind::privilege:
+        return exit_code::kPrivilege;
+      case DeviceError::Kind::no_interface:
+        return exit_code::kNoInterface;
+      case DeviceError::Kind::busy:
+        return exit_code::kBusy;
+      case DeviceError::Kind::unsupported:
+        return exit_code::kUnsupported;
+      case DeviceError::Kind::bad_option:
+        return exit_code::kUsage;
+      case DeviceError::Kind::system:
+        return exit_code::kSystem;
     }
     return exit_code::kFailure;
   } catch (const std::system_error& error) {

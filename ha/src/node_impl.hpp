@@ -140,10 +140,10 @@ struct Node::Impl {
   std::unique_ptr<ha::ControlServer> control_;
   std::vector<std::unique_ptr<Session>> sessions_;
   std::uint64_t attach_from_ns_ = 0;  ///< new twins are served from then on
-  bool attach_ready_ = true;   ///< the listening socket may have somebody
+  bool attach_ready_ = true;          ///< the listening socket may have somebody
   bool session_event_ = false;
   std::uint64_t sessions_checked_ns_ = 0;
-  bool join_ended_ = false;    ///< the snapshot's end is in this turn's transaction
+  bool join_ended_ = false;  ///< the snapshot's end is in this turn's transaction
   WireMark published_mark_;
   std::uint64_t last_publish_ns_ = 0;
   std::uint64_t log_short_since_ns_ = 0;
@@ -163,8 +163,8 @@ struct Node::Impl {
   bool first_packet_pending_ = false;
   bool peer_answer_pending_ = false;
   struct Counters {
-    std::uint64_t turns = 0, frames = 0, longest_turn_ns = 0, twins_attached = 0, twins_removed = 0, attaches_refused = 0,
-        log_waits = 0;
+    std::uint64_t turns = 0, frames = 0, longest_turn_ns = 0, twins_attached = 0, twins_removed = 0,
+                  attaches_refused = 0, log_waits = 0;
   } counters_;
 
   // Twin.

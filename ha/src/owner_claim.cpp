@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "owner_claim.hpp"
 
-#include <csignal>
-#include <climits>
-#include <cstddef>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <climits>
+#include <csignal>
+#include <cstddef>
 
 namespace tandem::ha {
 namespace {

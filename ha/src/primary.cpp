@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // The primary's turn (design.md section 3): its order is the heart of the system.
-#include <algorithm>
-#include <new>
 #include <poll.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <algorithm>
+#include <new>
 #include <utility>
 
 #include "node_impl.hpp"
@@ -216,9 +216,12 @@ void Node::Impl::wait_for_log() {
 }
 
 std::uint64_t Node::Impl::next_deadline_ns() {
-  if (frames_left_ || work_left_ || snapshot_ || stop_requested_ || switchover_requested_ || (control_ && control_->ready())) return 0;
+  if (frames_left_ || work_left_ || snapshot_ || stop_requested_ || switchover_requested_ ||
+      (control_ && control_->ready()))
+    return 0;
   if (device_->tx_pending()) return now_ns_ + 20'000;
-  std::uint64_t deadline = std::min(stack_->next_timer_ns(), application_deadline_ns_ == 0 ? UINT64_MAX : application_deadline_ns_);
+  std::uint64_t deadline =
+      std::min(stack_->next_timer_ns(), application_deadline_ns_ == 0 ? UINT64_MAX : application_deadline_ns_);
   if (rendezvous_) deadline = std::min(deadline, now_ns_ + std::uint64_t{options_.detect_ms} * 1'000'000 / 4);
   if (attach_from_ns_ > now_ns_) deadline = std::min(deadline, attach_from_ns_);
   return std::min(deadline, now_ns_ + 1'000'000'000);
@@ -228,7 +231,8 @@ int Node::Impl::run_primary() {
   if (device_->poll_fd() >= 0) loop_->wake_on(device_->poll_fd(), POLLIN);
   loop_->set_spin_condition([this] { return device_->rx_ready(); });
   // Right after a takeover somebody waits: the first turn takes little in, so that its packets leave soon.
-  const std::uint32_t batch_frames = std::exchange(options_.batch_frames, first_packet_pending_ ? kFirstBatchFrames : options_.batch_frames);
+  const std::uint32_t batch_frames =
+      std::exchange(options_.batch_frames, first_packet_pending_ ? kFirstBatchFrames : options_.batch_frames);
   turn();
   options_.batch_frames = batch_frames;
   if (group_ != nullptr && group_->last_takeover.cause != 0) {
@@ -272,7 +276,8 @@ int Node::Impl::hand_over() {
 int Node::Impl::orderly_close() {
   log("closing " + std::to_string(stack_->connection_count()) + " connections");
   for (const std::uint16_t port : listening_ports_) {
-    for (const std::uint8_t version : {std::uint8_t{4}, std::uint8_t{6}}) stack_->unlisten({IpAddress::any(version), port});
+    for (const std::uint8_t version : {std::uint8_t{4}, std::uint8_t{6}})
+      stack_->unlisten({IpAddress::any(version), port});
   }
   now_ns_ = monotonic_ns();
   if (application_ != nullptr) application_->on_stop(node_);

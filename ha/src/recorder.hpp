@@ -22,7 +22,10 @@ class Recorder final : public ConnectionObserver {
   /// A twin joins: new connections are recorded, the existing ones as they are given to it.
   void start_partial();
   /// Every replicated connection is known to the twin.
-  void set_complete() { complete_ = true; given_.clear(); }
+  void set_complete() {
+    complete_ = true;
+    given_.clear();
+  }
   [[nodiscard]] bool active() const { return active_; }
   [[nodiscard]] bool is_recorded(ConnectionId id) const { return active_ && (complete_ || given_.contains(id)); }
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "rendezvous.hpp"
 
-#include <cerrno>
-#include <cstring>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <cerrno>
+#include <cstring>
 
 #include "node_error.hpp"
 #include "tandem/node.hpp"
@@ -21,18 +21,22 @@ std::string because(int error) { return std::string(": ") + std::strerror(error)
 void make_private_directory(const std::string& path, bool strict) {
   if (mkdir(path.c_str(), strict ? 0700 : 0755) != 0 && errno != EEXIST) {
     const int error = errno;
-    throw NodeError(error == EACCES || error == EPERM ? exit_code::kPrivilege : exit_code::kSystem,
-                    "cannot make the runtime directory " + path + because(error) +
-                        ". Make it beforehand (systemd: RuntimeDirectory=), or name a writable one with --runtime-dir.");
+    throw NodeError(
+        error == EACCES || error == EPERM ? exit_code::kPrivilege : exit_code::kSystem,
+        "cannot make the runtime directory " + path + because(error) +
+            ". Make it beforehand (systemd: RuntimeDirectory=), or name a writable one with --runtime-dir.");
   }
   struct stat status {};
   if (lstat(path.c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) {
-    throw NodeError(exit_code::kSystem, path + " is not a directory. Remove it or name another one with --runtime-dir.");
+    throw NodeError(exit_code::kSystem,
+                    path + " is not a directory. Remove it or name another one with --runtime-dir.");
   }
   if (!strict) return;
   if (status.st_uid != geteuid() || (status.st_mode & 022) != 0) {
-    throw NodeError(exit_code::kPrivilege, path + " belongs to another user or others may write to it, so its sockets cannot be "
-                                                  "trusted. Make it yours with mode 0700, or choose another --group.");
+    throw NodeError(exit_code::kPrivilege,
+                    path +
+                        " belongs to another user or others may write to it, so its sockets cannot be "
+                        "trusted. Make it yours with mode 0700, or choose another --group.");
   }
 }
 
@@ -40,8 +44,9 @@ sockaddr_un address_of(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) {
-    throw NodeError(exit_code::kUsage, "the socket path " + path + " is longer than a Unix socket allows (107 bytes). Use a shorter "
-                                                                   "--runtime-dir or --group.");
+    throw NodeError(exit_code::kUsage, "the socket path " + path +
+                                           " is longer than a Unix socket allows (107 bytes). Use a shorter "
+                                           "--runtime-dir or --group.");
   }
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   return address;
@@ -65,7 +70,8 @@ Descriptor listen_on(const std::string& path, int type) {
 
 Rendezvous::Rendezvous(const std::string& runtime_dir, const std::string& group) {
   if (group.empty() || group == "." || group == ".." || group.find('/') != std::string::npos) {
-    throw NodeError(exit_code::kUsage, "--group \"" + group + "\" is not a plain name. Use letters, digits, '-' and '_'.");
+    throw NodeError(exit_code::kUsage,
+                    "--group \"" + group + "\" is not a plain name. Use letters, digits, '-' and '_'.");
   }
   make_private_directory(runtime_dir, false);
   directory_ = runtime_dir + "/" + group;
@@ -76,7 +82,8 @@ std::optional<Rendezvous::PrimaryDescriptors> Rendezvous::try_become_primary() c
   const std::string path = directory_ + "/lock";
   PrimaryDescriptors result;
   result.lock = Descriptor(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!result.lock.valid()) throw NodeError(exit_code::kSystem, "cannot open the group's lock " + path + because(errno) + ".");
+  if (!result.lock.valid())
+    throw NodeError(exit_code::kSystem, "cannot open the group's lock " + path + because(errno) + ".");
   if (flock(result.lock.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK) return std::nullopt;
     throw NodeError(exit_code::kSystem, "cannot lock " + path + because(errno) + ".");

@@ -9,25 +9,34 @@ namespace {
 
 bool is_fixed_size(RecordType type, std::size_t length) {
   switch (type) {
-    case RecordType::transaction_begin: return length == sizeof(TransactionBegin);
-    case RecordType::commit: return length == sizeof(Commit);
+    case RecordType::transaction_begin:
+      return length == sizeof(TransactionBegin);
+    case RecordType::commit:
+      return length == sizeof(Commit);
     case RecordType::skipped:
     case RecordType::consumed:
     case RecordType::snapshot_begin:
     case RecordType::snapshot_end:
     case RecordType::close:
-    case RecordType::role_change: return length == 8;
-    case RecordType::neighbour: return length == sizeof(NeighbourRecord);
-    case RecordType::open: return length > sizeof(OpenPrefix);
-    case RecordType::out_of_order: return length >= sizeof(OutOfOrderPrefix);
+    case RecordType::role_change:
+      return length == 8;
+    case RecordType::neighbour:
+      return length == sizeof(NeighbourRecord);
+    case RecordType::open:
+      return length > sizeof(OpenPrefix);
+    case RecordType::out_of_order:
+      return length >= sizeof(OutOfOrderPrefix);
     case RecordType::snapshot_send:
-    case RecordType::snapshot_receive: return length > 8;
-    default: return true;
+    case RecordType::snapshot_receive:
+      return length > 8;
+    default:
+      return true;
   }
 }
 
 /// Appends a staged piece that may overlap what is there; a hole makes it false.
-bool append_staged(bool& any, std::uint64_t& from, std::vector<std::uint8_t>& bytes, std::uint64_t position, Bytes piece) {
+bool append_staged(bool& any, std::uint64_t& from, std::vector<std::uint8_t>& bytes, std::uint64_t position,
+                   Bytes piece) {
   if (!any || position > from + bytes.size()) {
     // Bytes before were acknowledged or consumed meanwhile: what was staged is wanted no longer.
     any = true;
@@ -41,8 +50,8 @@ bool append_staged(bool& any, std::uint64_t& from, std::vector<std::uint8_t>& by
 }
 
 /// The part [from, to) of staged bytes, or false when they do not cover it.
-bool take_staged(std::uint64_t staged_from, const std::vector<std::uint8_t>& staged, std::uint64_t from, std::uint64_t to,
-                 std::vector<std::uint8_t>& out) {
+bool take_staged(std::uint64_t staged_from, const std::vector<std::uint8_t>& staged, std::uint64_t from,
+                 std::uint64_t to, std::vector<std::uint8_t>& out) {
   if (from == to) return true;
   if (from > to || staged_from > from || staged_from + staged.size() < to) return false;
   const auto begin = staged.begin() + static_cast<std::ptrdiff_t>(from - staged_from);
@@ -57,7 +66,8 @@ Replica::Replica(Stack& stack, Node& node, Application* application, LogReader r
 
 bool Replica::fail(const Record& record, const std::string& what) {
   error_ = what + " (record type " + std::to_string(record.type) + ", connection " + std::to_string(record.id) +
-           ", transaction " + std::to_string(transactions_ + 1) + ", log position " + std::to_string(reader_.position()) + ")";
+           ", transaction " + std::to_string(transactions_ + 1) + ", log position " +
+           std::to_string(reader_.position()) + ")";
   return false;
 }
 
@@ -91,12 +101,15 @@ bool Replica::apply_record(const Record& record) {
     return fail(record, "a mandatory record that this version does not know; run the same version on both sides");
   }
   if (!is_fixed_size(type, record.payload.size())) return fail(record, "a record of the wrong length");
-  if ((type == RecordType::transaction_begin) == in_transaction_) return fail(record, "a record outside of a transaction");
+  if ((type == RecordType::transaction_begin) == in_transaction_)
+    return fail(record, "a record outside of a transaction");
 
   switch (type) {
     case RecordType::transaction_begin: {
       const auto begin = load<TransactionBegin>(record.payload);
-      if (begin.epoch != epoch_) return fail(record, "a transaction of epoch " + std::to_string(begin.epoch) + " in epoch " + std::to_string(epoch_));
+      if (begin.epoch != epoch_)
+        return fail(record,
+                    "a transaction of epoch " + std::to_string(begin.epoch) + " in epoch " + std::to_string(epoch_));
       time_ns_ = begin.time_ns;
       in_transaction_ = true;
       return true;
@@ -175,7 +188,8 @@ bool Replica::apply_open(const Record& record) {
   if ((prefix.flags & kOpenFromSnapshot) != 0) {
     const Staged& staged = staged_[record.id];
     if (!take_staged(staged.send_from, staged.send, state->bytes_acked, state->bytes_written, image.send_queue) ||
-        !take_staged(staged.receive_from, staged.receive, state->bytes_consumed, state->bytes_received, image.receive_queue)) {
+        !take_staged(staged.receive_from, staged.receive, state->bytes_consumed, state->bytes_received,
+                     image.receive_queue)) {
       return fail(record, "a snapshot that lacks bytes of a queue");
     }
     staged_.erase(record.id);
@@ -192,26 +206,40 @@ bool Replica::apply_connection_record(const Record& record) {
   if (connection == nullptr) return fail(record, "a record of a connection that is not open");
   bool good = true;
   switch (static_cast<RecordType>(record.type & ~kOptionalRecord)) {
-    case RecordType::received: good = stack_.mirror_received(*connection, record.payload); break;
-    case RecordType::skipped: good = stack_.mirror_skipped(*connection, load<std::uint64_t>(record.payload)); break;
+    case RecordType::received:
+      good = stack_.mirror_received(*connection, record.payload);
+      break;
+    case RecordType::skipped:
+      good = stack_.mirror_skipped(*connection, load<std::uint64_t>(record.payload));
+      break;
     case RecordType::out_of_order: {
       const auto prefix = load<OutOfOrderPrefix>(record.payload);
-      good = stack_.mirror_out_of_order(*connection, prefix.seq, record.payload.subspan(sizeof prefix), prefix.fin != 0);
+      good =
+          stack_.mirror_out_of_order(*connection, prefix.seq, record.payload.subspan(sizeof prefix), prefix.fin != 0);
       break;
     }
-    case RecordType::written: good = stack_.mirror_written(*connection, record.payload); break;
-    case RecordType::consumed: good = stack_.mirror_consumed(*connection, load<std::uint64_t>(record.payload)); break;
-    case RecordType::note: good = stack_.mirror_note(*connection, record.payload); break;
+    case RecordType::written:
+      good = stack_.mirror_written(*connection, record.payload);
+      break;
+    case RecordType::consumed:
+      good = stack_.mirror_consumed(*connection, load<std::uint64_t>(record.payload));
+      break;
+    case RecordType::note:
+      good = stack_.mirror_note(*connection, record.payload);
+      break;
     case RecordType::state: {
       const auto state = decode_tcp_state(record.payload);
       good = state && stack_.mirror_state(*connection, *state);
       break;
     }
-    case RecordType::close: stack_.mirror_close(*connection, load<std::uint32_t>(record.payload) != 0); break;
+    case RecordType::close:
+      stack_.mirror_close(*connection, load<std::uint32_t>(record.payload) != 0);
+      break;
     case RecordType::snapshot_handler:
       if (connection->handler() != nullptr) connection->handler()->restore(*connection, record.payload);
       break;
-    default: return fail(record, "a record that belongs to no connection");
+    default:
+      return fail(record, "a record that belongs to no connection");
   }
   if (!good) return fail(record, "a record that does not follow from the connection's state");
   return true;

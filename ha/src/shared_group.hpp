@@ -4,11 +4,11 @@
 // that is written by one side and read by the other.
 #pragma once
 
+#include <linux/futex.h>
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <linux/futex.h>
 
 namespace tandem::ha {
 
@@ -55,9 +55,9 @@ struct SharedGroup {
   std::uint32_t layout_version;
   std::uint32_t bytes;  ///< sizeof(SharedGroup)
   std::uint64_t log_bytes;
-  std::atomic<std::uint64_t> epoch;      ///< grows by one with each promotion
-  std::atomic<std::uint64_t> takeovers;  ///< of the group
-  std::atomic<std::uint32_t> owner;      ///< index of the slot in force
+  std::atomic<std::uint64_t> epoch;             ///< grows by one with each promotion
+  std::atomic<std::uint64_t> takeovers;         ///< of the group
+  std::atomic<std::uint32_t> owner;             ///< index of the slot in force
   std::atomic<std::uint32_t> futile_takeovers;  ///< in a row without a transaction between them
   TakeoverTimes last_takeover;
   alignas(64) std::atomic<std::uint64_t> published;  ///< the log up to here is whole transactions

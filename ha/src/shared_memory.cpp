@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "shared_memory.hpp"
 
-#include <cerrno>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <system_error>
 #include <unistd.h>
+#include <cerrno>
+#include <system_error>
 
 namespace tandem::ha {
 
@@ -25,10 +25,12 @@ void Descriptor::reset() {
   fd_ = -1;
 }
 
-Mapping::Mapping(int fd, std::size_t bytes, bool mirrored) : bytes_(bytes), mapped_bytes_(mirrored ? 2 * bytes : bytes) {
+Mapping::Mapping(int fd, std::size_t bytes, bool mirrored)
+    : bytes_(bytes), mapped_bytes_(mirrored ? 2 * bytes : bytes) {
   // The address range is reserved first, so that both halves are certain to lie side by side.
   void* base = mmap(nullptr, mapped_bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (base == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "reserving address space for shared memory");
+  if (base == MAP_FAILED)
+    throw std::system_error(errno, std::generic_category(), "reserving address space for shared memory");
   data_ = static_cast<std::uint8_t*>(base);
   for (std::size_t offset = 0; offset < mapped_bytes_; offset += bytes) {
     if (mmap(data_ + offset, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
@@ -41,7 +43,8 @@ Mapping::Mapping(int fd, std::size_t bytes, bool mirrored) : bytes_(bytes), mapp
 }
 
 Mapping::Mapping(Mapping&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)),
+    : data_(std::exchange(other.data_, nullptr)),
+      bytes_(std::exchange(other.bytes_, 0)),
       mapped_bytes_(std::exchange(other.mapped_bytes_, 0)) {}
 
 Mapping& Mapping::operator=(Mapping&& other) noexcept {

@@ -15,7 +15,7 @@ namespace tandem::ha {
 
 /// What one turn may spend.
 struct SnapshotBudget {
-  std::uint64_t deadline_ns = 0;   ///< monotonic_ns scale; at least one piece is written whatever the time
+  std::uint64_t deadline_ns = 0;  ///< monotonic_ns scale; at least one piece is written whatever the time
   std::size_t bytes = 256 * 1024;
 };
 
@@ -39,7 +39,7 @@ class Snapshot {
   std::vector<ConnectionId> todo_;
   std::size_t next_ = 0;
   bool current_started_ = false;
-  std::uint64_t send_position_ = 0;     ///< of the connection in work: queue bytes before it are in the log
+  std::uint64_t send_position_ = 0;  ///< of the connection in work: queue bytes before it are in the log
   std::uint64_t receive_position_ = 0;
   std::uint64_t copied_ = 0;
   std::uint64_t opened_ = 0;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // What tandemctl shows.
+#include <unistd.h>
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <unistd.h>
 #include <utility>
 
 #include "node_impl.hpp"
@@ -41,8 +41,8 @@ json timeline_of(const ha::TakeoverTimes& times) {
 std::string text_of(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
 
 void metric(std::string& text, const char* name, const char* type, const char* help, std::uint64_t value) {
-  text += std::string("# HELP tandem_") + name + " " + help + "\n# TYPE tandem_" + name + " " + type + "\ntandem_" + name + " " +
-          std::to_string(value) + "\n";
+  text += std::string("# HELP tandem_") + name + " " + help + "\n# TYPE tandem_" + name + " " + type + "\ntandem_" +
+          name + " " + std::to_string(value) + "\n";
 }
 
 }  // namespace
@@ -90,7 +90,9 @@ std::string Node::Impl::status_json() const {
   status["unlinked"] = stack_->unlinked_count();
   status["takeovers"] = group_ != nullptr ? group_->takeovers.load() : 0;
   status["timeline"] = group_ != nullptr ? timeline_of(group_->last_takeover) : json::object();
-  status["join"] = {{"nanoseconds", join_took_ns_}, {"connections", join_connections_}, {"longest_turn_nanoseconds", join_longest_turn_ns_}};
+  status["join"] = {{"nanoseconds", join_took_ns_},
+                    {"connections", join_connections_},
+                    {"longest_turn_nanoseconds", join_longest_turn_ns_}};
   status["uptime_seconds"] = static_cast<double>(now_ns_ - started_ns_) / 1e9;
   return text_of(status);
 }
@@ -106,7 +108,7 @@ nlohmann::json Node::Impl::connection_json(Connection& connection) const {
   item["replicated"] = connection.is_replicated();
   const bool survives = connection.is_replicated() && twin_is_member();
   item["survives"] = survives ? "process" : "nothing";
-  item["why"] = survives                        ? "a member twin holds it in shared memory"
+  item["why"] = survives                      ? "a member twin holds it in shared memory"
                 : !connection.is_replicated() ? "the application has not asked for replication"
                 : group_ == nullptr           ? "the process was started without a group"
                                               : unprotected_why_;
@@ -156,7 +158,8 @@ std::string Node::Impl::metrics_json() {
   metric(text, "longest_turn_nanoseconds", "gauge", "Longest turn so far.", counters_.longest_turn_ns);
   metric(text, "frames_in_total", "counter", "Frames that the stack took in.", stack.frames_in);
   metric(text, "frames_out_total", "counter", "Frames that the stack staged.", stack.frames_out);
-  metric(text, "frames_out_dropped_total", "counter", "Packets lost because the device had no room.", stack.frames_out_dropped);
+  metric(text, "frames_out_dropped_total", "counter", "Packets lost because the device had no room.",
+         stack.frames_out_dropped);
   metric(text, "ip_malformed_total", "counter", "Malformed IP packets.", stack.ip_malformed);
   metric(text, "tcp_malformed_total", "counter", "Malformed TCP segments.", stack.tcp_malformed);
   metric(text, "udp_malformed_total", "counter", "Malformed UDP datagrams.", stack.udp_malformed);
@@ -173,20 +176,25 @@ std::string Node::Impl::metrics_json() {
   metric(text, "connections_refused_total", "counter", "SYNs not answered or refused.", stack.connections_refused);
   metric(text, "device_rx_frames_total", "counter", "Frames taken from the device.", device.rx_frames);
   metric(text, "device_tx_frames_total", "counter", "Frames handed to the device.", device.tx_frames);
-  metric(text, "device_rx_dropped_total", "counter", "Frames that the kernel dropped.", device.rx_dropped + device.rx_ring_full);
-  metric(text, "device_tx_lost_total", "counter", "Packets lost for want of a frame or a descriptor.", device.tx_no_frame + device.tx_ring_full);
+  metric(text, "device_rx_dropped_total", "counter", "Frames that the kernel dropped.",
+         device.rx_dropped + device.rx_ring_full);
+  metric(text, "device_tx_lost_total", "counter", "Packets lost for want of a frame or a descriptor.",
+         device.tx_no_frame + device.tx_ring_full);
   metric(text, "frames_total", "gauge", "Frames of the pool.", census.total);
   metric(text, "frames_free", "gauge", "Frames that are free.", census.free);
   metric(text, "frames_held", "gauge", "Received frames that the stack refers to.", census.held);
   metric(text, "frames_missing", "gauge", "Frames that are nowhere: a leak.", census.missing);
   if (group_ != nullptr) {
-    metric(text, "protected", "gauge", "1 when a member twin holds every replicated connection.", twin_is_member() ? 1 : 0);
+    metric(text, "protected", "gauge", "1 when a member twin holds every replicated connection.",
+           twin_is_member() ? 1 : 0);
     metric(text, "epoch", "gauge", "Grows by one with each promotion.", group_->epoch.load());
     metric(text, "takeovers_total", "counter", "Takeovers and switchovers of the group.", group_->takeovers.load());
     metric(text, "log_position_bytes", "counter", "Published position of the log.", group_->published.load());
     metric(text, "log_room_bytes", "gauge", "Free room in the log.", writer_->room());
-    metric(text, "log_transactions_total", "counter", "Transactions published by this process.", writer_->transactions());
-    metric(text, "log_largest_transaction_bytes", "gauge", "Largest transaction of this process.", writer_->largest_transaction_bytes());
+    metric(text, "log_transactions_total", "counter", "Transactions published by this process.",
+           writer_->transactions());
+    metric(text, "log_largest_transaction_bytes", "gauge", "Largest transaction of this process.",
+           writer_->largest_transaction_bytes());
     metric(text, "log_waits_total", "counter", "Turns that waited for room in the log.", counters_.log_waits);
     metric(text, "twins_attached_total", "counter", "Twins that attached to this process.", counters_.twins_attached);
     metric(text, "twins_removed_total", "counter", "Twins that were removed or went.", counters_.twins_removed);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // Fence, drain, adopt, promote (design.md section 6).
-#include <cerrno>
-#include <csignal>
-#include <cstring>
 #include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
 
 #include "node_impl.hpp"
 #include "tandem/stop_point.hpp"
@@ -25,8 +25,8 @@ constexpr std::uint32_t kMaxFutileTakeovers = 3;
 
 void Node::Impl::fence_hung_owner() {
   const ha::OwnerSlot& owner = group_->owners[group_->owner.load() % ha::kOwnerSlots];
-  log("the primary (pid " + std::to_string(owner.pid.load()) + ") has not turned for " + std::to_string(options_.detect_ms) +
-      " ms: killing it, then taking over");
+  log("the primary (pid " + std::to_string(owner.pid.load()) + ") has not turned for " +
+      std::to_string(options_.detect_ms) + " ms: killing it, then taking over");
   if (syscall(SYS_pidfd_send_signal, owner_process_.get(), SIGKILL, nullptr, 0) != 0 && errno != ESRCH) {
     throw NodeError(exit_code::kPrivilege, std::string("the hung primary cannot be killed: ") + std::strerror(errno) +
                                                ". No fence, no takeover: end it by hand.");
@@ -34,8 +34,9 @@ void Node::Impl::fence_hung_owner() {
   const std::uint64_t until = monotonic_ns() + kFenceWithin_ns;
   while (ha::owner_fate(owner.word.load(std::memory_order_acquire)) == OwnerFate::alive) {
     if (monotonic_ns() > until) {
-      throw NodeError(exit_code::kSystem, "the hung primary was killed but its thread has not ended after 5 seconds (blocked in the "
-                                          "kernel?). No fence, no takeover.");
+      throw NodeError(exit_code::kSystem,
+                      "the hung primary was killed but its thread has not ended after 5 seconds (blocked in the "
+                      "kernel?). No fence, no takeover.");
     }
     const timespec pause{0, 1'000'000};
     syscall(SYS_futex, &owner.word, FUTEX_WAIT, owner.word.load(), &pause, nullptr, 0);
@@ -47,7 +48,8 @@ void Node::Impl::take_over(Cause cause) {
   times.cause = static_cast<std::uint64_t>(cause);
   times.fenced = monotonic_ns();
   if (!replica_->apply(group_->published.load(std::memory_order_acquire))) {
-    throw NodeError(exit_code::kProtocol, "the log cannot be drained: " + replica_->error() + ". Connections are lost; start again.");
+    throw NodeError(exit_code::kProtocol,
+                    "the log cannot be drained: " + replica_->error() + ". Connections are lost; start again.");
   }
   times.drained = monotonic_ns();
   times.position = replica_->position();
@@ -56,8 +58,10 @@ void Node::Impl::take_over(Cause cause) {
   const std::uint32_t futile = replica_->transactions() == 0 ? group_->futile_takeovers.load() + 1 : 0;
   group_->futile_takeovers.store(futile);
   if (futile >= kMaxFutileTakeovers) {
-    throw NodeError(exit_code::kTakeoverLoop, "log position " + std::to_string(times.position) + " has failed takeover after takeover. "
-                                              "Stopped, so that somebody looks: keep the core dumps, then start the group anew.");
+    throw NodeError(exit_code::kTakeoverLoop,
+                    "log position " + std::to_string(times.position) +
+                        " has failed takeover after takeover. "
+                        "Stopped, so that somebody looks: keep the core dumps, then start the group anew.");
   }
   slot_ = &ha::claim_ownership(*group_);
   ha::install_crash_notice(slot_);

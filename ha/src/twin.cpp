@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // The twin: attaches, follows the log, and watches the primary's claim to the rings.
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <poll.h>
 #include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
 
 #include "node_impl.hpp"
 #include "starvation_probe.hpp"
@@ -26,7 +26,8 @@ constexpr std::uint64_t kFollowIdle_ns = 5'000'000;
 constexpr std::uint64_t kStaysBusy_ns = 50'000'000;
 constexpr std::uint64_t kWelcomeWithin_ns = 15'000'000'000;
 
-ha::Descriptor take(std::vector<ha::Descriptor>& descriptors, const std::vector<std::string>& names, std::string_view name) {
+ha::Descriptor take(std::vector<ha::Descriptor>& descriptors, const std::vector<std::string>& names,
+                    std::string_view name) {
   for (std::size_t i = 0; i < names.size() && i < descriptors.size(); ++i) {
     if (names[i] == name) return std::move(descriptors[i]);
   }
@@ -53,16 +54,22 @@ void Node::Impl::attach(ha::Descriptor socket) {
   const std::uint64_t until = monotonic_ns() + kWelcomeWithin_ns;
   for (bool waiting = true; waiting;) {
     switch (ha::receive_message(socket.get(), message, descriptors)) {
-      case ha::ReceiveResult::message: waiting = false; break;
-      case ha::ReceiveResult::closed: return;
+      case ha::ReceiveResult::message:
+        waiting = false;
+        break;
+      case ha::ReceiveResult::closed:
+        return;
       case ha::ReceiveResult::garbage:
-        throw NodeError(exit_code::kProtocol, "the primary's answer is none of this version's attach protocol. Run the same version "
-                                              "on both sides.");
+        throw NodeError(exit_code::kProtocol,
+                        "the primary's answer is none of this version's attach protocol. Run the same version "
+                        "on both sides.");
       case ha::ReceiveResult::nothing_yet: {
         if (stopping()) return;
         if (monotonic_ns() > until) {
-          throw NodeError(exit_code::kBusy, "the primary of group \"" + options_.group + "\" did not answer for 15 seconds. It may be "
-                                            "stopped or hung: look at it, or end it so that this process can become primary.");
+          throw NodeError(exit_code::kBusy,
+                          "the primary of group \"" + options_.group +
+                              "\" did not answer for 15 seconds. It may be "
+                              "stopped or hung: look at it, or end it so that this process can become primary.");
         }
         pollfd ready{socket.get(), POLLIN, 0};
         poll(&ready, 1, 20);
@@ -71,9 +78,11 @@ void Node::Impl::attach(ha::Descriptor socket) {
       }
     }
   }
-  if (const auto* refusal = std::get_if<ha::Refusal>(&message)) throw NodeError(refusal->exit_code, "not taken as a twin: " + refusal->text);
+  if (const auto* refusal = std::get_if<ha::Refusal>(&message))
+    throw NodeError(refusal->exit_code, "not taken as a twin: " + refusal->text);
   const auto* welcome = std::get_if<ha::Welcome>(&message);
-  if (welcome == nullptr) throw NodeError(exit_code::kProtocol, "the primary's answer is out of order. Run the same version on both sides.");
+  if (welcome == nullptr)
+    throw NodeError(exit_code::kProtocol, "the primary's answer is out of order. Run the same version on both sides.");
 
   role_ = Role::twin;
   group_file_ = take(descriptors, welcome->descriptor_names, "group");
@@ -82,16 +91,20 @@ void Node::Impl::attach(ha::Descriptor socket) {
   descriptors_.attach = take(descriptors, welcome->descriptor_names, "attach");
   descriptors_.control = take(descriptors, welcome->descriptor_names, "control");
   const std::uint64_t log_bytes = welcome->log_bytes;
-  if (ha::sealed_file_bytes(group_file_.get()) < sizeof(ha::SharedGroup) || log_bytes == 0 || (log_bytes & (log_bytes - 1)) != 0 ||
-      ha::sealed_file_bytes(log_file_.get()) != log_bytes || welcome->reader >= ha::kMaxReaders) {
-    throw NodeError(exit_code::kProtocol, "the primary's shared memory is not of this version's layout. Run the same version on both sides.");
+  if (ha::sealed_file_bytes(group_file_.get()) < sizeof(ha::SharedGroup) || log_bytes == 0 ||
+      (log_bytes & (log_bytes - 1)) != 0 || ha::sealed_file_bytes(log_file_.get()) != log_bytes ||
+      welcome->reader >= ha::kMaxReaders) {
+    throw NodeError(exit_code::kProtocol,
+                    "the primary's shared memory is not of this version's layout. Run the same version on both sides.");
   }
   group_mapping_ = ha::Mapping(group_file_.get(), sizeof(ha::SharedGroup), false);
   log_mapping_ = ha::Mapping(log_file_.get(), log_bytes, true);
   options_.log_bytes = log_bytes;
   group_ = reinterpret_cast<ha::SharedGroup*>(group_mapping_.data());
-  if (group_->magic != ha::kGroupMagic || group_->layout_version != ha::kGroupLayoutVersion || group_->bytes != sizeof(ha::SharedGroup)) {
-    throw NodeError(exit_code::kProtocol, "the group's shared memory has another layout. Run the same version on both sides.");
+  if (group_->magic != ha::kGroupMagic || group_->layout_version != ha::kGroupLayoutVersion ||
+      group_->bytes != sizeof(ha::SharedGroup)) {
+    throw NodeError(exit_code::kProtocol,
+                    "the group's shared memory has another layout. Run the same version on both sides.");
   }
   reader_ = welcome->reader;
   const std::uint32_t owner_pid = group_->owners[group_->owner.load() % ha::kOwnerSlots].pid.load();
@@ -105,7 +118,8 @@ void Node::Impl::attach(ha::Descriptor socket) {
   device_ = attach_device(options_.device, welcome->adoption_info, passed);
   make_stack();
   replica_ = std::make_unique<ha::Replica>(*stack_, node_, application_,
-                                           ha::LogReader(log_mapping_.data(), log_bytes, welcome->position), group_->epoch.load());
+                                           ha::LogReader(log_mapping_.data(), log_bytes, welcome->position),
+                                           group_->epoch.load());
   if (!ha::send_message(socket.get(), ha::Ready{})) return;
   attach_socket_ = std::move(socket);
   log("twin of pid " + std::to_string(owner_pid) + " on " + device_->description());
@@ -117,7 +131,8 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
   ha::ReaderSlot& self = group_->readers[reader_];
   bool socket_closed = false;
   bool word_watched = false;
-  const Loop::WatchId socket_watch = loop_->watch(attach_socket_.get(), POLLIN | POLLRDHUP, [&](short) { socket_closed = true; });
+  const Loop::WatchId socket_watch =
+      loop_->watch(attach_socket_.get(), POLLIN | POLLRDHUP, [&](short) { socket_closed = true; });
   Loop::WatchId word_watch = 0;
   const auto leave = [&](TwinEnd end) {
     loop_->unwatch(socket_watch);
@@ -187,7 +202,8 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
     }
     if (!word_watched) {
       word_watched = true;
-      word_watch = loop_->futex_wait(reinterpret_cast<const std::uint32_t*>(&owner.word), word, [&] { word_watched = false; });
+      word_watch =
+          loop_->futex_wait(reinterpret_cast<const std::uint32_t*>(&owner.word), word, [&] { word_watched = false; });
     }
     if (replica_->complete() && !realtime_asked) {
       // Where allowed: so that the notice of a death and the first turn behind it need not wait for others. Not while it catches

@@ -27,34 +27,34 @@ enum class Role : std::uint8_t { alone, primary, twin };
 /// Exit codes of Node::run and of the programs. Distinct by kind of failure, so that a supervisor can tell them apart.
 namespace exit_code {
 inline constexpr int kOk = 0;
-inline constexpr int kFailure = 1;          ///< anything without a code of its own
-inline constexpr int kUsage = 64;           ///< malformed option or configuration
-inline constexpr int kNoInterface = 66;     ///< no such interface, or it is down
-inline constexpr int kUnsupported = 69;     ///< the kernel or driver lacks a feature or mode
-inline constexpr int kInternal = 70;        ///< an invariant does not hold
-inline constexpr int kSystem = 71;          ///< an operating system call failed
-inline constexpr int kBusy = 75;            ///< queue, address or port in use; trying again may help
-inline constexpr int kProtocol = 76;        ///< log of another version, or corrupt
-inline constexpr int kPrivilege = 77;       ///< a privilege is missing
-inline constexpr int kMismatch = 78;        ///< primary and twin were started with options that do not fit
-inline constexpr int kTwinAttached = 79;    ///< the group has its twin already
-inline constexpr int kTakeoverLoop = 80;    ///< the same position fails takeover after takeover
+inline constexpr int kFailure = 1;        ///< anything without a code of its own
+inline constexpr int kUsage = 64;         ///< malformed option or configuration
+inline constexpr int kNoInterface = 66;   ///< no such interface, or it is down
+inline constexpr int kUnsupported = 69;   ///< the kernel or driver lacks a feature or mode
+inline constexpr int kInternal = 70;      ///< an invariant does not hold
+inline constexpr int kSystem = 71;        ///< an operating system call failed
+inline constexpr int kBusy = 75;          ///< queue, address or port in use; trying again may help
+inline constexpr int kProtocol = 76;      ///< log of another version, or corrupt
+inline constexpr int kPrivilege = 77;     ///< a privilege is missing
+inline constexpr int kMismatch = 78;      ///< primary and twin were started with options that do not fit
+inline constexpr int kTwinAttached = 79;  ///< the group has its twin already
+inline constexpr int kTakeoverLoop = 80;  ///< the same position fails takeover after takeover
 }  // namespace exit_code
 
 struct NodeOptions {
   DeviceOptions device;
   std::vector<IpPrefix> addresses;
   std::vector<IpAddress> gateways;
-  std::string group;                       ///< empty = unreplicated
+  std::string group;  ///< empty = unreplicated
   std::string runtime_dir = "/run/tandem";
-  std::uint32_t detect_ms = 50;            ///< a primary that did not turn for this long is hung
-  LoopOptions loop;                        ///< of the primary
-  bool twin_spins = false;                 ///< the twin spins on the death word instead of sleeping in a futex wait
+  std::uint32_t detect_ms = 50;  ///< a primary that did not turn for this long is hung
+  LoopOptions loop;              ///< of the primary
+  bool twin_spins = false;       ///< the twin spins on the death word instead of sleeping in a futex wait
   std::size_t log_bytes = std::size_t{64} << 20;  ///< shared-memory ring, power of two, at least 8 MiB
   std::size_t send_queue_bytes = std::size_t{4} << 20;
   std::size_t receive_window_bytes = std::size_t{4} << 20;
-  std::uint32_t batch_frames = 64;         ///< frames a turn
-  std::uint32_t reprotect_delay_ms = 10;   ///< a promoted process accepts a new twin no sooner
+  std::uint32_t batch_frames = 64;        ///< frames a turn
+  std::uint32_t reprotect_delay_ms = 10;  ///< a promoted process accepts a new twin no sooner
   /// Mirror into the log or not (off: for measuring what mirroring costs).
   bool mirror = true;
 };
@@ -71,14 +71,19 @@ class Application {
   /// The process ends without a twin to hand over to: what is to be said to the peers before their connections are closed.
   virtual void on_stop(Node&) {}
   /// Primary, once a turn behind the handlers. Returns when it wants to be called at the latest (Loop's ns scale).
-  virtual std::uint64_t on_turn(Node&, std::uint64_t now_ns) { (void)now_ns; return UINT64_MAX; }
+  virtual std::uint64_t on_turn(Node&, std::uint64_t now_ns) {
+    (void)now_ns;
+    return UINT64_MAX;
+  }
   /// Twin. A note that belongs to no connection (Node::note), in order with everything else.
   virtual void on_note(Node&, Bytes) {}
 
   /// Primary, for a late joiner: appends one piece of at most about `max_bytes` to `piece` and moves `cursor` (0 at first).
   /// Returns true when more is to come. Called over many turns while life goes on: pieces are keyed and the later one wins.
   virtual bool save(Node&, std::uint64_t& cursor, std::size_t max_bytes, std::vector<std::uint8_t>& piece) {
-    (void)cursor; (void)max_bytes; (void)piece;
+    (void)cursor;
+    (void)max_bytes;
+    (void)piece;
     return false;
   }
   /// Twin. A piece that save made. False: it is of a version that this program does not know.
@@ -87,7 +92,10 @@ class Application {
   /// Options that must be equal on primary and twin, as name and value; compared when a twin attaches.
   [[nodiscard]] virtual std::vector<std::pair<std::string, std::string>> fingerprint() const { return {}; }
   /// A request of tandemctl's that the node does not know ("routes"). JSON text, or empty: unknown command.
-  virtual std::string control(Node&, std::string_view command) { (void)command; return {}; }
+  virtual std::string control(Node&, std::string_view command) {
+    (void)command;
+    return {};
+  }
   /// Appends lines in the Prometheus text format.
   virtual void metrics(Node&, std::string& text) { (void)text; }
 };

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <catch2/catch.hpp>
 
-#include <random>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <random>
 
 #include "attach_protocol.hpp"
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <catch2/catch.hpp>
 
-#include <cstring>
-#include <string>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <cstring>
+#include <string>
 
 #include "control_server.hpp"
 #include "release_log.hpp"
@@ -54,8 +54,8 @@ std::string answer_to(ControlServer& server, tandem::Loop& loop, OutputGate& gat
 TEST_CASE("requests on the control socket") {
   CHECK(parse_request(R"({"command":"status"})") == "status");
   CHECK(parse_request(R"({"command":"routes","more":1})") == "routes");
-  for (const char* garbage : {"", "status", "{", "[]", "null", "{}", R"({"command":7})", R"(["command","status"])", "\xff\xfe\x00",
-                              "GET / HTTP/1.1", R"({"command":{"command":"status"}})"}) {
+  for (const char* garbage : {"", "status", "{", "[]", "null", "{}", R"({"command":7})", R"(["command","status"])",
+                              "\xff\xfe\x00", "GET / HTTP/1.1", R"({"command":{"command":"status"}})"}) {
     CHECK(parse_request(garbage).empty());
   }
 }

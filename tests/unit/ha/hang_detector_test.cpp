@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <catch2/catch.hpp>
 
+#include <sys/wait.h>
+#include <unistd.h>
 #include <atomic>
 #include <csignal>
 #include <ctime>
 #include <fstream>
 #include <string>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "hang_detector.hpp"
 #include "starvation_probe.hpp"
@@ -28,7 +28,7 @@ struct Probe {
   }
 } never;
 
-}
+}  // namespace
 
 TEST_CASE("a heartbeat that stands still for the detection time is a hang") {
   HangDetector detector(50);

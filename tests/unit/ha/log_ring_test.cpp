@@ -52,12 +52,12 @@ TEST_CASE("the log's records have the documented bytes") {
   writer.append(RecordType::written, 0x1122334455667788, {text_bytes("abc")});
   writer.publish(0xa1a2a3a4, 0xb1b2b3b4);
   const std::vector<std::uint8_t> golden = {
-      1, 0, 1, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,                          // transaction_begin
-      8, 7, 6, 5, 4, 3, 2, 1, 3, 0, 0, 0, 0, 0, 0, 0,                           //   time, epoch
-      7, 0, 1, 0, 3, 0, 0, 0, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,   // written
-      'a', 'b', 'c', 0, 0, 0, 0, 0,                                             //   bytes, padding
-      2, 0, 1, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,                          // commit
-      1, 0, 0, 0, 0, 0, 0, 0, 0xa4, 0xa3, 0xa2, 0xa1, 0xb4, 0xb3, 0xb2, 0xb1};  //   transaction, rx, tx
+      1,   0,   1,   0, 16, 0, 0, 0, 0,    0,    0,    0,    0,    0,    0,    0,      // transaction_begin
+      8,   7,   6,   5, 4,  3, 2, 1, 3,    0,    0,    0,    0,    0,    0,    0,      //   time, epoch
+      7,   0,   1,   0, 3,  0, 0, 0, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,   // written
+      'a', 'b', 'c', 0, 0,  0, 0, 0,                                                   //   bytes, padding
+      2,   0,   1,   0, 16, 0, 0, 0, 0,    0,    0,    0,    0,    0,    0,    0,      // commit
+      1,   0,   0,   0, 0,  0, 0, 0, 0xa4, 0xa3, 0xa2, 0xa1, 0xb4, 0xb3, 0xb2, 0xb1};  //   transaction, rx, tx
   REQUIRE(fixture.group.published.load() == golden.size());
   CHECK(std::equal(golden.begin(), golden.end(), fixture.log.data()));
 }
@@ -181,10 +181,12 @@ TEST_CASE("primary and twin on two threads see the same bytes", "[tsan]") {
       while (good && reader.next(published, record)) {
         if (record.type == static_cast<std::uint16_t>(RecordType::commit)) {
           const auto commit = load<Commit>(record.payload);
-          good = commit.rx_index == static_cast<std::uint32_t>(expected) && commit.tx_index == static_cast<std::uint32_t>(~expected);
+          good = commit.rx_index == static_cast<std::uint32_t>(expected) &&
+                 commit.tx_index == static_cast<std::uint32_t>(~expected);
         }
         if (record.type != static_cast<std::uint16_t>(RecordType::written)) continue;
-        good = good && record.id == expected && record.payload.size() == 8 + expected % 1500 && load<std::uint64_t>(record.payload) == expected &&
+        good = good && record.id == expected && record.payload.size() == 8 + expected % 1500 &&
+               load<std::uint64_t>(record.payload) == expected &&
                (record.payload.size() == 8 || record.payload.back() == static_cast<std::uint8_t>(expected));
         ++expected;
       }

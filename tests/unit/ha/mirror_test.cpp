@@ -175,13 +175,20 @@ TEST_CASE("a corrupt log yields an error, never a crash") {
     for (unsigned i = 0; i <= random() % 6; ++i) {
       std::uint8_t* at = world.group.log.data() + from + random() % (published - from);
       switch (random() % 3) {
-        case 0: *at = static_cast<std::uint8_t>(random()); break;
-        case 1: *at ^= static_cast<std::uint8_t>(1U << random() % 8); break;
-        default: std::memset(at, static_cast<int>(random()), random() % 32); break;
+        case 0:
+          *at = static_cast<std::uint8_t>(random());
+          break;
+        case 1:
+          *at ^= static_cast<std::uint8_t>(1U << random() % 8);
+          break;
+        default:
+          std::memset(at, static_cast<int>(random()), random() % 32);
+          break;
       }
     }
     Process twin(world.clock, world.wire.attach(world.our_port), prefix("10.0.0.1/24"), false);
-    ha::Replica replica(twin.stack(), world.node_, nullptr, ha::LogReader(world.group.log.data(), world.group.log.size(), from), 1);
+    ha::Replica replica(twin.stack(), world.node_, nullptr,
+                        ha::LogReader(world.group.log.data(), world.group.log.size(), from), 1);
     if (!replica.apply(published)) {
       ++refused;
       CHECK_FALSE(replica.error().empty());
@@ -191,7 +198,8 @@ TEST_CASE("a corrupt log yields an error, never a crash") {
   // The same bytes unharmed are taken.
   std::memcpy(world.group.log.data(), good.data(), good.size());
   Process twin(world.clock, world.wire.attach(world.our_port), prefix("10.0.0.1/24"), false);
-  ha::Replica replica(twin.stack(), world.node_, nullptr, ha::LogReader(world.group.log.data(), world.group.log.size(), from), 1);
+  ha::Replica replica(twin.stack(), world.node_, nullptr,
+                      ha::LogReader(world.group.log.data(), world.group.log.size(), from), 1);
   CHECK(replica.apply(published));
   CHECK(replica.error().empty());
 }

@@ -6,7 +6,6 @@
 
 using namespace tandem;
 
-
 TEST_CASE("nothing leaves before its transaction is committed, and then in order") {
   ReleaseLog device;
   ha::OutputGate gate(device);

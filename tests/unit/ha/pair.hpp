@@ -93,7 +93,8 @@ class Process {
     stack_ = std::make_unique<Stack>(options, *device_);
     stack_->define_service(kEcho, [wants_stream](Connection&) { return std::make_unique<EchoServer>(wants_stream); });
     stack_->listen({IpAddress::any(address.address.version), kEcho}, replicated, kEcho);
-    stack_->define_service(kLateEcho, [wants_stream](Connection&) { return std::make_unique<EchoServer>(wants_stream); });
+    stack_->define_service(kLateEcho,
+                           [wants_stream](Connection&) { return std::make_unique<EchoServer>(wants_stream); });
     stack_->listen({IpAddress::any(address.address.version), kLateEcho}, unreplicated, kLateEcho);
   }
 
@@ -107,7 +108,9 @@ class Process {
     recorder_ = std::make_unique<ha::Recorder>(*writer_);
     stack_->set_observer(recorder_.get());
   }
-  void begin_join(Node& node) { snapshot_ = std::make_unique<ha::Snapshot>(*stack_, node, nullptr, *writer_, *recorder_); }
+  void begin_join(Node& node) {
+    snapshot_ = std::make_unique<ha::Snapshot>(*stack_, node, nullptr, *writer_, *recorder_);
+  }
   [[nodiscard]] bool joining() const { return snapshot_ != nullptr; }
 
   /// Returns whether anything was taken in or sent. `die` is asked at each place where a process may die between two calls.
@@ -167,14 +170,16 @@ struct World {
       return client;
     });
     peer->stack().activate(Stack::Adoption::fresh);
-    primary = std::make_unique<Process>(clock, wire.open(our_port), prefix(v6 ? "fd00::1/64" : "10.0.0.1/24"), wants_stream);
+    primary =
+        std::make_unique<Process>(clock, wire.open(our_port), prefix(v6 ? "fd00::1/64" : "10.0.0.1/24"), wants_stream);
     primary->stack().activate(Stack::Adoption::fresh);
     primary->record_into(group, epoch);
   }
 
   EchoClient& connect(std::uint64_t seed, std::uint64_t bytes, std::uint16_t port = kEcho) {
     last_client = nullptr;
-    peer->stack().connect({IpAddress::any(v6_ ? 6 : 4), 0}, {*IpAddress::parse(v6_ ? "fd00::1" : "10.0.0.1"), port}, unreplicated, 1);
+    peer->stack().connect({IpAddress::any(v6_ ? 6 : 4), 0}, {*IpAddress::parse(v6_ ? "fd00::1" : "10.0.0.1"), port},
+                          unreplicated, 1);
     last_client->seed = seed;
     last_client->to_send = bytes;
     return *last_client;
@@ -187,7 +192,8 @@ struct World {
   }
   void begin_attach() {
     group.attach();
-    twin = std::make_unique<Process>(clock, wire.attach(our_port), prefix(v6_ ? "fd00::1/64" : "10.0.0.1/24"), wants_stream_);
+    twin = std::make_unique<Process>(clock, wire.attach(our_port), prefix(v6_ ? "fd00::1/64" : "10.0.0.1/24"),
+                                     wants_stream_);
     replica = std::make_unique<ha::Replica>(twin->stack(), node_, nullptr, group.reader(), epoch);
     primary->begin_join(node_);
   }
