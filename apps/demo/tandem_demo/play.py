@@ -16,8 +16,9 @@ from .traffic import Observer, Traffic
 #: Below the /run of our own, so that it goes with the namespace.
 DIRECTORY = "/run/demo"
 
-STEPS = (("noticed", "death noticed"), ("fenced", "fenced"), ("drained", "log drained"), ("adopted", "wire adopted"),
-         ("first_packet", "first packet"), ("peer_answered", "peer answered"))
+#: Of a takeover: name, the two lines above its column, width of the column.
+STEPS = (("noticed", "death", "noticed", 8), ("fenced", "", "fenced", 7), ("drained", "log", "drained", 8),
+         ("adopted", "wire", "adopted", 8), ("first_packet", "first", "packet", 7), ("peer_answered", "peer", "answered", 9))
 
 
 class Play:
@@ -41,6 +42,8 @@ class Play:
         self.screen.close()
         if kind is not None and issubclass(kind, Exception) and self.peer:
             self.screen.say(f"The end of {self.peer.label}'s log:\n{self.peer.tail()}")
+            if self.group:
+                self.screen.say(f"The ends of the logs of tandem-bgpd:{self.group.tail()}")
         for part in (self.group, self.peer, self.network):
             if part:
                 part.close()
@@ -127,10 +130,11 @@ class Play:
     def _kill_again_and_again(self):
         self.traffic = Traffic(self.peer)
         self.traffic.start()
-        self.screen.say(f"SIGKILL for the process that speaks, {self.chosen.kills} times; microseconds since the kill:")
+        self.screen.say(f"SIGKILL for the process that speaks, {self.chosen.kills} times; in microseconds since each kill:")
         self.screen.say()
-        titles = "".join(f"{title:>15}" for _, title in STEPS)
-        self.screen.say(self.screen.bold(f"{'kill':>5}{'killed':>8}{'now':>6}{titles}   {self.peer.label}"))
+        for left, which, right in (("", 1, "session at"), (f"{'':3}{'killed':>7}{'now':>5}", 2, self.peer.label)):
+            titles = "".join(f"{step[which]:>{step[3]}}" for step in STEPS)
+            self.screen.say(self.screen.bold(f"{left:15}{titles}  {right}"))
         for number in range(1, self.chosen.kills + 1):
             self._kill(number)
         self.traffic.stop()
@@ -155,9 +159,10 @@ class Play:
         kill = {"number": number, "killed_pid": killed, "primary_pid": taken["pid"], "at_ns": at_ns, "since_kill_ns": since_kill,
                 "timeline": timeline, "peer": seen}
         self.kills.append(kill)
-        cells = "".join(f"{since_kill[step] / 1000:>15,.0f}" if step in since_kill else f"{'-':>15}" for step, _ in STEPS)
-        self.screen.say(f"{number:>5}{self.screen.process(killed, 8)}{self.screen.process(taken['pid'], 6)}{cells}   "
-                        f"{seen['state']}, up {seen['uptime_s']:.1f} s")
+        cells = "".join(f"{since_kill[name] / 1000:>{width},.0f}" if name in since_kill else f"{'-':>{width}}"
+                        for name, _, _, width in STEPS)
+        self.screen.say(f"{number:>3}{self.screen.process(killed, 7)}{self.screen.process(taken['pid'], 5)}{cells}  "
+                        f"{seen['state']} {seen['uptime_s']:.1f}s")
         twin = self.group.start()
         self.palette.colour(twin.pid)
         kill["new_twin_pid"] = twin.pid
