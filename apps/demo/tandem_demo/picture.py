@@ -7,7 +7,7 @@ A row has sequence numbers each way over the milliseconds around the kill, and b
 from bisect import bisect_right
 
 from .svg import Drawing
-from .wire import first_from
+from .wire import ACK, RST, first_from
 
 INK, GREY, FAINT, RED = "#222222", "#8a8f98", "#e4e7eb", "#d40000"
 #: What the peer sends; no process of the pair has it.
@@ -83,8 +83,6 @@ class _Picture:
 
         drawing.text(left - 12, top + 16, self.peer, 11, PEER_COLOUR, "end", bold=True)
         drawing.rectangle(left, top, right - left, 24, "#e3f4e8", radius=4)
-        drawing.text((left + right) / 2, top + 16, f"one TCP connection, one BGP session: no reset, {len(self.packets):,} segments",
-                     11, "#1d6b38", "middle")
         for packet in self.packets:
             x = x_of(packet.at_ns)
             if packet.from_pair:
@@ -103,6 +101,9 @@ class _Picture:
             x = x_of(kill["at_ns"])
             drawing.line(x, top - 4, x, top + 90, RED, 1.6)
             drawing.text(x, top + 104, f"kill {kill['number']}", 11, RED, "middle", bold=True)
+        resets = sum(1 for packet in self.packets if packet.flags & RST)
+        words = f"one TCP connection, {len(self.packets):,} segments, " + (f"{resets} resets" if resets else "no reset")
+        drawing.text((left + right) / 2, top + 16, words, 11, "#1d6b38", "middle", halo="#e3f4e8")
         seconds = span / 1e9
         step = next(step for step in (0.5, 1, 2, 5, 10, 30, 60, 300, 3600) if seconds / step <= 16 or step == 3600)
         drawing.line(left, top + 112, right, top + 112, GREY, 0.8)
@@ -162,7 +163,7 @@ class _Picture:
         drawing.text_up(MARGIN + 8, top + LANE / 2, names[0] if from_pair else names[1], 10.5, INK)
 
         data = [packet for packet in packets if packet.from_pair == from_pair and packet.payload]
-        acks = [packet for packet in packets if packet.from_pair != from_pair and packet.flags & 16]
+        acks = [packet for packet in packets if packet.from_pair != from_pair and packet.flags & ACK]
         numbers = [number for packet in data for number in (packet.seq, packet.end)] + [packet.ack for packet in acks]
         if not numbers:
             drawing.text((PLOT_LEFT + PLOT_RIGHT) / 2, top + LANE / 2, "nothing sent in this time", 10.5, GREY, "middle")
@@ -237,15 +238,14 @@ class _Picture:
         for packet in self.between(kill["at_ns"], kill["at_ns"] + span * 1000):
             x = x_of((packet.at_ns - kill["at_ns"]) / 1000)
             drawing.circle(x, bar - 7, 2.6, self.palette.colour(packet.pid) if packet.from_pair else PEER_COLOUR)
-        # From the last to the first, each label a line lower, so that no leader crosses one.
-        for line, (at, title) in enumerate(reversed(marks)):
-            x, y = x_of(at), bar + 36 + line * 21
+        # From the last to the first, each label a line lower.
+        places = [(x_of(at), bar + 36 + line * 21, at, title) for line, (at, title) in enumerate(reversed(marks))]
+        for x, y, _, title in places:
             is_first = title.startswith("first")
             drawing.line(x, bar - 3, x, y + 2, colour if is_first else GREY, 1.4 if is_first else 0.8)
-            words = f"{title}  {at:,.0f}"
-            if x - ZOOM_LEFT < 150:
-                drawing.text(x + 5, y, words, 11, INK, bold=is_first, halo=True)
-            else:
-                drawing.text(x - 5, y, words, 11, INK, "end", bold=is_first, halo=True)
+        for x, y, at, title in places:
+            left = x - ZOOM_LEFT < 150
+            drawing.text(x + 5 if left else x - 5, y, f"{title}  {at:,.0f}", 11, INK, "start" if left else "end",
+                         bold=title.startswith("first"), halo="#ffffff")
         if answered is not None and not any(title == "peer answered" for _, title in marks):
             drawing.text(ZOOM_RIGHT, bar + 36 + len(marks) * 21, f"peer answered  {answered:,.0f}  (its own pace)", 11, GREY, "end")

@@ -33,10 +33,10 @@ class Drawing:
     def circle(self, x, y, radius, colour, border="none"):
         self._parts.append(f'<circle cx="{x:.2f}" cy="{y:.2f}" r="{radius}" fill="{colour}" stroke="{border}"/>')
 
-    def text(self, x, y, words, size=11, colour="#333333", anchor="start", bold=False, halo=False):
+    def text(self, x, y, words, size=11, colour="#333333", anchor="start", bold=False, halo=None):
         weight = ' font-weight="600"' if bold else ""
         if halo:
-            weight += ' stroke="#ffffff" stroke-width="4" paint-order="stroke" stroke-linejoin="round"'
+            weight += f' stroke="{halo}" stroke-width="4" paint-order="stroke" stroke-linejoin="round"'
         self._parts.append(f'<text x="{x:.2f}" y="{y:.2f}" font-size="{size}" fill="{colour}" text-anchor="{anchor}"{weight}>'
                            f"{escape(words)}</text>")
 
