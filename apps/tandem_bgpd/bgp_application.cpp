@@ -150,6 +150,10 @@ bool BgpApplication::save(Node&, std::uint64_t& cursor, std::size_t max_bytes, s
   return more;
 }
 
+void BgpApplication::sweep() {
+  if (const auto deadline = speaker_->next_deadline_ms(); deadline && *deadline == 0) speaker_->tick(now_ms());
+}
+
 bool BgpApplication::restore(Node&, Bytes piece) { return restore_piece(piece); }
 
 bool BgpApplication::restore_piece(Bytes piece) {
@@ -170,10 +174,7 @@ std::vector<std::pair<std::string, std::string>> BgpApplication::fingerprint() c
                  " port=" + std::to_string(neighbor.port);
   }
   result.emplace_back("neighbor", neighbors);
-  std::string networks;
-  for (const bgp::Prefix& network : configuration_.networks)
-    networks += (networks.empty() ? "" : ", ") + network.to_string();
-  result.emplace_back("network", networks);
+  // Networks are left out on purpose: a twin that is to announce others sends the difference when it is promoted.
   return result;
 }
 

@@ -160,7 +160,9 @@ void Session::on_note(Connection& connection, Bytes bytes) {
 }
 
 void Session::on_consumed(Connection&, Bytes bytes) {
-  if (opened_) application_.speaker().observe_received(*link_, bytes, application_.now_ms());
+  if (!opened_) return;
+  application_.speaker().observe_received(*link_, bytes, application_.now_ms());
+  application_.sweep();
 }
 
 void Session::on_written(Connection&, Bytes bytes) {
