@@ -77,6 +77,8 @@ class Verdicts(unittest.TestCase):
         figure = report.paired("x", "ratio", narrow, required=0.90, goal=0.99, at_most=False, allowance_from=1)
         self.assertEqual(figure.verdicts, {"required": "met", "goal": "missed"})
         self.assertEqual(figure.numbers["interval"], (narrow[5], narrow[14]))
+        wide = [0.95 + i * 0.03 for i in range(20)]
+        self.assertEqual(report.paired("x", "ratio", wide, required=0.90, at_most=False, allowance_from=1).verdicts, {"required": "not shown"})
 
 
 class Windows(unittest.TestCase):
