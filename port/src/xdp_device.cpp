@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "xdp_device.hpp"
 
+#include <array>
 #include <string>
 #include <utility>
 #include <vector>
@@ -76,10 +77,10 @@ struct Attempt {
 };
 
 std::vector<Attempt> attempts_for(Mode mode) {
-  std::vector<Attempt> all{
-      {Mode::zerocopy, "native zero copy"}, {Mode::native, "native copy"}, {Mode::generic, "generic copy"}};
-  if (mode == Mode::automatic) return all;
-  return {all[static_cast<std::size_t>(mode) - static_cast<std::size_t>(Mode::zerocopy)]};
+  static constexpr std::array<Attempt, 3> kAll = {
+      {{Mode::zerocopy, "native zero copy"}, {Mode::native, "native copy"}, {Mode::generic, "generic copy"}}};
+  if (mode == Mode::automatic) return {kAll.begin(), kAll.end()};
+  return {kAll[static_cast<std::size_t>(mode) - static_cast<std::size_t>(Mode::zerocopy)]};
 }
 
 void check_queue(const DeviceSpec& spec, const InterfaceInfo& interface, std::string& warning) {

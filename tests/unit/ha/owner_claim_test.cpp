@@ -47,7 +47,7 @@ OwnerFate fate_of_child(GroupFixture& fixture, int& status, Act act) {
 
 }  // namespace
 
-TEST_CASE("the end of the owner thread is seen, whatever ends it") {
+TEST_CASE("the end of the owner thread is seen, whatever ends it", "[robust_futex]") {
   GroupFixture fixture;
   int status = 0;
   SECTION("kill -9") {
@@ -84,7 +84,7 @@ TEST_CASE("a crash is declared before the core is dumped, and the process still 
   }
 }
 
-TEST_CASE("claims follow one another through the slots") {
+TEST_CASE("claims follow one another through the slots", "[robust_futex]") {
   GroupFixture fixture;
   std::uint32_t last = fixture.group.owner.load();
   for (int round = 0; round < 9; ++round) {
