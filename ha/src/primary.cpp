@@ -156,7 +156,11 @@ void Node::Impl::turn() {
   take_frames(room_bytes);
   stack_->run_timers();
   work_left_ = stack_->run_handlers();
-  if (application_ != nullptr) application_deadline_ns_ = application_->on_turn(node_, now_ns_);
+  if (application_ != nullptr) {
+    application_deadline_ns_ = application_->on_turn(node_, now_ns_);
+    // What it wrote leaves with this turn.
+    work_left_ = stack_->run_handlers();
+  }
   TANDEM_STOP_POINT("turn.handlers");
   if (control_ && control_->ready()) control_->process(*gate_);
   serve_attaches();
