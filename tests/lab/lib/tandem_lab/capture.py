@@ -19,7 +19,7 @@ class Capture:
     def __init__(self, namespace, directory, name, match, interface="p0", snap_bytes=128):
         self.path = os.path.join(directory, name + ".pcap")
         self.process = Process(
-            ["tcpdump", "-i", interface, "-U", "-n", "-s", str(snap_bytes), "-B", "16384", "--time-stamp-precision=nano",
+            ["tcpdump", "-i", interface, "-U", "--immediate-mode", "-n", "-s", str(snap_bytes), "-B", "16384", "--time-stamp-precision=nano",
              "-Z", "root", "-w", self.path, match],
             os.path.join(directory, name + ".tcpdump.log"), namespace=namespace)
         eventually(lambda: "listening on" in self.process.output() or not self.process.is_running(), "tcpdump listens")

@@ -62,7 +62,9 @@ class Perf:
             self._reader.join(5)
             raise AssertionError(f"{self.name}: {self.result and self.result['errors']}")
         if self.process.exit_code() not in (None, 0):
-            raise AssertionError(f"{self.name} exited with {self.process.exit_code()}: {self.process.output()}")
+            self._reader.join(5)
+            errors = self.result["errors"] if self.result else self.process.output()
+            raise AssertionError(f"{self.name} exited with {self.process.exit_code()}: {errors}")
 
     def finish(self, timeout=40):
         """Tells it to end in good order and returns its result."""
