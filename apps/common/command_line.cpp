@@ -130,7 +130,7 @@ CommandLine::CommandLine(std::string name, std::string usage, std::string summar
       ("send-queue", text_option("BYTES"), "send queue of a connection (4M)")                               //
       ("receive-window", text_option("BYTES"), "receive window of a connection (4M)")                       //
       ("frames", text_option("N"), "frames of the device, a power of two (8192)")                           //
-      ("no-mirror", flag_option(), "write nothing into the log, for measuring what the mirror costs");
+      ("no-mirror", flag_option(), "take no twin, for measuring what the mirror costs");
 }
 
 po::options_description_easy_init CommandLine::add_options() { return own_.add_options(); }

@@ -124,6 +124,9 @@ void Node::Impl::greet(Session& session, const ha::Hello& hello) {
     return refuse(session, exit_code::kMismatch,
                   "the options do not fit: " + text + ". Start both with the same options.");
   }
+  if (!options_.mirror) {
+    return refuse(session, exit_code::kMismatch, "the primary was started with --no-mirror and takes no twin.");
+  }
   if (Session* other = reader_session()) {
     if (!session_is_gone(*other)) {
       return refuse(session, exit_code::kTwinAttached,

@@ -81,7 +81,7 @@ void Node::Impl::take_over(Cause cause) {
   now_ns_ = monotonic_ns();
   make_writer();
   released_tx_index_ = device_->mark().tx_index;
-  first_packet_pending_ = times.adopted_packets == 0;
+  first_packet_pending_ = !device_->adoption_sent();
   peer_answer_pending_ = true;
   if (!first_packet_pending_) times.first_packet = times.adopted;
   stack_->activate(device_->adoption_is_exact() ? Stack::Adoption::exact : Stack::Adoption::kicked);

@@ -134,7 +134,11 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
   const Loop::WatchId socket_watch =
       loop_->watch(attach_socket_.get(), POLLIN | POLLRDHUP, [&](short) { socket_closed = true; });
   Loop::WatchId word_watch = 0;
+  // The options of the loop are the primary's. A twin spins when it was told to and else sleeps, so that it takes no processor
+  // from its primary.
+  loop_->set_options({.spin_us = 0, .spin_always = options_.twin_spins});
   const auto leave = [&](TwinEnd end) {
+    loop_->set_options(options_.loop);
     loop_->unwatch(socket_watch);
     if (word_watched) loop_->unwatch(word_watch);
     loop_->set_spin_condition({});

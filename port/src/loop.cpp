@@ -299,6 +299,11 @@ Loop::WatchId Loop::futex_wait(const std::uint32_t* word, std::uint32_t expected
 
 void Loop::unwatch(WatchId id) { impl_->remove(id); }
 
+void Loop::set_options(LoopOptions options) {
+  impl_->options = options;
+  impl_->spin_ns = std::uint64_t{options.spin_us} * 1000;
+}
+
 void Loop::set_spin_condition(std::function<bool()> condition) { impl_->condition = std::move(condition); }
 
 bool Loop::run_once(std::uint64_t deadline_ns) { return impl_->run_once(deadline_ns); }

@@ -44,11 +44,14 @@ class RingDevice : public Device {
 
   void adopt(const WireMark* committed) override {
     rings_.adopt(committed, adopted_observer_);
-    if (rings_.tx_pending()) transmit();
+    // Somebody waits: the first packets of what the dead owner left go now, the others with the coming turns.
+    adoption_sent_ = rings_.tx_pending();
+    if (adoption_sent_) kick();
     refill();
   }
   void observe_adopted(std::function<void(Bytes)> observer) override { adopted_observer_ = std::move(observer); }
   [[nodiscard]] std::uint64_t adopted_packets() const override { return rings_.adopted_packets(); }
+  [[nodiscard]] bool adoption_sent() const override { return adoption_sent_; }
   void give_away() override { rings_.stop(); }
 
   [[nodiscard]] DeviceStatistics statistics() override {
@@ -63,12 +66,15 @@ class RingDevice : public Device {
   virtual void receive(std::size_t most) { (void)most; }
   /// Gets what stands in the TX ring on its way.
   virtual void transmit() = 0;
+  /// The same, as little as the device can do at once.
+  virtual void kick() { transmit(); }
 
   WireRings<Probe> rings_;
 
  private:
   MacAddress mac_;
   std::uint32_t mtu_;
+  bool adoption_sent_ = false;
   std::function<void(Bytes)> adopted_observer_;
 };
 

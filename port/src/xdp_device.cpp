@@ -62,6 +62,7 @@ class XdpDevice final : public RingDevice<DeviceProbe> {
 
  protected:
   void transmit() override { socket_.transmit(); }
+  void kick() override { socket_.kick(); }
 
  private:
   AdoptionInfo info_;

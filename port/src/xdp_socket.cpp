@@ -183,6 +183,11 @@ void XdpSocket::transmit() const {
   }
 }
 
+void XdpSocket::kick() const {
+  if ((load_acquire(rings_.tx.flags) & XDP_RING_NEED_WAKEUP) == 0) return;
+  ::sendto(fd_.get(), nullptr, 0, MSG_DONTWAIT, nullptr, 0);
+}
+
 void XdpSocket::wake_receive() const {
   if ((load_acquire(rings_.fill.flags) & XDP_RING_NEED_WAKEUP) != 0)
     ::recvfrom(fd_.get(), nullptr, 0, MSG_DONTWAIT, nullptr, nullptr);

@@ -27,6 +27,8 @@ class XdpSocket {
   [[nodiscard]] bool is_zerocopy() const;
   /// Has the kernel send what stands in the TX ring, as far as it takes it now.
   void transmit() const;
+  /// One call into the kernel: at most 32 packets in copy mode.
+  void kick() const;
   /// Has the kernel look at the fill ring, where it asked for that.
   void wake_receive() const;
   /// Adds what the kernel counted.

@@ -55,7 +55,7 @@ struct NodeOptions {
   std::size_t receive_window_bytes = std::size_t{4} << 20;
   std::uint32_t batch_frames = 64;        ///< frames a turn
   std::uint32_t reprotect_delay_ms = 10;  ///< a promoted process accepts a new twin no sooner
-  /// Mirror into the log or not (off: for measuring what mirroring costs).
+  /// Off: takes no twin, so that nothing is written into the log (for measuring what mirroring costs).
   bool mirror = true;
 };
 

@@ -98,6 +98,9 @@ class Device : public LinkDevice {
   [[nodiscard]] virtual std::uint64_t adopted_packets() const { return 0; }
   /// Sees each packet that adopt() hands over, before it goes. Set it before adopt().
   virtual void observe_adopted(std::function<void(Bytes packet)> observer) { (void)observer; }
+  /// Whether adopt() put packets on the wire: adopted ones, or such that the dead owner had handed over and the kernel had not
+  /// taken yet.
+  [[nodiscard]] virtual bool adoption_sent() const { return adopted_packets() != 0; }
   /// Whether adoption is exact (nothing can be missing). False only for devices that may lose what was in flight.
   [[nodiscard]] virtual bool adoption_is_exact() const { return true; }
   /// Planned switchover: stop touching the rings for good (cancel reads, flush). The other side then adopts.

@@ -40,6 +40,9 @@ class Loop {
   /// May be called from any callback, also the watch's own. No callback of it comes after this.
   void unwatch(WatchId id);
 
+  /// From now on; a process spins differently as a twin than as a primary.
+  void set_options(LoopOptions options);
+
   /// Looked at while spinning: returns true when there is work. Reads memory only.
   void set_spin_condition(std::function<bool()> condition);
 

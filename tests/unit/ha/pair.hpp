@@ -111,6 +111,7 @@ class Process {
   void begin_join(Node& node) {
     snapshot_ = std::make_unique<ha::Snapshot>(*stack_, node, nullptr, *writer_, *recorder_);
   }
+  std::size_t join_bytes = std::size_t{1} << 20;  ///< of a snapshot a turn
   [[nodiscard]] bool joining() const { return snapshot_ != nullptr; }
 
   /// Returns whether anything was taken in or sent. `die` is asked at each place where a process may die between two calls.
@@ -126,7 +127,7 @@ class Process {
     const bool more = stack_->run_handlers();
     die();
     bool joined = false;
-    if (snapshot_) joined = snapshot_->step({0, 8192});
+    if (snapshot_) joined = snapshot_->step({0, join_bytes});
     stack_->end_turn();
     die();
     const WireMark mark = device_->mark();
@@ -160,7 +161,12 @@ inline IpPrefix prefix(const char* text) { return *IpPrefix::parse(text); }
 /// Peer, primary and twin.
 struct World {
   explicit World(bool v6 = false, bool wants_stream = false, std::size_t log_bytes = std::size_t{8} << 20)
-      : v6_(v6), wants_stream_(wants_stream), group(log_bytes), node_(NodeOptions{}) {
+      : v6_(v6),
+        wants_stream_(wants_stream),
+        // Rings that hold every window that is used here: what is sent again was lost in a takeover.
+        wire({.mtu = 1500, .frames = 4096, .ring_entries = 1024}),
+        group(log_bytes),
+        node_(NodeOptions{}) {
     peer_port = wire.add_port(*MacAddress::parse("02:00:00:00:00:02"));
     our_port = wire.add_port(*MacAddress::parse("02:00:00:00:00:01"));
     peer = std::make_unique<Process>(clock, wire.open(peer_port), prefix(v6 ? "fd00::2/64" : "10.0.0.2/24"), false);
