@@ -214,8 +214,12 @@ void Node::Impl::wait_for_log() {
     if (Session* session = reader_session()) drop_reader(*session, "it does not keep up with the log");
     return;
   }
-  // Answers to operators and the heartbeat go on; the wire waits in its ring.
+  // Operators are answered, a twin that has gone is noticed, and the heartbeat goes on; the wire waits in its ring.
   frames_left_ = true;
+  serve_attaches();
+  if (control_ && control_->ready()) control_->process(*gate_);
+  gate_->close_turn(writer_->position(), released_tx_index_);
+  gate_->committed(writer_->position());
   loop_->run_once(now_ns_ + 50'000);
 }
 
@@ -246,15 +250,17 @@ int Node::Impl::run_primary() {
   }
   open_sockets();
   for (;;) {
-    if (stop_requested_ && role_ == Role::primary && twin_is_member()) return hand_over();
+    // The last transaction needs room too; a twin that is far behind is waited for, or removed.
+    const bool twin_is_ready = twin_is_member() && writer_->room() > kFixedReserveBytes;
+    if (stop_requested_ && role_ == Role::primary && twin_is_ready) return hand_over();
     if (switchover_requested_) {
-      switchover_requested_ = false;
-      if (twin_is_member()) {
+      if (twin_is_ready) {
         rejoin_wanted_ = true;
         return hand_over();
       }
+      switchover_requested_ = twin_is_member();
     }
-    if (stop_requested_) return orderly_close();
+    if (stop_requested_ && !twin_is_member()) return orderly_close();
     loop_->run_once(next_deadline_ns());
     if (device_->tx_pending()) device_->tx_kick();
     turn();
