@@ -30,10 +30,10 @@ namespace tandem {
 
 struct StackOptions {
   std::vector<IpPrefix> addresses;
-  std::vector<IpAddress> gateways;  ///< at most one an IP version
-  std::size_t send_queue_bytes = std::size_t{4} << 20;     ///< a connection
+  std::vector<IpAddress> gateways;                          ///< at most one an IP version
+  std::size_t send_queue_bytes = std::size_t{4} << 20;      ///< a connection
   std::size_t receive_window_bytes = std::size_t{4} << 20;  ///< a connection, at least 64 KiB
-  std::size_t max_connections = 65536;  ///< beyond it a SYN is not answered
+  std::size_t max_connections = 65536;                      ///< beyond it a SYN is not answered
   /// Monotonic, the same clock on primary and twin of one chassis (TSval continues from it). Nanoseconds.
   std::function<std::uint64_t()> now_ns;
   /// Secret of the ISN (RFC 6528) and of the demux hash. All zero = drawn from the kernel.
@@ -95,7 +95,7 @@ class Stack {
   /// staged between this and the turn's publication.
   void end_turn();
 
-  [[nodiscard]] std::size_t connection_count() const;   ///< all but TIME_WAIT
+  [[nodiscard]] std::size_t connection_count() const;  ///< all but TIME_WAIT
   [[nodiscard]] Connection* find(ConnectionId id);
   void for_each_connection(const std::function<void(Connection&)>& visit);
   [[nodiscard]] std::vector<Neighbour> neighbours() const;

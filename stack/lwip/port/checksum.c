@@ -11,9 +11,9 @@
 #include <stdint.h>
 #include <string.h>
 
-unsigned short tandem_checksum(const void *data, int bytes) {
+unsigned short tandem_checksum(const void* data, int bytes) {
   enum { kLanes = 8 };
-  const unsigned char *at = (const unsigned char *)data;
+  const unsigned char* at = (const unsigned char*)data;
   size_t left = bytes > 0 ? (size_t)bytes : 0;
   uint64_t lane[kLanes] = {0};
   uint64_t sum = 0;

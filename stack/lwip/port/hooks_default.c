@@ -12,16 +12,16 @@
 
 #define WEAK __attribute__((weak))
 
-WEAK void tandem_hook_tcp_touched(struct tcp_pcb *pcb) { (void)pcb; }
+WEAK void tandem_hook_tcp_touched(struct tcp_pcb* pcb) { (void)pcb; }
 
-WEAK void tandem_hook_tcp_out_of_order(struct tcp_pcb *pcb, u32_t seqno, struct pbuf *data, u8_t fin) {
+WEAK void tandem_hook_tcp_out_of_order(struct tcp_pcb* pcb, u32_t seqno, struct pbuf* data, u8_t fin) {
   (void)pcb;
   (void)seqno;
   (void)data;
   (void)fin;
 }
 
-WEAK struct tcp_pcb *tandem_hook_tcp_lookup(const ip_addr_t *local, u16_t local_port, const ip_addr_t *remote,
+WEAK struct tcp_pcb* tandem_hook_tcp_lookup(const ip_addr_t* local, u16_t local_port, const ip_addr_t* remote,
                                             u16_t remote_port) {
   (void)local;
   (void)local_port;
@@ -30,7 +30,7 @@ WEAK struct tcp_pcb *tandem_hook_tcp_lookup(const ip_addr_t *local, u16_t local_
   return NULL;
 }
 
-WEAK u32_t tandem_hook_tcp_isn(const ip_addr_t *local, u16_t local_port, const ip_addr_t *remote, u16_t remote_port) {
+WEAK u32_t tandem_hook_tcp_isn(const ip_addr_t* local, u16_t local_port, const ip_addr_t* remote, u16_t remote_port) {
   (void)local;
   (void)local_port;
   (void)remote;
@@ -38,7 +38,7 @@ WEAK u32_t tandem_hook_tcp_isn(const ip_addr_t *local, u16_t local_port, const i
   return (u32_t)tandem_hook_random();
 }
 
-WEAK u32_t tandem_hook_tcp_tsval(const struct tcp_pcb *pcb) {
+WEAK u32_t tandem_hook_tcp_tsval(const struct tcp_pcb* pcb) {
   (void)pcb;
   return sys_now();
 }
@@ -52,13 +52,13 @@ WEAK unsigned tandem_hook_random(void) {
   return value;
 }
 
-WEAK const ip6_addr_t *tandem_hook_nd6_gateway(struct netif *netif, const ip6_addr_t *destination) {
+WEAK const ip6_addr_t* tandem_hook_nd6_gateway(struct netif* netif, const ip6_addr_t* destination) {
   (void)netif;
   (void)destination;
   return NULL;
 }
 
-void tandem_lwip_assert_failed(const char *what, const char *file, int line) {
+void tandem_lwip_assert_failed(const char* what, const char* file, int line) {
   fprintf(stderr, "lwIP: \"%s\" does not hold (%s:%d)\n", what, file, line);
   fflush(NULL);
   abort();

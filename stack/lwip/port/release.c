@@ -12,7 +12,7 @@
 #include "lwip/udp.h"
 
 /* Frees one connection: nobody is told, nothing is sent. */
-static void drop(struct tcp_pcb *pcb) {
+static void drop(struct tcp_pcb* pcb) {
   pcb->errf = NULL;
   tcp_clear_flags(pcb, TF_ACK_DELAY | TF_ACK_NOW);
   tcp_abandon(pcb, 0);

@@ -18,7 +18,7 @@ enum { kSegmentBits = 8, kSegmentBuckets = 1 << kSegmentBits, kMaxBuckets = 1 <<
 enum which { kByTuple = 0, kByPort = 1 };
 
 struct table {
-  struct tcp_pcb **(*segments); /* directory of segments of bucket heads */
+  struct tcp_pcb**(*segments); /* directory of segments of bucket heads */
   u32_t segment_capacity;
   u32_t round; /* a power of two: buckets when the current round of splitting began */
   u32_t split; /* the next bucket to be split; buckets = round + split */
@@ -31,13 +31,13 @@ struct demux {
   struct table connections;
   struct table ports;
   struct table owners;
-  struct tcp_pcb *oldest_time_wait;
+  struct tcp_pcb* oldest_time_wait;
   u32_t time_wait_count;
 };
 
-static TANDEM_PER_STACK struct demux *demux;
+static TANDEM_PER_STACK struct demux* demux;
 
-static struct tcp_pcb **bucket_head(const struct table *table, u32_t hash) {
+static struct tcp_pcb** bucket_head(const struct table* table, u32_t hash) {
   u32_t index = hash & (2 * table->round - 1);
   if (index >= table->round + table->split) {
     index -= table->round;
@@ -45,8 +45,8 @@ static struct tcp_pcb **bucket_head(const struct table *table, u32_t hash) {
   return &table->segments[index >> kSegmentBits][index & (kSegmentBuckets - 1)];
 }
 
-static void chain_insert(struct table *table, struct tcp_pcb **head, struct tcp_pcb *pcb) {
-  struct tandem_tcp_chain *link = &pcb->demux[table->link];
+static void chain_insert(struct table* table, struct tcp_pcb** head, struct tcp_pcb* pcb) {
+  struct tandem_tcp_chain* link = &pcb->demux[table->link];
   link->next = *head;
   link->at = head;
   if (*head != NULL) {
@@ -55,8 +55,8 @@ static void chain_insert(struct table *table, struct tcp_pcb **head, struct tcp_
   *head = pcb;
 }
 
-static void chain_remove(struct table *table, struct tcp_pcb *pcb) {
-  struct tandem_tcp_chain *link = &pcb->demux[table->link];
+static void chain_remove(struct table* table, struct tcp_pcb* pcb) {
+  struct tandem_tcp_chain* link = &pcb->demux[table->link];
   *link->at = link->next;
   if (link->next != NULL) {
     link->next->demux[table->link].at = link->at;
@@ -66,10 +66,10 @@ static void chain_remove(struct table *table, struct tcp_pcb *pcb) {
 }
 
 /* Makes room for the segment with this index; without memory the table stays as it is and its chains grow. */
-static int segment_ensure(struct table *table, u32_t segment) {
+static int segment_ensure(struct table* table, u32_t segment) {
   if (segment >= table->segment_capacity) {
     const u32_t capacity = table->segment_capacity != 0 ? 2 * table->segment_capacity : 4;
-    struct tcp_pcb ***grown = realloc(table->segments, capacity * sizeof *grown);
+    struct tcp_pcb*** grown = realloc(table->segments, capacity * sizeof *grown);
     if (grown == NULL) {
       return 0;
     }
@@ -78,13 +78,13 @@ static int segment_ensure(struct table *table, u32_t segment) {
     table->segment_capacity = capacity;
   }
   if (table->segments[segment] == NULL) {
-    table->segments[segment] = calloc(kSegmentBuckets, sizeof(struct tcp_pcb *));
+    table->segments[segment] = calloc(kSegmentBuckets, sizeof(struct tcp_pcb*));
   }
   return table->segments[segment] != NULL;
 }
 
 /* Splits one bucket in two, by the next bit of the hash. */
-static void split_one(struct table *table) {
+static void split_one(struct table* table) {
   const u32_t target = table->round + table->split;
   struct tcp_pcb *pcb, *next;
   struct tcp_pcb **from, **to;
@@ -106,7 +106,7 @@ static void split_one(struct table *table) {
   }
 }
 
-static void table_init(struct table *table, enum which link) {
+static void table_init(struct table* table, enum which link) {
   memset(table, 0, sizeof *table);
   table->link = link;
   table->round = kSegmentBuckets;
@@ -115,7 +115,7 @@ static void table_init(struct table *table, enum which link) {
   }
 }
 
-static void table_release(struct table *table) {
+static void table_release(struct table* table) {
   LWIP_ASSERT("a table is given back empty", table->count == 0);
   for (u32_t i = 0; i < table->segment_capacity; ++i) {
     free(table->segments[i]);
@@ -123,7 +123,7 @@ static void table_release(struct table *table) {
   free(table->segments);
 }
 
-static void table_insert(struct table *table, struct tcp_pcb *pcb, u32_t hash) {
+static void table_insert(struct table* table, struct tcp_pcb* pcb, u32_t hash) {
   if (++table->count > table->round + table->split) {
     split_one(table);
   }
@@ -131,7 +131,7 @@ static void table_insert(struct table *table, struct tcp_pcb *pcb, u32_t hash) {
   chain_insert(table, bucket_head(table, hash), pcb);
 }
 
-static void table_remove(struct table *table, struct tcp_pcb *pcb) {
+static void table_remove(struct table* table, struct tcp_pcb* pcb) {
   chain_remove(table, pcb);
   --table->count;
 }
@@ -144,7 +144,7 @@ struct sip {
 
 static uint64_t rotate(uint64_t x, int bits) { return (x << bits) | (x >> (64 - bits)); }
 
-static void sip_round(struct sip *s) {
+static void sip_round(struct sip* s) {
   s->v0 += s->v1;
   s->v1 = rotate(s->v1, 13) ^ s->v0;
   s->v0 = rotate(s->v0, 32);
@@ -157,15 +157,15 @@ static void sip_round(struct sip *s) {
   s->v2 = rotate(s->v2, 32);
 }
 
-static void sip_word(struct sip *s, uint64_t word) {
+static void sip_word(struct sip* s, uint64_t word) {
   s->v3 ^= word;
   sip_round(s);
   s->v0 ^= word;
 }
 
-static void sip_address(struct sip *s, const ip_addr_t *address) {
+static void sip_address(struct sip* s, const ip_addr_t* address) {
   if (IP_IS_V6(address)) {
-    const ip6_addr_t *ip6 = ip_2_ip6(address);
+    const ip6_addr_t* ip6 = ip_2_ip6(address);
     sip_word(s, ((uint64_t)ip6->addr[0] << 32) | ip6->addr[1]);
     sip_word(s, ((uint64_t)ip6->addr[2] << 32) | ip6->addr[3]);
   } else {
@@ -173,7 +173,7 @@ static void sip_address(struct sip *s, const ip_addr_t *address) {
   }
 }
 
-static u32_t tuple_hash(const struct demux *d, const ip_addr_t *local, u16_t local_port, const ip_addr_t *remote,
+static u32_t tuple_hash(const struct demux* d, const ip_addr_t* local, u16_t local_port, const ip_addr_t* remote,
                         u16_t remote_port) {
   struct sip s = {d->k0 ^ UINT64_C(0x736f6d6570736575), d->k1 ^ UINT64_C(0x646f72616e646f6d),
                   d->k0 ^ UINT64_C(0x6c7967656e657261), d->k1 ^ UINT64_C(0x7465646279746573)};
@@ -188,11 +188,11 @@ static u32_t tuple_hash(const struct demux *d, const ip_addr_t *local, u16_t loc
   return (u32_t)(s.v0 ^ (s.v0 >> 32));
 }
 
-static u32_t pcb_hash(const struct demux *d, const struct tcp_pcb *pcb) {
+static u32_t pcb_hash(const struct demux* d, const struct tcp_pcb* pcb) {
   return tuple_hash(d, &pcb->local_ip, pcb->local_port, &pcb->remote_ip, pcb->remote_port);
 }
 
-static struct demux *the_demux(void) {
+static struct demux* the_demux(void) {
   if (demux == NULL) {
     demux = calloc(1, sizeof *demux);
     if (demux == NULL) {
@@ -208,9 +208,9 @@ static struct demux *the_demux(void) {
 }
 
 void tandem_tcp_hash_key(uint64_t k0, uint64_t k1) {
-  struct demux *d = the_demux();
-  struct tcp_pcb *const lists[] = {tcp_active_pcbs, tcp_tw_pcbs};
-  struct tcp_pcb *pcb;
+  struct demux* d = the_demux();
+  struct tcp_pcb* const lists[] = {tcp_active_pcbs, tcp_tw_pcbs};
+  struct tcp_pcb* pcb;
   for (size_t i = 0; i < LWIP_ARRAYSIZE(lists); ++i) {
     for (pcb = lists[i]; pcb != NULL; pcb = pcb->next) {
       table_remove(&d->connections, pcb);
@@ -243,8 +243,8 @@ u32_t tandem_tcp_time_wait_count(void) { return demux != NULL ? demux->time_wait
 
 enum { kUnlinked = 0, kOwner, kConnection, kTimeWait };
 
-void tandem_tcp_register(struct tcp_pcb **list, struct tcp_pcb *pcb) {
-  struct demux *d = the_demux();
+void tandem_tcp_register(struct tcp_pcb** list, struct tcp_pcb* pcb) {
+  struct demux* d = the_demux();
   pcb->next = *list;
   pcb->prev = NULL;
   if (*list != NULL) {
@@ -268,8 +268,8 @@ void tandem_tcp_register(struct tcp_pcb **list, struct tcp_pcb *pcb) {
   tcp_timer_needed();
 }
 
-void tandem_tcp_remove(struct tcp_pcb **list, struct tcp_pcb *pcb) {
-  struct demux *d = the_demux();
+void tandem_tcp_remove(struct tcp_pcb** list, struct tcp_pcb* pcb) {
+  struct demux* d = the_demux();
   if (pcb->demux_kind == kUnlinked) {
     return;
   }
@@ -299,7 +299,7 @@ void tandem_tcp_remove(struct tcp_pcb **list, struct tcp_pcb *pcb) {
   pcb->demux_kind = kUnlinked;
 }
 
-static struct tcp_pcb **list_of(const struct tcp_pcb *pcb) {
+static struct tcp_pcb** list_of(const struct tcp_pcb* pcb) {
   switch (pcb->state) {
     case LISTEN:
       return &tcp_listen_pcbs.pcbs;
@@ -312,23 +312,25 @@ static struct tcp_pcb **list_of(const struct tcp_pcb *pcb) {
   }
 }
 
-void tandem_tcp_link(struct tcp_pcb *pcb) {
-  struct tcp_pcb **list = list_of(pcb);
+void tandem_tcp_link(struct tcp_pcb* pcb) {
+  struct tcp_pcb** list = list_of(pcb);
   tandem_tcp_register(list, pcb);
   if (list == &tcp_active_pcbs) {
     tcp_active_pcbs_changed = 1;
   }
 }
 
-void tandem_tcp_unlink(struct tcp_pcb *pcb) {
-  struct tcp_pcb **list = list_of(pcb);
+void tandem_tcp_unlink(struct tcp_pcb* pcb) {
+  struct tcp_pcb** list = list_of(pcb);
   tandem_tcp_remove(list, pcb);
   if (list == &tcp_active_pcbs) {
     tcp_active_pcbs_changed = 1;
   }
 }
 
-struct tcp_pcb *tandem_tcp_oldest_time_wait(void) { return demux != NULL ? demux->oldest_time_wait : NULL; }
+struct tcp_pcb* tandem_tcp_oldest_time_wait(void) {
+  return demux != NULL ? demux->oldest_time_wait : NULL;
+}
 
 /* ---- Looking up ---- */
 
@@ -336,12 +338,12 @@ static int comes_in_here(u8_t bound_netif_idx, u8_t netif_idx) {
   return bound_netif_idx == NETIF_NO_INDEX || netif_idx == NETIF_NO_INDEX || bound_netif_idx == netif_idx;
 }
 
-struct tcp_pcb *tandem_tcp_find(const ip_addr_t *local, u16_t local_port, const ip_addr_t *remote, u16_t remote_port,
+struct tcp_pcb* tandem_tcp_find(const ip_addr_t* local, u16_t local_port, const ip_addr_t* remote, u16_t remote_port,
                                 u8_t netif_idx) {
-  struct demux *d = the_demux();
+  struct demux* d = the_demux();
   const u32_t hash = tuple_hash(d, local, local_port, remote, remote_port);
-  struct tcp_pcb *time_wait = NULL;
-  struct tcp_pcb *pcb;
+  struct tcp_pcb* time_wait = NULL;
+  struct tcp_pcb* pcb;
   for (pcb = *bucket_head(&d->connections, hash); pcb != NULL; pcb = pcb->demux[kByTuple].next) {
     if (pcb->demux[kByTuple].hash == hash && pcb->local_port == local_port && pcb->remote_port == remote_port &&
         ip_addr_eq(&pcb->remote_ip, remote) && ip_addr_eq(&pcb->local_ip, local) &&
@@ -355,12 +357,12 @@ struct tcp_pcb *tandem_tcp_find(const ip_addr_t *local, u16_t local_port, const 
   return time_wait;
 }
 
-struct tcp_pcb_listen *tandem_tcp_find_listener(const ip_addr_t *local, u16_t local_port, u8_t netif_idx) {
-  struct demux *d = the_demux();
-  struct tcp_pcb_listen *any = NULL;
-  struct tcp_pcb *pcb;
+struct tcp_pcb_listen* tandem_tcp_find_listener(const ip_addr_t* local, u16_t local_port, u8_t netif_idx) {
+  struct demux* d = the_demux();
+  struct tcp_pcb_listen* any = NULL;
+  struct tcp_pcb* pcb;
   for (pcb = *bucket_head(&d->owners, local_port); pcb != NULL; pcb = pcb->demux[kByTuple].next) {
-    struct tcp_pcb_listen *listener = (struct tcp_pcb_listen *)pcb;
+    struct tcp_pcb_listen* listener = (struct tcp_pcb_listen*)pcb;
     if (pcb->state != LISTEN || pcb->local_port != local_port || !comes_in_here(pcb->netif_idx, netif_idx)) {
       continue;
     }
@@ -378,12 +380,12 @@ struct tcp_pcb_listen *tandem_tcp_find_listener(const ip_addr_t *local, u16_t lo
   return any;
 }
 
-static int addresses_collide(const ip_addr_t *a, const ip_addr_t *b) {
+static int addresses_collide(const ip_addr_t* a, const ip_addr_t* b) {
   return IP_IS_V6(a) == IP_IS_V6(b) && (ip_addr_isany(a) || ip_addr_isany(b) || ip_addr_eq(a, b));
 }
 
-static int in_chain_collides(const struct table *table, const ip_addr_t *local, u16_t local_port) {
-  const struct tcp_pcb *pcb;
+static int in_chain_collides(const struct table* table, const ip_addr_t* local, u16_t local_port) {
+  const struct tcp_pcb* pcb;
   for (pcb = *bucket_head(table, local_port); pcb != NULL; pcb = pcb->demux[table->link].next) {
     if (pcb->local_port == local_port && addresses_collide(&pcb->local_ip, local)) {
       return 1;
@@ -392,13 +394,13 @@ static int in_chain_collides(const struct table *table, const ip_addr_t *local, 
   return 0;
 }
 
-int tandem_tcp_bind_collides(const ip_addr_t *local, u16_t local_port) {
-  const struct demux *d = the_demux();
+int tandem_tcp_bind_collides(const ip_addr_t* local, u16_t local_port) {
+  const struct demux* d = the_demux();
   return in_chain_collides(&d->owners, local, local_port) || in_chain_collides(&d->ports, local, local_port);
 }
 
-int tandem_tcp_connect_collides(const struct tcp_pcb *pcb, u16_t local_port) {
-  const struct demux *d = the_demux();
+int tandem_tcp_connect_collides(const struct tcp_pcb* pcb, u16_t local_port) {
+  const struct demux* d = the_demux();
   return in_chain_collides(&d->owners, &pcb->local_ip, local_port) ||
          tandem_tcp_find(&pcb->local_ip, local_port, &pcb->remote_ip, pcb->remote_port, NETIF_NO_INDEX) != NULL;
 }

@@ -37,43 +37,43 @@ struct bytes {
 
 /* ---- Building ---- */
 
-static void put(struct bytes *b, const void *data, size_t size) {
+static void put(struct bytes* b, const void* data, size_t size) {
   CHECK(b->size + size <= kMaxFrame);
   memcpy(b->data + b->size, data, size);
   b->size = (uint16_t)(b->size + size);
 }
 
-static void put8(struct bytes *b, unsigned value) {
+static void put8(struct bytes* b, unsigned value) {
   const unsigned char byte = (unsigned char)value;
   put(b, &byte, 1);
 }
 
-static void put16(struct bytes *b, unsigned value) {
+static void put16(struct bytes* b, unsigned value) {
   put8(b, value >> 8);
   put8(b, value);
 }
 
-static void put32(struct bytes *b, uint32_t value) {
+static void put32(struct bytes* b, uint32_t value) {
   put16(b, value >> 16);
   put16(b, value);
 }
 
-static uint16_t get16(const struct bytes *b, size_t at) { return (uint16_t)(b->data[at] << 8 | b->data[at + 1]); }
+static uint16_t get16(const struct bytes* b, size_t at) { return (uint16_t)(b->data[at] << 8 | b->data[at + 1]); }
 
-static void set16(struct bytes *b, size_t at, unsigned value) {
+static void set16(struct bytes* b, size_t at, unsigned value) {
   b->data[at] = (unsigned char)(value >> 8);
   b->data[at + 1] = (unsigned char)value;
 }
 
 /* From side 0 to side 1 of the wire. */
-static void begin_ethernet(struct bytes *b, unsigned type, int multicast) {
+static void begin_ethernet(struct bytes* b, unsigned type, int multicast) {
   b->size = 0;
   put(b, multicast ? "\x33\x33\xff\0\0\2" : "\x02\0\0\0\0\2", 6);
   put(b, "\x02\0\0\0\0\1", 6);
   put16(b, type);
 }
 
-static void begin_ip4(struct bytes *b, unsigned protocol, unsigned id, unsigned fragment) {
+static void begin_ip4(struct bytes* b, unsigned protocol, unsigned id, unsigned fragment) {
   begin_ethernet(b, ETHTYPE_IP, 0);
   put16(b, 0x4500);
   put16(b, 0); /* length: finish() */
@@ -85,7 +85,7 @@ static void begin_ip4(struct bytes *b, unsigned protocol, unsigned id, unsigned 
   put(b, "\x0a\0\0\1\x0a\0\0\2", 8);
 }
 
-static void begin_ip6(struct bytes *b, unsigned next, int multicast) {
+static void begin_ip6(struct bytes* b, unsigned next, int multicast) {
   begin_ethernet(b, ETHTYPE_IPV6, multicast);
   put32(b, 0x60000000);
   put16(b, 0);
@@ -95,7 +95,7 @@ static void begin_ip6(struct bytes *b, unsigned next, int multicast) {
   put(b, multicast ? "\xff\2\0\0\0\0\0\0\0\0\0\1\xff\0\0\2" : "\xfd\0\0\0\0\0\0\0\0\0\0\0\0\0\0\2", 16);
 }
 
-static unsigned sum_of(const unsigned char *data, size_t size, unsigned long sum) {
+static unsigned sum_of(const unsigned char* data, size_t size, unsigned long sum) {
   for (size_t i = 0; i + 1 < size; i += 2) {
     sum += (unsigned)(data[i] << 8 | data[i + 1]);
   }
@@ -110,7 +110,7 @@ static unsigned sum_of(const unsigned char *data, size_t size, unsigned long sum
 
 /* Makes lengths and checksums right as far as that is possible, so that what else is wrong gets through to the code
  * behind them. */
-static void finish(struct bytes *b, int fix_lengths) {
+static void finish(struct bytes* b, int fix_lengths) {
   const unsigned type = b->size >= 14 ? get16(b, 12) : 0;
   size_t payload = 0, end = b->size;
   unsigned protocol = 0;
@@ -162,14 +162,14 @@ static void finish(struct bytes *b, int fix_lengths) {
   }
 }
 
-static void send_to_side_1(struct wire *wire, struct bytes *b) {
+static void send_to_side_1(struct wire* wire, struct bytes* b) {
   finish(b, 1);
   wire_inject(wire, 1, b->data, b->size);
 }
 
-static void put_tcp(struct bytes *b, const struct stream *from, s32_t seq_offset, s32_t ack_offset, unsigned flags,
+static void put_tcp(struct bytes* b, const struct stream* from, s32_t seq_offset, s32_t ack_offset, unsigned flags,
                     unsigned option_bytes) {
-  const struct tcp_pcb *pcb = from->pcb;
+  const struct tcp_pcb* pcb = from->pcb;
   put16(b, pcb != NULL ? pcb->local_port : 4000);
   put16(b, pcb != NULL ? pcb->remote_port : 7);
   put32(b, pcb != NULL ? pcb->snd_nxt + (u32_t)seq_offset : (u32_t)seq_offset);
@@ -182,7 +182,7 @@ static void put_tcp(struct bytes *b, const struct stream *from, s32_t seq_offset
 
 /* ---- Fixed frames ---- */
 
-static void truncated_frames_are_dropped(struct wire *wire) {
+static void truncated_frames_are_dropped(struct wire* wire) {
   struct bytes whole;
   begin_ethernet(&whole, ETHTYPE_ARP, 0);
   put(&whole, "\0\1\x08\0\6\4\0\1\x02\0\0\0\0\1\x0a\0\0\1\0\0\0\0\0\0\x0a\0\0\2", 28);
@@ -203,7 +203,7 @@ static void truncated_frames_are_dropped(struct wire *wire) {
   }
 }
 
-static void extension_headers_are_kept_within_the_packet(struct wire *wire) {
+static void extension_headers_are_kept_within_the_packet(struct wire* wire) {
   static const unsigned headers[] = {0, 60, 43, 44};
   struct bytes b;
   for (size_t h = 0; h < 4; ++h) {
@@ -227,7 +227,7 @@ static void extension_headers_are_kept_within_the_packet(struct wire *wire) {
   }
 }
 
-static void neighbour_options_are_kept_within_the_packet(struct wire *wire) {
+static void neighbour_options_are_kept_within_the_packet(struct wire* wire) {
   static const unsigned types[] = {ICMP6_TYPE_NS, ICMP6_TYPE_NA, ICMP6_TYPE_RA, ICMP6_TYPE_RD, ICMP6_TYPE_PTB};
   struct bytes b;
   for (size_t t = 0; t < 5; ++t) {
@@ -252,7 +252,7 @@ static void neighbour_options_are_kept_within_the_packet(struct wire *wire) {
 }
 
 /* Makes side 1 know its neighbour by echo requests: an answer needs the address, and a place in the caches. */
-static void ping6(struct wire *wire) {
+static void ping6(struct wire* wire) {
   struct bytes b;
   begin_ip6(&b, 58, 0);
   put(&b, "\x80\0\0\0\0\1\0\1", 8);
@@ -260,7 +260,7 @@ static void ping6(struct wire *wire) {
   wire_deliver(wire);
 }
 
-static void a_path_cannot_be_made_too_narrow(struct wire *wire) {
+static void a_path_cannot_be_made_too_narrow(struct wire* wire) {
   struct bytes b;
   const ip_addr_t peer = address_of(0, 1);
   ping6(wire);
@@ -279,7 +279,7 @@ static void a_path_cannot_be_made_too_narrow(struct wire *wire) {
   }
 }
 
-static void tcp_options_are_kept_within_the_header(struct wire *wire, struct stream *from) {
+static void tcp_options_are_kept_within_the_header(struct wire* wire, struct stream* from) {
   struct bytes b;
   for (unsigned kind = 0; kind < 12; ++kind) {
     for (unsigned at = 0; at < 4; ++at) {
@@ -300,7 +300,7 @@ static void tcp_options_are_kept_within_the_header(struct wire *wire, struct str
   }
 }
 
-static void fragments_are_bounded_in_number_and_size(struct wire *wire) {
+static void fragments_are_bounded_in_number_and_size(struct wire* wire) {
   struct bytes b;
   for (unsigned id = 0; id < 1000; ++id) {
     begin_ip4(&b, 17, id, 0x2000 | (id & 7));
@@ -343,12 +343,12 @@ static void fragments_are_bounded_in_number_and_size(struct wire *wire) {
   wire_run(wire, 60000); /* all time out */
 }
 
-static void set_sequence(struct bytes *b, u32_t seqno) {
+static void set_sequence(struct bytes* b, u32_t seqno) {
   set16(b, 38, seqno >> 16);
   set16(b, 40, seqno);
 }
 
-static void set_window(struct bytes *b, unsigned window) { set16(b, 48, window); }
+static void set_window(struct bytes* b, unsigned window) { set16(b, 48, window); }
 
 /* Data, FINs and overlaps that no correct sender produces, at the edges of a small window; then the gaps are filled. */
 static void impossible_sequences_leave_the_window_sound(uint64_t seed) {
@@ -387,7 +387,7 @@ static void impossible_sequences_leave_the_window_sound(uint64_t seed) {
     CHECK(frames_held() == 0);
     enter(&wire.stack[1]);
     CHECK((s32_t)(to.pcb->rcv_ann_right_edge - to.pcb->rcv_nxt) >= 0);
-    for (const struct tcp_seg *seg = to.pcb->ooseq; seg != NULL; seg = seg->next) {
+    for (const struct tcp_seg* seg = to.pcb->ooseq; seg != NULL; seg = seg->next) {
       CHECK((s32_t)(to.pcb->rcv_ann_right_edge - (seg->tcphdr->seqno + TCP_TCPLEN(seg))) >= 0);
       CHECK(seg->next == NULL || (s32_t)(seg->next->tcphdr->seqno - (seg->tcphdr->seqno + seg->len)) >= 0);
     }
@@ -396,7 +396,7 @@ static void impossible_sequences_leave_the_window_sound(uint64_t seed) {
   wire_close(&wire);
 }
 
-static err_t leave_unread(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err) {
+static err_t leave_unread(void* arg, struct tcp_pcb* pcb, struct pbuf* p, err_t err) {
   (void)arg;
   (void)pcb;
   (void)err;
@@ -511,7 +511,7 @@ static void an_ack_for_what_was_put_back_ends_the_probing(void) {
 /* A SYN-ACK with a wrong acknowledgement must not negotiate anything. */
 static void a_forged_syn_ack_sets_no_option(void) {
   struct wire wire;
-  struct tcp_pcb *pcb;
+  struct tcp_pcb* pcb;
   struct bytes b;
   const ip_addr_t peer = address_of(0, 0);
   wire_open(&wire, 7, 1500);
@@ -534,7 +534,7 @@ static void a_forged_syn_ack_sets_no_option(void) {
   wire_close(&wire);
 }
 
-static void out_of_order_segments_are_bounded(struct wire *wire, struct stream *from, struct stream *to) {
+static void out_of_order_segments_are_bounded(struct wire* wire, struct stream* from, struct stream* to) {
   struct bytes b;
   unsigned count = 0;
   for (u32_t i = 0; i < 2 * TANDEM_TCP_OOSEQ_MAX; ++i) {
@@ -549,7 +549,7 @@ static void out_of_order_segments_are_bounded(struct wire *wire, struct stream *
     send_to_side_1(wire, &b);
   }
   enter(&wire->stack[1]);
-  for (const struct tcp_seg *seg = to->pcb->ooseq; seg != NULL; seg = seg->next) {
+  for (const struct tcp_seg* seg = to->pcb->ooseq; seg != NULL; seg = seg->next) {
     ++count;
   }
   CHECK(count > 1000 && count <= TANDEM_TCP_OOSEQ_MAX);
@@ -558,7 +558,7 @@ static void out_of_order_segments_are_bounded(struct wire *wire, struct stream *
 /* ---- Mutations ---- */
 
 /* One honest frame of some kind. */
-static void make_seed_frame(struct bytes *b, uint64_t *random, const struct stream *from) {
+static void make_seed_frame(struct bytes* b, uint64_t* random, const struct stream* from) {
   const unsigned kind = (unsigned)(next_random(random) % 12);
   const unsigned payload = (unsigned)(next_random(random) % 200);
   switch (kind) {
@@ -638,7 +638,7 @@ static void make_seed_frame(struct bytes *b, uint64_t *random, const struct stre
   }
 }
 
-static void mutate(struct bytes *b, uint64_t *random) {
+static void mutate(struct bytes* b, uint64_t* random) {
   const unsigned times = (unsigned)(next_random(random) % 6);
   finish(b, 1);
   for (unsigned i = 0; i < times; ++i) {
@@ -666,21 +666,21 @@ static void mutate(struct bytes *b, uint64_t *random) {
   finish(b, next_random(random) % 2 == 0);
 }
 
-static void accept_udp(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *address, u16_t port) {
+static void accept_udp(void* arg, struct udp_pcb* pcb, struct pbuf* p, const ip_addr_t* address, u16_t port) {
   (void)arg;
   udp_sendto(pcb, p, address, port);
   pbuf_free(p);
 }
 
-static err_t accept_tcp(void *arg, struct tcp_pcb *pcb, err_t err) {
+static err_t accept_tcp(void* arg, struct tcp_pcb* pcb, err_t err) {
   (void)arg;
   (void)pcb;
   return err;
 }
 
-static void listen_and_answer(struct wire *wire) {
-  struct tcp_pcb *pcb;
-  struct udp_pcb *udp;
+static void listen_and_answer(struct wire* wire) {
+  struct tcp_pcb* pcb;
+  struct udp_pcb* udp;
   enter(&wire->stack[1]);
   pcb = tcp_new_ip_type(IPADDR_TYPE_ANY);
   CHECK(tcp_bind(pcb, IP_ANY_TYPE, 7) == ERR_OK);
@@ -721,7 +721,7 @@ static void survive_mutations(uint64_t seed, unsigned long count) {
   wire_close(&wire);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   struct wire wire;
   struct stream a, b;
   if (argc == 3) {

@@ -23,27 +23,27 @@
 
 /* ---- Per-stack state ---- */
 
-static void *block_of_thread(void *out) {
-  void **result = out;
-  void *pristine = malloc(tandem_stack_state_size());
+static void* block_of_thread(void* out) {
+  void** result = out;
+  void* pristine = malloc(tandem_stack_state_size());
   CHECK(pristine != NULL);
   tandem_stack_state_pristine(pristine);
   result[0] = tandem_stack_state_block();
-  result[1] = (void *)(uintptr_t)(memcmp(pristine, result[0], tandem_stack_state_size()) == 0);
+  result[1] = (void*)(uintptr_t)(memcmp(pristine, result[0], tandem_stack_state_size()) == 0);
   free(pristine);
   return NULL;
 }
 
 static void a_thread_begins_with_the_pristine_state(void) {
   pthread_t thread;
-  void *result[2];
-  unsigned char *block = tandem_stack_state_block();
-  const unsigned char *inside = (const unsigned char *)&tcp_active_pcbs;
+  void* result[2];
+  unsigned char* block = tandem_stack_state_block();
+  const unsigned char* inside = (const unsigned char*)&tcp_active_pcbs;
   CHECK(tandem_stack_state_size() > 0 && tandem_stack_state_size() < 64 * 1024);
   CHECK(inside >= block && inside < block + tandem_stack_state_size());
-  inside = (const unsigned char *)&netif_list;
+  inside = (const unsigned char*)&netif_list;
   CHECK(inside >= block && inside < block + tandem_stack_state_size());
-  inside = (const unsigned char *)&lwip_stats;
+  inside = (const unsigned char*)&lwip_stats;
   CHECK(inside >= block && inside < block + tandem_stack_state_size());
   CHECK(tandem_stack_state_block() == block);
   CHECK(pthread_create(&thread, NULL, block_of_thread, result) == 0);
@@ -84,7 +84,7 @@ static void many_seeds_with_loss_keep_the_streams_exact(void) {
   }
 }
 
-static void *transfers_of_a_thread(void *seed) {
+static void* transfers_of_a_thread(void* seed) {
   transfer((uint64_t)(uintptr_t)seed, 0, 2, 5, 1500, 2 << 20);
   transfer((uint64_t)(uintptr_t)seed + 1, 1, 2, 5, 1500, 2 << 20);
   return NULL;
@@ -93,7 +93,7 @@ static void *transfers_of_a_thread(void *seed) {
 static void threads_do_not_disturb_each_other(void) {
   pthread_t threads[2];
   for (uintptr_t i = 0; i < 2; ++i) {
-    CHECK(pthread_create(&threads[i], NULL, transfers_of_a_thread, (void *)(10 * (i + 1))) == 0);
+    CHECK(pthread_create(&threads[i], NULL, transfers_of_a_thread, (void*)(10 * (i + 1))) == 0);
   }
   for (int i = 0; i < 2; ++i) {
     CHECK(pthread_join(threads[i], NULL) == 0);
@@ -101,12 +101,12 @@ static void threads_do_not_disturb_each_other(void) {
 }
 
 struct moving {
-  struct wire *wire;
+  struct wire* wire;
   struct stream *a, *b;
 };
 
-static void *go_on_here(void *argument) {
-  struct moving *m = argument;
+static void* go_on_here(void* argument) {
+  struct moving* m = argument;
   stream_finish(m->wire, m->a, m->b, 3600 * 1000);
   enter(NULL);
   frames_release();
@@ -168,7 +168,7 @@ static void contiguous_writes_by_reference_share_a_pbuf(void) {
 static void small_writes_are_not_limited_by_16_bits(void) {
   struct wire wire;
   struct stream a, b;
-  unsigned char *memory = malloc(400000);
+  unsigned char* memory = malloc(400000);
   CHECK(memory != NULL);
   memset(&a, 0, sizeof a);
   memset(&b, 0, sizeof b);
@@ -187,8 +187,8 @@ static void small_writes_are_not_limited_by_16_bits(void) {
 
 /* ---- Finding connections ---- */
 
-static struct tcp_pcb *make_pcb(u8_t ipv6, u32_t remote, u16_t local_port, u16_t remote_port, enum tcp_state state) {
-  struct tcp_pcb *pcb = tcp_new_ip_type(ipv6 ? IPADDR_TYPE_V6 : IPADDR_TYPE_V4);
+static struct tcp_pcb* make_pcb(u8_t ipv6, u32_t remote, u16_t local_port, u16_t remote_port, enum tcp_state state) {
+  struct tcp_pcb* pcb = tcp_new_ip_type(ipv6 ? IPADDR_TYPE_V6 : IPADDR_TYPE_V4);
   CHECK(pcb != NULL);
   pcb->local_ip = address_of(0, ipv6);
   pcb->remote_ip = address_of(1, ipv6);
@@ -203,13 +203,13 @@ static struct tcp_pcb *make_pcb(u8_t ipv6, u32_t remote, u16_t local_port, u16_t
   return pcb;
 }
 
-static struct tcp_pcb *find(const struct tcp_pcb *pcb) {
+static struct tcp_pcb* find(const struct tcp_pcb* pcb) {
   return tandem_tcp_find(&pcb->local_ip, pcb->local_port, &pcb->remote_ip, pcb->remote_port, NETIF_NO_INDEX);
 }
 
 static void every_linked_connection_is_found(void) {
   enum { kCount = 30000 };
-  static struct tcp_pcb *pcbs[kCount];
+  static struct tcp_pcb* pcbs[kCount];
   struct wire wire;
   wire_open(&wire, 7, 1500);
   enter(&wire.stack[0]);
@@ -292,15 +292,15 @@ static void an_exact_listener_goes_before_any_address(void) {
   exact = tcp_new_ip_type(IPADDR_TYPE_V4);
   CHECK(tcp_bind(exact, &local, 7) == ERR_OK);
   exact = tcp_listen(exact);
-  CHECK(tandem_tcp_find_listener(&local, 7, NETIF_NO_INDEX) == (struct tcp_pcb_listen *)exact);
+  CHECK(tandem_tcp_find_listener(&local, 7, NETIF_NO_INDEX) == (struct tcp_pcb_listen*)exact);
   CHECK(tandem_tcp_find_listener(&elsewhere, 7, NETIF_NO_INDEX) == NULL);
   /* Put there directly: bind() would refuse the collision. */
   any->local_port = 7;
   any->state = CLOSED;
   tandem_tcp_link(any);
   any = tcp_listen(any); /* in front of the other in its chain */
-  CHECK(tandem_tcp_find_listener(&local, 7, NETIF_NO_INDEX) == (struct tcp_pcb_listen *)exact);
-  CHECK(tandem_tcp_find_listener(&elsewhere, 7, NETIF_NO_INDEX) == (struct tcp_pcb_listen *)any);
+  CHECK(tandem_tcp_find_listener(&local, 7, NETIF_NO_INDEX) == (struct tcp_pcb_listen*)exact);
+  CHECK(tandem_tcp_find_listener(&elsewhere, 7, NETIF_NO_INDEX) == (struct tcp_pcb_listen*)any);
   CHECK(tandem_tcp_find_listener(&local6, 7, NETIF_NO_INDEX) == NULL);
   CHECK(tandem_tcp_find_listener(&local, 8, NETIF_NO_INDEX) == NULL);
   wire_close(&wire);
@@ -311,7 +311,7 @@ static void time_wait_states_expire_in_order_and_are_bounded(void) {
   wire_open(&wire, 11, 1500);
   enter(&wire.stack[0]);
   for (u32_t i = 0; i < 1000; ++i) {
-    struct tcp_pcb *pcb = make_pcb(0, i, 7, 2000, TIME_WAIT);
+    struct tcp_pcb* pcb = make_pcb(0, i, 7, 2000, TIME_WAIT);
     pcb->tmr = tcp_ticks;
     tandem_tcp_link(pcb);
     if (i == 499) {
@@ -326,7 +326,7 @@ static void time_wait_states_expire_in_order_and_are_bounded(void) {
   enter(&wire.stack[0]);
   CHECK(tandem_tcp_time_wait_count() == 0 && tcp_tw_pcbs == NULL);
   for (u32_t i = 0; i < TANDEM_TCP_TIME_WAIT_MAX + 1000; ++i) {
-    struct tcp_pcb *pcb = make_pcb(1, i, 7, 2000, TIME_WAIT);
+    struct tcp_pcb* pcb = make_pcb(1, i, 7, 2000, TIME_WAIT);
     pcb->tmr = tcp_ticks;
     tandem_tcp_link(pcb);
   }
@@ -381,8 +381,8 @@ static void hooks_see_what_changes(void) {
 }
 
 /* Drops the nth data frame from side 0, once. */
-static int drop_one(struct wire *wire, int from, const unsigned char *data, uint16_t bytes) {
-  int *countdown = wire->tap_argument;
+static int drop_one(struct wire* wire, int from, const unsigned char* data, uint16_t bytes) {
+  int* countdown = wire->tap_argument;
   (void)data;
   return !(from == 0 && bytes > 1000 && --*countdown == 0);
 }
@@ -421,18 +421,19 @@ struct edges {
   unsigned scale;
 };
 
-static const struct tcp_hdr *tcp_of(const unsigned char *data, uint16_t bytes) {
-  const struct eth_hdr *eth = (const struct eth_hdr *)data;
-  const struct ip_hdr *ip = (const struct ip_hdr *)(data + SIZEOF_ETH_HDR);
-  if (bytes < SIZEOF_ETH_HDR + IP_HLEN + TCP_HLEN || eth->type != PP_HTONS(ETHTYPE_IP) || IPH_PROTO(ip) != IP_PROTO_TCP) {
+static const struct tcp_hdr* tcp_of(const unsigned char* data, uint16_t bytes) {
+  const struct eth_hdr* eth = (const struct eth_hdr*)data;
+  const struct ip_hdr* ip = (const struct ip_hdr*)(data + SIZEOF_ETH_HDR);
+  if (bytes < SIZEOF_ETH_HDR + IP_HLEN + TCP_HLEN || eth->type != PP_HTONS(ETHTYPE_IP) ||
+      IPH_PROTO(ip) != IP_PROTO_TCP) {
     return NULL;
   }
-  return (const struct tcp_hdr *)(data + SIZEOF_ETH_HDR + IPH_HL_BYTES(ip));
+  return (const struct tcp_hdr*)(data + SIZEOF_ETH_HDR + IPH_HL_BYTES(ip));
 }
 
-static int watch_edge(struct wire *wire, int from, const unsigned char *data, uint16_t bytes) {
-  struct edges *e = wire->tap_argument;
-  const struct tcp_hdr *tcp = tcp_of(data, bytes);
+static int watch_edge(struct wire* wire, int from, const unsigned char* data, uint16_t bytes) {
+  struct edges* e = wire->tap_argument;
+  const struct tcp_hdr* tcp = tcp_of(data, bytes);
   if (tcp != NULL && from == e->from) {
     const u32_t window = (u32_t)lwip_ntohs(tcp->wnd) << e->scale;
     const u32_t edge = lwip_ntohl(tcp->ackno) + window;
@@ -532,8 +533,8 @@ static void lowering_the_limit_takes_nothing_back(void) {
 }
 
 /* Counts segments of either side. */
-static int count_segments(struct wire *wire, int from, const unsigned char *data, uint16_t bytes) {
-  unsigned long *count = wire->tap_argument;
+static int count_segments(struct wire* wire, int from, const unsigned char* data, uint16_t bytes) {
+  unsigned long* count = wire->tap_argument;
   (void)from;
   *count += tcp_of(data, bytes) != NULL;
   return 1;
@@ -572,12 +573,12 @@ struct last_segment {
   uint16_t payload;
 };
 
-static int keep_segment(struct wire *wire, int from, const unsigned char *data, uint16_t bytes) {
-  struct last_segment *last = wire->tap_argument;
-  const struct tcp_hdr *tcp = tcp_of(data, bytes);
+static int keep_segment(struct wire* wire, int from, const unsigned char* data, uint16_t bytes) {
+  struct last_segment* last = wire->tap_argument;
+  const struct tcp_hdr* tcp = tcp_of(data, bytes);
   if (tcp != NULL && from == last->from) {
-    const struct ip_hdr *ip = (const struct ip_hdr *)(data + SIZEOF_ETH_HDR);
-    const u32_t *options = (const u32_t *)(const void *)(tcp + 1);
+    const struct ip_hdr* ip = (const struct ip_hdr*)(data + SIZEOF_ETH_HDR);
+    const u32_t* options = (const u32_t*)(const void*)(tcp + 1);
     last->has_timestamp = TCPH_HDRLEN_BYTES(tcp) >= TCP_HLEN + 12 && options[0] == PP_HTONL(0x0101080A);
     last->timestamp = last->has_timestamp ? lwip_ntohl(options[1]) : 0;
     last->seqno = lwip_ntohl(tcp->seqno);
@@ -628,7 +629,7 @@ static void keepalives_and_window_probes_carry_timestamps(void) {
 
 static void the_first_retransmission_comes_after_a_second(void) {
   struct wire wire;
-  struct tcp_pcb *pcb;
+  struct tcp_pcb* pcb;
   struct last_segment last;
   const ip_addr_t nobody = address_of(1, 0);
   uint32_t first;
@@ -734,7 +735,7 @@ static void the_mss_follows_the_mtu(void) {
 
 /* ---- Checksum ---- */
 
-static unsigned short slow_checksum(const unsigned char *data, int bytes) {
+static unsigned short slow_checksum(const unsigned char* data, int bytes) {
   unsigned long sum = 0;
   for (int i = 0; i < bytes; ++i) {
     unsigned char pair[2] = {0, 0};
@@ -767,10 +768,11 @@ static void the_checksum_is_right_at_any_length_and_alignment(void) {
 }
 
 static const struct {
-  const char *name;
+  const char* name;
   void (*run)(void);
 } tests[] = {
-#define TEST(name) {#name, name}
+#define TEST(name) \
+  { #name, name }
     TEST(a_thread_begins_with_the_pristine_state),
     TEST(two_stacks_on_one_thread_exchange_streams),
     TEST(many_seeds_with_loss_keep_the_streams_exact),
@@ -799,7 +801,7 @@ static const struct {
 #undef TEST
 };
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   int ran = 0;
   for (size_t i = 0; i < sizeof tests / sizeof tests[0]; ++i) {
     if (argc < 2 || strcmp(argv[1], tests[i].name) == 0) {

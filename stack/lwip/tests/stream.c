@@ -10,7 +10,7 @@ uint8_t stream_byte(uint64_t position, uint8_t key) {
   return (uint8_t)(x >> 32);
 }
 
-static void read_unread(struct stream *s) {
+static void read_unread(struct stream* s) {
   while (s->reading && s->pcb != NULL && s->consumed < s->received) {
     const uint64_t n = s->received - s->consumed;
     const u16_t piece = (u16_t)LWIP_MIN(n, 0xffff);
@@ -19,15 +19,15 @@ static void read_unread(struct stream *s) {
   }
 }
 
-static err_t on_receive(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err) {
-  struct stream *s = arg;
+static err_t on_receive(void* arg, struct tcp_pcb* pcb, struct pbuf* p, err_t err) {
+  struct stream* s = arg;
   CHECK(err == ERR_OK && current_stack() == s->stack && pcb == s->pcb);
   if (p == NULL) {
     s->eof = 1;
     return ERR_OK;
   }
-  for (const struct pbuf *q = p; q != NULL; q = q->next) {
-    const uint8_t *bytes = q->payload;
+  for (const struct pbuf* q = p; q != NULL; q = q->next) {
+    const uint8_t* bytes = q->payload;
     for (u16_t i = 0; i < q->len; ++i) {
       CHECK(bytes[i] == stream_byte(s->received, s->key_in));
       ++s->received;
@@ -38,20 +38,20 @@ static err_t on_receive(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t er
   return ERR_OK;
 }
 
-static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t bytes) {
-  struct stream *s = arg;
+static err_t on_sent(void* arg, struct tcp_pcb* pcb, u16_t bytes) {
+  struct stream* s = arg;
   CHECK(pcb == s->pcb);
   s->acknowledged += bytes;
   return ERR_OK;
 }
 
-static void on_error(void *arg, err_t err) {
-  struct stream *s = arg;
+static void on_error(void* arg, err_t err) {
+  struct stream* s = arg;
   s->pcb = NULL;
   s->error = err;
 }
 
-static void adopt(struct stream *s, struct tcp_pcb *pcb) {
+static void adopt(struct stream* s, struct tcp_pcb* pcb) {
   s->pcb = pcb;
   s->stack = current_stack();
   tcp_arg(pcb, s);
@@ -60,8 +60,8 @@ static void adopt(struct stream *s, struct tcp_pcb *pcb) {
   tcp_err(pcb, on_error);
 }
 
-static err_t on_connected(void *arg, struct tcp_pcb *pcb, err_t err) {
-  struct stream *s = arg;
+static err_t on_connected(void* arg, struct tcp_pcb* pcb, err_t err) {
+  struct stream* s = arg;
   (void)pcb;
   CHECK(err == ERR_OK);
   s->connected = 1;
@@ -71,8 +71,8 @@ static err_t on_connected(void *arg, struct tcp_pcb *pcb, err_t err) {
   return ERR_OK;
 }
 
-static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t err) {
-  struct stream *listener = arg;
+static err_t on_accept(void* arg, struct tcp_pcb* pcb, err_t err) {
+  struct stream* listener = arg;
   CHECK(err == ERR_OK && listener->accept_as != NULL);
   adopt(listener->accept_as, pcb);
   listener->accept_as->connected = 1;
@@ -80,10 +80,10 @@ static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t err) {
   return ERR_OK;
 }
 
-void stream_pair(struct wire *wire, struct stream *client, struct stream *server, int ipv6, uint16_t port) {
+void stream_pair(struct wire* wire, struct stream* client, struct stream* server, int ipv6, uint16_t port) {
   struct stream listener;
   const ip_addr_t here = address_of(1, ipv6);
-  struct tcp_pcb *pcb;
+  struct tcp_pcb* pcb;
   memset(&listener, 0, sizeof listener);
   listener.accept_as = server;
 
@@ -115,7 +115,7 @@ void stream_pair(struct wire *wire, struct stream *client, struct stream *server
   tcp_close(pcb);
 }
 
-void stream_work(struct stream *s) {
+void stream_work(struct stream* s) {
   unsigned char buffer[0xffff];
   if (s->pcb == NULL) {
     return;
@@ -150,7 +150,7 @@ void stream_work(struct stream *s) {
   }
 }
 
-void stream_finish(struct wire *wire, struct stream *a, struct stream *b, uint32_t limit_ms) {
+void stream_finish(struct wire* wire, struct stream* a, struct stream* b, uint32_t limit_ms) {
   const uint32_t begin = wire->now_ms;
   for (;;) {
     stream_work(a);

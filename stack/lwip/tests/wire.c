@@ -16,7 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-uint64_t next_random(uint64_t *state) {
+uint64_t next_random(uint64_t* state) {
   uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
   z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
   z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
@@ -25,12 +25,14 @@ uint64_t next_random(uint64_t *state) {
 
 /* ---- Stacks ---- */
 
-static __thread struct stack *entered;
+static __thread struct stack* entered;
 
-struct stack *current_stack(void) { return entered; }
+struct stack* current_stack(void) {
+  return entered;
+}
 
-void enter(struct stack *stack) {
-  void *block = tandem_stack_state_block();
+void enter(struct stack* stack) {
+  void* block = tandem_stack_state_block();
   const size_t size = tandem_stack_state_size();
   if (stack == entered) {
     return;
@@ -52,18 +54,19 @@ enum { kPage = 4096, kSlotPages = 4, kSlots = 256 };
 
 struct slot {
   struct pbuf_custom custom; /* first: freeing casts back */
-  unsigned char *memory;
-  struct slot *next_free;
+  unsigned char* memory;
+  struct slot* next_free;
 };
 
-static __thread struct slot *slots;
-static __thread struct slot *free_slots;
+static __thread struct slot* slots;
+static __thread struct slot* free_slots;
 static __thread unsigned held;
 
 unsigned frames_held(void) { return held; }
 
 static void make_slots(void) {
-  unsigned char *memory = mmap(NULL, (size_t)kSlots * kSlotPages * kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  unsigned char* memory =
+      mmap(NULL, (size_t)kSlots * kSlotPages * kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   CHECK(memory != MAP_FAILED);
   slots = calloc(kSlots, sizeof *slots);
   CHECK(slots != NULL);
@@ -84,19 +87,19 @@ void frames_release(void) {
   }
 }
 
-static void give_back(struct pbuf *p) {
-  struct slot *slot = (struct slot *)p;
+static void give_back(struct pbuf* p) {
+  struct slot* slot = (struct slot*)p;
   CHECK(mprotect(slot->memory, (kSlotPages - 1) * kPage, PROT_NONE) == 0);
   slot->next_free = free_slots;
   free_slots = slot;
   --held;
 }
 
-static struct pbuf *frame_pbuf(const void *data, uint16_t bytes) {
+static struct pbuf* frame_pbuf(const void* data, uint16_t bytes) {
   const size_t room = (size_t)(kSlotPages - 1) * kPage;
-  struct slot *slot;
-  unsigned char *at;
-  struct pbuf *p;
+  struct slot* slot;
+  unsigned char* at;
+  struct pbuf* p;
   if (slots == NULL) {
     make_slots();
   }
@@ -116,11 +119,11 @@ static struct pbuf *frame_pbuf(const void *data, uint16_t bytes) {
 
 /* ---- The wire ---- */
 
-static err_t link_output(struct netif *netif, struct pbuf *p) {
-  struct stack *stack = netif->state;
-  struct wire *wire = stack->wire;
+static err_t link_output(struct netif* netif, struct pbuf* p) {
+  struct stack* stack = netif->state;
+  struct wire* wire = stack->wire;
   const int to = !stack->side;
-  struct frame *frame;
+  struct frame* frame;
   CHECK(stack == entered);
   frame = malloc(sizeof *frame + p->tot_len);
   CHECK(frame != NULL);
@@ -149,8 +152,8 @@ static err_t link_output(struct netif *netif, struct pbuf *p) {
   return ERR_OK;
 }
 
-static err_t init_netif(struct netif *netif) {
-  struct stack *stack = netif->state;
+static err_t init_netif(struct netif* netif) {
+  struct stack* stack = netif->state;
   netif->hwaddr_len = 6;
   memcpy(netif->hwaddr, "\x02\0\0\0\0\1", 6);
   netif->hwaddr[5] = (u8_t)(stack->side + 1);
@@ -173,8 +176,8 @@ ip_addr_t address_of(int side, int ipv6) {
   return address;
 }
 
-static void open_stack(struct wire *wire, int side, uint16_t mtu) {
-  struct stack *stack = &wire->stack[side];
+static void open_stack(struct wire* wire, int side, uint16_t mtu) {
+  struct stack* stack = &wire->stack[side];
   const ip_addr_t ip4 = address_of(side, 0), ip6 = address_of(side, 1);
   ip4_addr_t mask, none;
   s8_t index;
@@ -199,7 +202,7 @@ static void open_stack(struct wire *wire, int side, uint16_t mtu) {
   enter(NULL);
 }
 
-void wire_open(struct wire *wire, uint64_t seed, uint16_t mtu) {
+void wire_open(struct wire* wire, uint64_t seed, uint16_t mtu) {
   memset(wire, 0, sizeof *wire);
   wire->random = seed;
   wire->now_ms = (uint32_t)next_random(&wire->random);
@@ -208,9 +211,9 @@ void wire_open(struct wire *wire, uint64_t seed, uint16_t mtu) {
   open_stack(wire, 1, mtu);
 }
 
-static void drop_queue(struct wire *wire, int side) {
+static void drop_queue(struct wire* wire, int side) {
   while (wire->first[side] != NULL) {
-    struct frame *frame = wire->first[side];
+    struct frame* frame = wire->first[side];
     wire->first[side] = frame->next;
     free(frame);
   }
@@ -218,7 +221,7 @@ static void drop_queue(struct wire *wire, int side) {
   wire->queued[side] = 0;
 }
 
-void wire_close(struct wire *wire) {
+void wire_close(struct wire* wire) {
   wire->up = 0;
   for (int side = 0; side < 2; ++side) {
     enter(&wire->stack[side]);
@@ -230,17 +233,17 @@ void wire_close(struct wire *wire) {
   frames_release();
 }
 
-void wire_inject(struct wire *wire, int side, const void *data, uint16_t bytes) {
-  struct stack *stack = &wire->stack[side];
-  struct pbuf *p = frame_pbuf(data, bytes);
+void wire_inject(struct wire* wire, int side, const void* data, uint16_t bytes) {
+  struct stack* stack = &wire->stack[side];
+  struct pbuf* p = frame_pbuf(data, bytes);
   enter(stack);
   if (stack->netif.input(p, &stack->netif) != ERR_OK) {
     pbuf_free(p);
   }
 }
 
-static int deliver_one(struct wire *wire, int side) {
-  struct frame *frame = wire->first[side];
+static int deliver_one(struct wire* wire, int side) {
+  struct frame* frame = wire->first[side];
   if (frame == NULL) {
     return 0;
   }
@@ -254,7 +257,7 @@ static int deliver_one(struct wire *wire, int side) {
   return 1;
 }
 
-void wire_deliver(struct wire *wire) {
+void wire_deliver(struct wire* wire) {
   int any;
   do {
     any = deliver_one(wire, 0);
@@ -262,7 +265,7 @@ void wire_deliver(struct wire *wire) {
   } while (any);
 }
 
-void wire_run(struct wire *wire, uint32_t ms) {
+void wire_run(struct wire* wire, uint32_t ms) {
   const uint32_t end = wire->now_ms + ms;
   wire_deliver(wire);
   while ((int32_t)(end - wire->now_ms) > 0) {
@@ -279,26 +282,26 @@ void wire_run(struct wire *wire, uint32_t ms) {
 
 __thread unsigned long touched_count;
 __thread unsigned long out_of_order_bytes;
-__thread struct tcp_pcb *dormant;
+__thread struct tcp_pcb* dormant;
 
-void tandem_hook_tcp_touched(struct tcp_pcb *pcb) {
+void tandem_hook_tcp_touched(struct tcp_pcb* pcb) {
   CHECK(pcb->state != LISTEN);
   ++touched_count;
 }
 
-void tandem_hook_tcp_out_of_order(struct tcp_pcb *pcb, u32_t seqno, struct pbuf *data, u8_t fin) {
+void tandem_hook_tcp_out_of_order(struct tcp_pcb* pcb, u32_t seqno, struct pbuf* data, u8_t fin) {
   (void)fin;
   CHECK((s32_t)(seqno - pcb->rcv_nxt) > 0);
   CHECK((s32_t)(pcb->rcv_nxt + pcb->rcv_wnd - (seqno + data->tot_len)) >= 0);
-  for (const struct pbuf *p = data; p != NULL; p = p->next) {
+  for (const struct pbuf* p = data; p != NULL; p = p->next) {
     CHECK((p->flags & PBUF_FLAG_IS_CUSTOM) == 0);
   }
   out_of_order_bytes += data->tot_len;
 }
 
-struct tcp_pcb *tandem_hook_tcp_lookup(const ip_addr_t *local, u16_t local_port, const ip_addr_t *remote,
+struct tcp_pcb* tandem_hook_tcp_lookup(const ip_addr_t* local, u16_t local_port, const ip_addr_t* remote,
                                        u16_t remote_port) {
-  struct tcp_pcb *pcb = dormant;
+  struct tcp_pcb* pcb = dormant;
   if (pcb == NULL || pcb->local_port != local_port || pcb->remote_port != remote_port ||
       !ip_addr_eq(&pcb->local_ip, local) || !ip_addr_eq(&pcb->remote_ip, remote)) {
     return NULL;
@@ -308,6 +311,4 @@ struct tcp_pcb *tandem_hook_tcp_lookup(const ip_addr_t *local, u16_t local_port,
   return pcb;
 }
 
-unsigned tandem_hook_random(void) {
-  return entered != NULL ? (unsigned)next_random(&entered->wire->random) : 4;
-}
+unsigned tandem_hook_random(void) { return entered != NULL ? (unsigned)next_random(&entered->wire->random) : 4; }

@@ -26,10 +26,10 @@ extern "C" {
 size_t tandem_stack_state_size(void);
 
 /* The calling thread's block. Its address is the thread's for life. */
-void *tandem_stack_state_block(void);
+void* tandem_stack_state_block(void);
 
 /* Writes the state of a stack that was never used: tandem_stack_state_size() bytes at `out`. */
-void tandem_stack_state_pristine(void *out);
+void tandem_stack_state_pristine(void* out);
 
 /* Frees everything that the current stack holds: connections (the destroy callbacks of their ext_args run, error
  * callbacks do not), listeners, UDP endpoints, neighbours, timers, tables. Nothing is sent. Its netifs must still exist;

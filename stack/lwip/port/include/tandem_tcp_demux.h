@@ -33,14 +33,14 @@ void tandem_tcp_hash_key(uint64_t k0, uint64_t k1);
 /* Puts a pcb that was built elsewhere on the list and into the table that its state calls for: LISTEN, CLOSED with a
  * local port (bound), TIME_WAIT, or active. Its addresses and ports must be set and stay. O(1); starts lwIP's TCP timer
  * if it is not running. */
-void tandem_tcp_link(struct tcp_pcb *pcb);
+void tandem_tcp_link(struct tcp_pcb* pcb);
 
 /* The reverse; the pcb's state must be what it was when it was linked. The pcb keeps its queues and is not freed. */
-void tandem_tcp_unlink(struct tcp_pcb *pcb);
+void tandem_tcp_unlink(struct tcp_pcb* pcb);
 
 /* The connection (TIME_WAIT included, an active one preferred) with this tuple, ports in host order, or NULL. Does not
  * ask the lookup hook. netif_idx is where the segment came in. */
-struct tcp_pcb *tandem_tcp_find(const ip_addr_t *local, u16_t local_port, const ip_addr_t *remote, u16_t remote_port,
+struct tcp_pcb* tandem_tcp_find(const ip_addr_t* local, u16_t local_port, const ip_addr_t* remote, u16_t remote_port,
                                 u8_t netif_idx);
 
 /* Connections in the table, those in TIME_WAIT among them. */
@@ -53,20 +53,20 @@ void tandem_tcp_demux_release(void);
 /* ---- For lwIP ---- */
 
 /* What TCP_REG and TCP_RMV do. Removing what is not linked does nothing. */
-void tandem_tcp_register(struct tcp_pcb **list, struct tcp_pcb *pcb);
-void tandem_tcp_remove(struct tcp_pcb **list, struct tcp_pcb *pcb);
+void tandem_tcp_register(struct tcp_pcb** list, struct tcp_pcb* pcb);
+void tandem_tcp_remove(struct tcp_pcb** list, struct tcp_pcb* pcb);
 
 /* The listener for a segment to this address and port: an exact address before any address. */
-struct tcp_pcb_listen *tandem_tcp_find_listener(const ip_addr_t *local, u16_t local_port, u8_t netif_idx);
+struct tcp_pcb_listen* tandem_tcp_find_listener(const ip_addr_t* local, u16_t local_port, u8_t netif_idx);
 
 /* Whether binding to this address and port collides with what exists. */
-int tandem_tcp_bind_collides(const ip_addr_t *local, u16_t local_port);
+int tandem_tcp_bind_collides(const ip_addr_t* local, u16_t local_port);
 
 /* Whether an active open from this local address and port to the pcb's remote end would collide. */
-int tandem_tcp_connect_collides(const struct tcp_pcb *pcb, u16_t local_port);
+int tandem_tcp_connect_collides(const struct tcp_pcb* pcb, u16_t local_port);
 
 /* The pcb that entered TIME_WAIT first, or NULL. */
-struct tcp_pcb *tandem_tcp_oldest_time_wait(void);
+struct tcp_pcb* tandem_tcp_oldest_time_wait(void);
 
 /* TIME_WAIT states beyond this many are dropped, oldest first, when the slow timer runs. */
 #ifndef TANDEM_TCP_TIME_WAIT_MAX

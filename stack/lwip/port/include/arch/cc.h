@@ -24,14 +24,14 @@ extern "C" {
 #endif
 
 /* One's complement sum of a range of bytes, not inverted, as lwIP wants it (checksum.c). */
-unsigned short tandem_checksum(const void *data, int bytes);
+unsigned short tandem_checksum(const void* data, int bytes);
 
 /* Random bits from the host (tandem_lwip_hooks.h). */
 unsigned tandem_hook_random(void);
 
 /* Says what was violated and where, then ends the process (checksum and asserts are the only things that lwIP needs
  * from here). */
-void tandem_lwip_assert_failed(const char *what, const char *file, int line) __attribute__((noreturn, cold));
+void tandem_lwip_assert_failed(const char* what, const char* file, int line) __attribute__((noreturn, cold));
 
 #ifdef __cplusplus
 }

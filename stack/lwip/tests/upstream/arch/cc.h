@@ -11,6 +11,6 @@
 typedef unsigned int sys_prot_t;
 struct sio_status_s;
 typedef struct sio_status_s sio_status_t;
-#define sio_fd_t sio_status_t *
+#define sio_fd_t sio_status_t*
 #define __sio_fd_t_defined
 #endif
