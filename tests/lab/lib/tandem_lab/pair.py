@@ -186,6 +186,17 @@ class Group:
             text += f"\n--- process {process.pid}, exit code {process.exit_code()}\n" + "\n".join(last)
         return text
 
+    def crashes(self):
+        """What a process said or how it ended, where that was no planned end: a takeover may have hidden it."""
+        found = []
+        for process in self.processes:
+            lines = [line for line in process.output().splitlines()
+                     if "Sanitizer" in line or "runtime error:" in line or "Assertion" in line]
+            if -(process.exit_code() or 0) in (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE):
+                lines.append(f"ended by signal {-process.exit_code()}")
+            found += [f"process {process.pid}: {line}" for line in lines]
+        return found
+
     def close(self):
         # The twin first, or it would take over.
         for process in reversed(self.processes):

@@ -54,8 +54,12 @@ class Scenario(unittest.TestCase):
     def make_group(self, program=None, options=None, name="lab", **more):
         options = [*self.options] if options is None else options
         group = Group(self.network, self.directory, program or self.program, name=name, options=options, **more)
-        self.addCleanup(group.close)
+        self.addCleanup(self._close_group, group)
         return group
+
+    def _close_group(self, group):
+        group.close()
+        self.assertEqual(group.crashes(), [])
 
     def perf(self, mode, *options, number=Network.PAIR, version=4, namespace=None, time_s=240):
         """Starts tandem-perf at the peer, against the pair, over one of the IP versions, and waits for its connections."""
