@@ -208,7 +208,10 @@ bool Stack::Impl::run_handlers() {
       }
       bool again = connection->serve();
       connection->flush();
-      again = again || (connection->pcb != nullptr && (connection->pcb->flags & TF_NAGLEMEMERR) != 0);
+      // Memory or the device was short. Without a segment in hand lwIP would not take the mark away again, and the next ACK or
+      // timer brings the connection back.
+      again = again || (connection->pcb != nullptr && connection->pcb->unsent != nullptr &&
+                        (connection->pcb->flags & TF_NAGLEMEMERR) != 0);
       if (again) {
         later.push_back(connection);
       }
