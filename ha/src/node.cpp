@@ -214,7 +214,11 @@ int Node::Impl::run() {
       if (auto socket = rendezvous_->try_connect()) {
         refused_since_ns = 0;
         attach(std::move(*socket));
-        if (!attach_socket_.valid()) continue;  // The primary went away before it welcomed us.
+        if (!attach_socket_.valid()) {
+          // The primary went away before it welcomed us.
+          step_forward();
+          continue;
+        }
         switch (run_twin()) {
           case TwinEnd::take_over:
             return run_primary();

@@ -93,8 +93,11 @@ struct Node::Impl {
   TwinEnd run_twin();
   [[nodiscard]] TwinEnd owner_is_gone(ha::OwnerFate fate);
   void leave_group();
+  void step_back();
+  void step_forward();
 
   // ---- takeover.cpp ----
+  static constexpr int kRealtimePriority = 10;  ///< SCHED_FIFO, from a twin's membership to a while after its promotion
   enum class Cause : std::uint64_t { died = 1, hung = 2, switchover = 3 };
   void fence_hung_owner();
   void take_over(Cause cause);
@@ -120,6 +123,8 @@ struct Node::Impl {
   bool switchover_requested_ = false;
   bool rejoin_wanted_ = false;
   bool gave_away_ = false;
+  bool realtime_ = false;           ///< runs SCHED_FIFO
+  std::optional<int> nice_before_;  ///< while it attaches it steps back
   std::uint64_t now_ns_ = 0;
   std::uint64_t started_ns_ = 0;
   ha::Descriptor signals_;

@@ -243,11 +243,6 @@ int Node::Impl::run_primary() {
       std::exchange(options_.batch_frames, first_packet_pending_ ? kFirstBatchFrames : options_.batch_frames);
   turn();
   options_.batch_frames = batch_frames;
-  if (group_ != nullptr && group_->last_takeover.cause != 0) {
-    // The twin ran with real-time priority so that its first turn was not kept waiting.
-    sched_param normal{};
-    sched_setscheduler(0, SCHED_OTHER, &normal);
-  }
   open_sockets();
   for (;;) {
     // The last transaction needs room too; a twin that is far behind is waited for, or removed.
@@ -264,6 +259,13 @@ int Node::Impl::run_primary() {
     loop_->run_once(next_deadline_ns());
     if (device_->tx_pending()) device_->tx_kick();
     turn();
+    if (realtime_ && now_ns_ >= attach_from_ns_) {
+      // As a twin it got real-time priority. It keeps that while its predecessor's memory is torn down, which would take the
+      // processor from it for milliseconds.
+      realtime_ = false;
+      sched_param normal{};
+      sched_setscheduler(0, SCHED_OTHER, &normal);
+    }
   }
 }
 

@@ -2,6 +2,7 @@
 //
 // Fence, drain, adopt, promote (design.md section 6).
 #include <poll.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <cerrno>
@@ -44,6 +45,12 @@ void Node::Impl::fence_hung_owner() {
 }
 
 void Node::Impl::take_over(Cause cause) {
+  if (!realtime_) {
+    // A twin that spun did so at normal priority.
+    sched_param realtime{};
+    realtime.sched_priority = kRealtimePriority;
+    realtime_ = sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &realtime) == 0;
+  }
   ha::TakeoverTimes& times = group_->last_takeover;
   times.cause = static_cast<std::uint64_t>(cause);
   times.fenced = monotonic_ns();

@@ -3,6 +3,7 @@
 // The twin: attaches, follows the log, and watches the primary's claim to the rings.
 #include <poll.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <algorithm>
@@ -37,8 +38,21 @@ ha::Descriptor take(std::vector<ha::Descriptor>& descriptors, const std::vector<
 
 }  // namespace
 
+void Node::Impl::step_back() {
+  // Bringing up a twin costs more than a takeover: it is not to cost the primary its processor. Only whoever may undo it does it.
+  if (geteuid() != 0 || nice_before_) return;
+  nice_before_ = getpriority(PRIO_PROCESS, 0);
+  setpriority(PRIO_PROCESS, 0, std::min(19, *nice_before_ + 10));
+}
+
+void Node::Impl::step_forward() {
+  if (nice_before_) setpriority(PRIO_PROCESS, 0, *nice_before_);
+  nice_before_.reset();
+}
+
 void Node::Impl::attach(ha::Descriptor socket) {
   attach_socket_.reset();
+  step_back();
   if (!ha::trusted_peer(socket.get())) {
     throw NodeError(exit_code::kPrivilege, "the process that listens in " + rendezvous_->directory() +
                                                " belongs to another user. Start primary and twin as the same user.");
@@ -209,13 +223,15 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
       word_watch =
           loop_->futex_wait(reinterpret_cast<const std::uint32_t*>(&owner.word), word, [&] { word_watched = false; });
     }
+    if (replica_->complete() && options_.twin_spins) step_forward();
     if (replica_->complete() && !realtime_asked) {
       // Where allowed: so that the notice of a death and the first turn behind it need not wait for others. Not while it catches
       // up, when it would keep the primary from its processor.
       realtime_asked = true;
       sched_param realtime{};
-      realtime.sched_priority = 10;
-      sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &realtime);
+      realtime.sched_priority = kRealtimePriority;
+      step_forward();
+      realtime_ = sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &realtime) == 0;
     }
     if (replica_->position() != before) busy_until_ns = now + kStaysBusy_ns;
     const std::uint64_t nap = options_.twin_spins ? 200'000 : now < busy_until_ns ? kFollowBusy_ns : kFollowIdle_ns;
@@ -233,6 +249,7 @@ Node::Impl::TwinEnd Node::Impl::owner_is_gone(OwnerFate) {
 }
 
 void Node::Impl::leave_group() {
+  step_forward();
   replica_.reset();
   stack_.reset();
   device_.reset();
