@@ -200,6 +200,28 @@ TEST_CASE("a corrupt log yields an error, never a crash") {
     }
   }
   CHECK(refused > 10);
+  // A record's type and length cannot change without being noticed, whichever record it is.
+  int headers = 0;
+  for (std::uint64_t at = from; at < published;) {
+    const auto header = ha::load<ha::RecordHeader>(Bytes(good).subspan(at));
+    for (const bool type : {true, false}) {
+      std::memcpy(world.group.log.data(), good.data(), good.size());
+      ha::RecordHeader harmed = header;
+      if (type) {
+        harmed.type = 500;
+      } else {
+        harmed.length = UINT32_MAX;
+      }
+      std::memcpy(world.group.log.data() + at, &harmed, sizeof harmed);
+      Process reader(world.clock, world.wire.attach(world.our_port), prefix("10.0.0.1/24"), false);
+      ha::Replica harmed_replica(reader.stack(), world.node_, nullptr,
+                                 ha::LogReader(world.group.log.data(), world.group.log.size(), from), 1);
+      CHECK_FALSE(harmed_replica.apply(published));
+    }
+    ++headers;
+    at += ha::record_bytes(header.length);
+  }
+  CHECK(headers > 20);
   // The same bytes unharmed are taken.
   std::memcpy(world.group.log.data(), good.data(), good.size());
   Process twin(world.clock, world.wire.attach(world.our_port), prefix("10.0.0.1/24"), false);
