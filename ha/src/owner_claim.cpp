@@ -10,8 +10,10 @@
 namespace tandem::ha {
 namespace {
 
-// Robust lists are per thread, so is the head that the kernel is told of.
+// Robust lists are per thread, so is the head that the kernel is told of, and for which process and thread it was.
 thread_local struct robust_list_head list_head;
+thread_local pid_t prepared_process = 0;
+thread_local pid_t prepared_thread = 0;
 
 OwnerSlot* crash_slot = nullptr;
 pid_t crash_thread = 0;
@@ -37,24 +39,40 @@ extern "C" void on_fatal_signal(int number) {
 
 }  // namespace
 
+void prepare_ownership() {
+  const pid_t process = getpid();
+  if (prepared_process == process) return;
+  list_head.list.next = &list_head.list;
+  list_head.futex_offset = static_cast<long>(offsetof(OwnerSlot, word)) - static_cast<long>(offsetof(OwnerSlot, node));
+  list_head.list_op_pending = nullptr;
+  syscall(SYS_set_robust_list, &list_head, sizeof list_head);
+  prepared_thread = thread_id();
+  set_crash_notice(nullptr);
+  prepared_process = process;
+}
+
 OwnerSlot& claim_ownership(SharedGroup& group) {
+  prepare_ownership();
   const std::uint32_t index = (group.owner.load(std::memory_order_relaxed) + 1) % kOwnerSlots;
   OwnerSlot& slot = group.owners[index];
   auto* node = reinterpret_cast<struct robust_list*>(&slot.node);
-  list_head.list.next = node;
-  node->next = &list_head.list;
-  list_head.futex_offset = reinterpret_cast<char*>(&slot.word) - reinterpret_cast<char*>(&slot.node);
-  list_head.list_op_pending = nullptr;
-  slot.pid.store(static_cast<std::uint32_t>(getpid()), std::memory_order_relaxed);
+  slot.pid.store(static_cast<std::uint32_t>(prepared_process), std::memory_order_relaxed);
   slot.heartbeat.store(0, std::memory_order_relaxed);
-  slot.word.store(static_cast<std::uint32_t>(thread_id()) | FUTEX_WAITERS, std::memory_order_release);
-  syscall(SYS_set_robust_list, &list_head, sizeof list_head);
+  // The kernel looks at what is pending too: there is no moment at which the word is ours and our end would not be seen in it.
+  list_head.list_op_pending = node;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  slot.word.store(static_cast<std::uint32_t>(prepared_thread) | FUTEX_WAITERS, std::memory_order_release);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  node->next = &list_head.list;
+  list_head.list.next = node;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  list_head.list_op_pending = nullptr;
   group.owner.store(index, std::memory_order_release);
   return slot;
 }
 
 void hand_over_ownership(OwnerSlot& slot) {
-  install_crash_notice(nullptr);
+  set_crash_notice(nullptr);
   slot.word.store(kOwnerHandedOver, std::memory_order_release);
   list_head.list.next = &list_head.list;
   wake_all(slot.word);
@@ -71,24 +89,22 @@ OwnerFate owner_fate(std::uint32_t word) {
   return OwnerFate::alive;
 }
 
-void install_crash_notice(OwnerSlot* slot) {
-  crash_slot = slot;
-  crash_thread = slot != nullptr ? thread_id() : 0;
-  if (slot != nullptr) {
-    stack_t stack{};
-    stack.ss_sp = crash_stack;
-    stack.ss_size = sizeof crash_stack;
-    sigaltstack(&stack, nullptr);
-  }
+void install_crash_notice() {
+  stack_t stack{};
+  stack.ss_sp = crash_stack;
+  stack.ss_size = sizeof crash_stack;
+  sigaltstack(&stack, nullptr);
   struct sigaction action {};
   sigemptyset(&action.sa_mask);
-  if (slot != nullptr) {
-    action.sa_handler = on_fatal_signal;
-    action.sa_flags = SA_ONSTACK;
-  } else {
-    action.sa_handler = SIG_DFL;
-  }
+  action.sa_handler = on_fatal_signal;
+  action.sa_flags = SA_ONSTACK;
   for (const int number : kCrashSignals) sigaction(number, &action, nullptr);
+}
+
+void set_crash_notice(OwnerSlot* slot) {
+  crash_thread = slot != nullptr ? prepared_thread : 0;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  crash_slot = slot;
 }
 
 }  // namespace tandem::ha

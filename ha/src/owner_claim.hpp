@@ -9,8 +9,10 @@
 
 namespace tandem::ha {
 
-/// Claims the next owner slot for the calling thread: from now on its end is seen in the word, whatever ends it. Takes over
-/// the thread's robust list, which nothing else in the process uses on this thread.
+/// Tells the kernel of the calling thread's robust list, which nothing else in the process uses on this thread. Beforehand, so
+/// that a claim in a takeover is some stores and no system call; else the claim does it.
+void prepare_ownership();
+/// Claims the next owner slot for the calling thread: from now on its end is seen in the word, whatever ends it.
 OwnerSlot& claim_ownership(SharedGroup& group);
 /// Gives the claim up in good order: the word becomes kOwnerHandedOver and waiters are woken. Only the owner thread.
 void hand_over_ownership(OwnerSlot& slot);
@@ -20,8 +22,10 @@ void declare_owner_stopped(OwnerSlot& slot);
 enum class OwnerFate : std::uint8_t { alive, died, handed_over };
 [[nodiscard]] OwnerFate owner_fate(std::uint32_t word);
 
-/// Installs handlers for SIGSEGV, SIGBUS, SIGILL, SIGFPE and SIGABRT on a stack of their own: on the thread of `slot` they
-/// declare it stopped before the core is dumped, so that nobody waits for the dump. Null uninstalls.
-void install_crash_notice(OwnerSlot* slot);
+/// Installs handlers for SIGSEGV, SIGBUS, SIGILL, SIGFPE and SIGABRT on a stack of their own. On the thread that claimed what
+/// set_crash_notice() names they declare it stopped before the core is dumped, so that nobody waits for the dump.
+void install_crash_notice();
+/// The claim of the calling thread that a crash is to end at once; null = none.
+void set_crash_notice(OwnerSlot* slot);
 
 }  // namespace tandem::ha

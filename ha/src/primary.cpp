@@ -47,7 +47,8 @@ void Node::Impl::start_primary(ha::Rendezvous::PrimaryDescriptors descriptors) {
   make_group();
   slot_ = &ha::claim_ownership(*group_);
   group_->epoch.store(1);
-  ha::install_crash_notice(slot_);
+  ha::install_crash_notice();
+  ha::set_crash_notice(slot_);
   log("first of group \"" + options_.group + "\", on " + device_->description());
   make_stack();
   make_writer();

@@ -71,7 +71,7 @@ void Node::Impl::take_over(Cause cause) {
                         "Stopped, so that somebody looks: keep the core dumps, then start the group anew.");
   }
   slot_ = &ha::claim_ownership(*group_);
-  ha::install_crash_notice(slot_);
+  ha::set_crash_notice(slot_);
   group_->epoch.fetch_add(1);
   group_->takeovers.fetch_add(1);
   TANDEM_STOP_POINT("adopt.begin");

@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "node_impl.hpp"
+#include "prefault.hpp"
 #include "starvation_probe.hpp"
 
 namespace tandem {
@@ -140,6 +141,11 @@ void Node::Impl::attach(ha::Descriptor socket) {
 }
 
 Node::Impl::TwinEnd Node::Impl::run_twin() {
+  // What a takeover would have to ask of the kernel.
+  ha::prepare_ownership();
+  ha::install_crash_notice();
+  ha::prefault_program();
+  stack_->prepare();
   const std::uint32_t owner_index = group_->owner.load(std::memory_order_acquire) % ha::kOwnerSlots;
   const ha::OwnerSlot& owner = group_->owners[owner_index];
   ha::ReaderSlot& self = group_->readers[reader_];

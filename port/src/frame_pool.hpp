@@ -27,6 +27,7 @@
 // Receiving and sending have a share each, together all frames, so that neither can starve the other.
 #pragma once
 
+#include <algorithm>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
@@ -53,11 +54,16 @@ struct FrameWord {
 class FramePool {
  public:
   explicit FramePool(const WireView& view)
-      : view_(view), receive_share_(view.geometry.frames / 2), transmit_share_(view.geometry.frames - receive_share_) {
-    free_.reserve(view.geometry.frames);
+      : view_(view),
+        receive_share_(view.geometry.frames / 2),
+        transmit_share_(view.geometry.frames - receive_share_),
+        counted_(view.geometry.frames, 0) {
+    // Its memory is touched now, not by a takeover.
+    free_.resize(view.geometry.frames);
+    free_.clear();
   }
 
-  [[nodiscard]] std::uint32_t count() const { return view_.geometry.frames; }
+  [[nodiscard]] std::uint32_t frames() const { return view_.geometry.frames; }
   [[nodiscard]] std::uint64_t address(std::uint32_t frame) const {
     return std::uint64_t{frame} * view_.geometry.frame_bytes;
   }
@@ -103,24 +109,41 @@ class FramePool {
     --transmitting_;
     free_.push_back(frame);
   }
-  /// Forgets what this process thought and counts again what the words say.
-  void rebuild() {
+  /// Forgets what this process thought, to count again what the words say: by count() for single frames, by count_some() for
+  /// the others in turn. Until that is through, fewer frames are known to be free, and fewer to be in use, than there are.
+  void recount() {
     free_.clear();
     receiving_ = transmitting_ = 0;
-    for (std::uint32_t frame = count(); frame-- > 0;) {
-      switch (owner(frame)) {
-        case FrameOwner::free:
-          free_.push_back(frame);
-          break;
-        case FrameOwner::fill:
-        case FrameOwner::receiving:
-        case FrameOwner::held:
-          ++receiving_;
-          break;
-        default:
-          ++transmitting_;
-          break;
-      }
+    uncounted_ = frames();
+    std::fill(counted_.begin(), counted_.end(), 0);
+  }
+  [[nodiscard]] bool is_counted() const { return uncounted_ == 0; }
+  [[nodiscard]] bool is_counted(std::uint32_t frame) const { return uncounted_ == 0 || counted_[frame] != 0; }
+  /// Counts one frame as its word says.
+  void count(std::uint32_t frame) {
+    counted_[frame] = 1;
+    switch (owner(frame)) {
+      case FrameOwner::free:
+        free_.push_back(frame);
+        break;
+      case FrameOwner::fill:
+      case FrameOwner::receiving:
+      case FrameOwner::held:
+        ++receiving_;
+        break;
+      default:
+        ++transmitting_;
+        break;
+    }
+  }
+  /// Counts the others, highest first, until `enough()`; shows each to `before` beforehand.
+  template <class Before, class Enough>
+  void count_some(Before before, Enough enough) {
+    while (uncounted_ != 0 && !enough()) {
+      const std::uint32_t frame = --uncounted_;
+      if (counted_[frame] != 0) continue;
+      before(frame);
+      count(frame);
     }
   }
 
@@ -134,6 +157,8 @@ class FramePool {
   std::size_t receive_share_, transmit_share_;
   std::size_t receiving_ = 0, transmitting_ = 0;
   std::vector<std::uint32_t> free_;
+  std::vector<std::uint8_t> counted_;  ///< a frame, while a recount goes on
+  std::uint32_t uncounted_ = 0;        ///< frames below it have not been come to
 };
 
 }  // namespace tandem

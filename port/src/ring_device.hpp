@@ -47,7 +47,6 @@ class RingDevice : public Device {
     // Somebody waits: the first packets of what the dead owner left go now, the others with the coming turns.
     adoption_sent_ = rings_.tx_pending();
     if (adoption_sent_) kick();
-    refill();
   }
   void observe_adopted(std::function<void(Bytes)> observer) override { adopted_observer_ = std::move(observer); }
   [[nodiscard]] std::uint64_t adopted_packets() const override { return rings_.adopted_packets(); }

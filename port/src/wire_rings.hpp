@@ -35,7 +35,8 @@ class WireRings {
 
   /// First owner: every frame is free in fresh memory.
   void start() {
-    pool_.rebuild();
+    pool_.recount();
+    reclaim_all();
     shown_ = load_acquire(rings_.rx.consumer);
     staged_ = load_acquire(rings_.tx.producer);
     active_ = true;
@@ -81,10 +82,13 @@ class WireRings {
   void adopt_tx(const WireMark* committed, const Observer& handed_over);
   void adopt_completion();
   void adopt_rx(const WireMark* committed);
-  void adopt_words();
+  void reclaim(std::uint32_t frame);
+  void reclaim_until_sendable();
+  void reclaim_all();
+  void meet(std::uint32_t frame);
   [[nodiscard]] bool inside(const Descriptor& descriptor) const {
     const std::uint64_t frame = pool_.frame_at(descriptor.address);
-    return frame < pool_.count() &&
+    return frame < pool_.frames() &&
            descriptor.address - pool_.address(static_cast<std::uint32_t>(frame)) + descriptor.length <=
                view_.geometry.frame_bytes;
   }
@@ -125,6 +129,7 @@ std::size_t WireRings<Probe>::peek(std::span<RxFrame> frames) {
     // The stack changes headers in place. An adopter must be able to show the frame as it arrived.
     std::memcpy(pool_.data(pool_.address(frame)), data, std::min(descriptor.length, kSavedBytes));
     probe_(WireStep::rx_saved);
+    meet(frame);
     pool_.set(frame, FrameOwner::receiving, slot);
     std::atomic_signal_fence(std::memory_order_seq_cst);
     probe_(WireStep::rx_word);
@@ -138,7 +143,7 @@ std::size_t WireRings<Probe>::peek(std::span<RxFrame> frames) {
 
 template <class Probe>
 void WireRings<Probe>::rx_done(std::uint32_t frame) {
-  if (!active_ || frame >= pool_.count()) return;
+  if (!active_ || frame >= pool_.frames()) return;
   const FrameOwner owner = pool_.owner(frame);
   assert(owner == FrameOwner::receiving || owner == FrameOwner::held);
   if (owner == FrameOwner::receiving) {
@@ -184,6 +189,7 @@ std::span<std::uint8_t> WireRings<Probe>::tx_reserve(std::uint32_t bytes) {
   }
   if (reserved_ == kNone) {
     if (pool_.transmit_room() == 0) reap();
+    if (pool_.transmit_room() == 0) reclaim_until_sendable();
     if (pool_.transmit_room() == 0) {
       ++counters_.tx_no_frame;
       return {};
@@ -238,7 +244,8 @@ void WireRings<Probe>::reap() {
   if (producer == consumer) return;
   for (std::uint32_t index = consumer; index != producer; ++index) {
     const std::uint64_t frame = pool_.frame_at(rings_.completion.at(index));
-    if (frame >= pool_.count()) continue;
+    if (frame >= pool_.frames()) continue;
+    meet(static_cast<std::uint32_t>(frame));
     pool_.set(static_cast<std::uint32_t>(frame), FrameOwner::free, 0);
     pool_.put_back_transmitted(static_cast<std::uint32_t>(frame));
     probe_(WireStep::completion_word);
@@ -250,6 +257,7 @@ void WireRings<Probe>::reap() {
 template <class Probe>
 void WireRings<Probe>::fill() {
   if (!active_) return;
+  reclaim_all();
   const std::uint32_t producer = load_acquire(rings_.fill.producer);
   const std::size_t space = rings_.fill.size - (producer - load_acquire(rings_.fill.consumer));
   const std::size_t count = std::min(space, pool_.receive_room());
@@ -278,9 +286,10 @@ void WireRings<Probe>::adopt(const WireMark* committed, const Observer& handed_o
   probe_(WireStep::adopt_tx);
   adopt_completion();
   adopt_rx(committed);
-  adopt_words();
   probe_(WireStep::adopt_rx);
-  pool_.rebuild();
+  // Somebody waits, and most words are of frames that lie where they lay: they are gone through when the first turn fills up,
+  // or when it needs frames.
+  pool_.recount();
   shown_ = load_acquire(rings_.rx.consumer);
   staged_ = load_acquire(rings_.tx.producer);
   reserved_ = kNone;
@@ -339,7 +348,7 @@ void WireRings<Probe>::adopt_completion() {
   if (producer == consumer) return;
   for (std::uint32_t index = consumer; index != producer; ++index) {
     const std::uint64_t frame = pool_.frame_at(rings_.completion.at(index));
-    if (frame < pool_.count()) pool_.set(static_cast<std::uint32_t>(frame), FrameOwner::free, 0);
+    if (frame < pool_.frames()) pool_.set(static_cast<std::uint32_t>(frame), FrameOwner::free, 0);
     probe_(WireStep::adopt_store);
   }
   store_release(rings_.completion.consumer, producer);
@@ -374,30 +383,45 @@ void WireRings<Probe>::adopt_rx(const WireMark* committed) {
   }
 }
 
+/// The frame is about to change hands: what the dead owner made of it is counted before.
 template <class Probe>
-void WireRings<Probe>::adopt_words() {
-  for (std::uint32_t frame = 0; frame < pool_.count(); ++frame) {
-    switch (pool_.owner(frame)) {
-      case FrameOwner::free:
-      case FrameOwner::fill:
-      case FrameOwner::transmitting:
-        break;
-      default:
-        pool_.set(frame, FrameOwner::free, 0);
-        probe_(WireStep::adopt_store);
-    }
+void WireRings<Probe>::meet(std::uint32_t frame) {
+  if (!pool_.is_counted(frame)) pool_.count(frame);
+}
+
+/// What the dead owner held, and no ring has, is free.
+template <class Probe>
+void WireRings<Probe>::reclaim(std::uint32_t frame) {
+  switch (pool_.owner(frame)) {
+    case FrameOwner::free:
+    case FrameOwner::fill:
+    case FrameOwner::transmitting:
+      break;
+    default:
+      pool_.set(frame, FrameOwner::free, 0);
+      probe_(WireStep::adopt_store);
   }
+}
+
+template <class Probe>
+void WireRings<Probe>::reclaim_until_sendable() {
+  pool_.count_some([this](std::uint32_t frame) { reclaim(frame); }, [this] { return pool_.transmit_room() != 0; });
+}
+
+template <class Probe>
+void WireRings<Probe>::reclaim_all() {
+  if (!pool_.is_counted()) pool_.count_some([this](std::uint32_t frame) { reclaim(frame); }, [] { return false; });
 }
 
 template <class Probe>
 FrameCensus WireRings<Probe>::census() const {
   FrameCensus census;
-  census.total = pool_.count();
-  std::vector<std::uint8_t> places(pool_.count(), 0);
+  census.total = pool_.frames();
+  std::vector<std::uint8_t> places(pool_.frames(), 0);
   const auto seen = [&](std::uint64_t address, std::size_t& counter, std::initializer_list<FrameOwner> expected) {
     const std::uint64_t frame = pool_.frame_at(address);
     const bool fits =
-        frame < pool_.count() && ++places[frame] == 1 &&
+        frame < pool_.frames() && ++places[frame] == 1 &&
         std::find(expected.begin(), expected.end(), pool_.owner(static_cast<std::uint32_t>(frame))) != expected.end();
     ++(fits ? counter : census.duplicated);
   };
@@ -409,7 +433,7 @@ FrameCensus WireRings<Probe>::census() const {
     seen(rings_.tx.at(i).address, census.transmitting, {FrameOwner::transmitting});
   for (std::uint32_t i = load_acquire(rings_.completion.consumer); i != load_acquire(rings_.completion.producer); ++i)
     seen(rings_.completion.at(i), census.transmitting, {FrameOwner::transmitting});
-  for (std::uint32_t frame = 0; frame < pool_.count(); ++frame) {
+  for (std::uint32_t frame = 0; frame < pool_.frames(); ++frame) {
     if (places[frame] != 0) continue;
     switch (pool_.owner(frame)) {
       case FrameOwner::free:

@@ -26,6 +26,20 @@ std::size_t cost_of(const Connection::Impl& connection) {
 
 }  // namespace
 
+void Stack::Impl::prepare() {
+  if (!dormant || prepared) {
+    return;
+  }
+  prepared = true;
+  muted = true;
+  bring_up();
+  muted = false;
+  for (const auto& listener : listeners) {
+    // What cannot be opened now is tried again, and said, by activate().
+    open_listener(*listener);
+  }
+}
+
 void Stack::Impl::activate(Adoption how) {
   if (!dormant) {
     return;
@@ -35,14 +49,20 @@ void Stack::Impl::activate(Adoption how) {
   clock_is_stale = true;
   start_timers();
   muted = how == Adoption::exact;
-  bring_up();
+  if (prepared && !muted) {
+    // Coming up is what announces the addresses.
+    take_down();
+  }
+  if (!prepared || !muted) {
+    bring_up();
+  }
   muted = false;
   if (how != Adoption::exact) {
     announce_addresses();
   }
   install_neighbours();
   for (const auto& listener : listeners) {
-    if (!open_listener(*listener)) {
+    if (listener->pcb == nullptr && !open_listener(*listener)) {
       throw std::runtime_error("cannot listen on " + listener->local.to_string() +
                                " after the takeover: memory is short");
     }

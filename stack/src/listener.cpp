@@ -114,7 +114,7 @@ void Stack::Impl::listen(const Endpoint& local, Replication replication, std::ui
   listener->replication = replication;
   listener->service = service;
   listener->backlog = static_cast<std::size_t>(std::max(backlog, 1));
-  if (!dormant && !open_listener(*listener)) {
+  if ((!dormant || prepared) && !open_listener(*listener)) {
     fail("the port is taken; choose another");
   }
   listeners.push_back(std::move(listener));

@@ -320,6 +320,11 @@ void Stack::mirror_clear() {
   impl_->mirror_clear();
 }
 
+void Stack::prepare() {
+  const StackScope scope(*impl_);
+  impl_->prepare();
+}
+
 void Stack::activate(Adoption adoption) {
   const StackScope scope(*impl_);
   impl_->activate(adoption);

@@ -28,7 +28,7 @@ namespace tandem {
 
 class LwipUdpEndpoint;
 
-/// A service's listener; `pcb` exists only while the stack is not dormant.
+/// A service's listener; `pcb` exists only once the stack is prepared or alive.
 struct Listener {
   Endpoint local;
   Replication replication = Replication::unreplicated;
@@ -50,6 +50,7 @@ struct Stack::Impl {
   ConnectionObserver* observer = nullptr;
   StackState state;
   bool dormant;
+  bool prepared = false;   ///< dormant, with its interfaces up and its listeners open
   bool muted = false;      ///< packets are dropped instead of staged
   bool in_input = false;   ///< lwIP processes a packet
   bool in_timers = false;  ///< lwIP's timers run
@@ -66,6 +67,7 @@ struct Stack::Impl {
   std::optional<ip6_addr_t> gateway6;
   void make_interfaces();
   void bring_up();
+  void take_down();
   void announce_addresses();
   void add_zone(ip_addr_t& address);
   void input(RxFrame frame);
@@ -154,6 +156,7 @@ struct Stack::Impl {
   void mirror_clear();
   void list_dormant(Connection::Impl& connection);
   void unlist_dormant(Connection::Impl& connection);
+  void prepare();
   void activate(Adoption how);
   bool bring_to_life(Connection::Impl& connection);
   bool link_some(std::size_t count);

@@ -128,6 +128,8 @@ class Stack {
   void mirror_clear();
 
   /// How the wire was taken over (design.md section 6, steps 5 to 7).
+  /// On a dormant stack, when it likes: does what of activate() needs nothing to be known. Nothing is emitted or taken in.
+  void prepare();
   enum class Adoption : std::uint8_t {
     exact,   ///< same rings, nothing lost: go on as if nothing had happened, no ARP, no kicks
     kicked,  ///< something may be missing: gratuitous ARP / unsolicited NA, and every connection is kicked

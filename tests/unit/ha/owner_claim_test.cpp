@@ -76,7 +76,8 @@ TEST_CASE("a crash is declared before the core is dumped, and the process still 
     int status = 0;
     const OwnerFate fate = fate_of_child(fixture, status, [number](OwnerSlot& slot) {
       // Catch2's own handlers were inherited; the notice replaces them.
-      install_crash_notice(&slot);
+      install_crash_notice();
+      set_crash_notice(&slot);
       raise(number);
     });
     CHECK(fate == OwnerFate::died);

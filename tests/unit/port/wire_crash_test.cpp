@@ -38,9 +38,8 @@ class Owner {
     rings_.fill();
   }
   void adopt() {
+    // What the dead owner held is gone through by the first turn, which may be cut short as well.
     rings_.adopt(log_.mark ? &*log_.mark : nullptr, {});
-    rings_.reap();
-    rings_.fill();
   }
 
   void turn(std::uint32_t number, std::uint32_t& next_packet) {

@@ -337,6 +337,11 @@ TEST_CASE("a kick is an ACK within the window and one old byte, with timestamps,
       arp.push_back(sent.empty());
     }
   };
+  if (GENERATE(false, true)) {
+    pair.twin().prepare();
+    REQUIRE(sent.empty());
+    REQUIRE(arp.empty());
+  }
   pair.kill(Pair::Moment::between_turns, Stack::Adoption::kicked);
   REQUIRE(sent.size() == 2);
   CHECK(arp == std::vector<bool>{true});

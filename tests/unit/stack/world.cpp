@@ -242,7 +242,10 @@ std::unique_ptr<Stack> Pair::make_twin() {
   dormant.dormant = true;
   twin_port_ = std::make_unique<Port>(port_->mac(), port_->mtu());
   auto twin = std::make_unique<Stack>(dormant, *twin_port_);
+  // Some do beforehand what they can, before or after their listeners come.
+  if (++twins_made_ % 2 == 0) twin->prepare();
   setup_(*twin);
+  if (twins_made_ % 4 == 3) twin->prepare();
   return twin;
 }
 

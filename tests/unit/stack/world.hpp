@@ -155,6 +155,7 @@ class Pair : public Host {
   Log log_;
   std::unique_ptr<Port> twin_port_;
   std::unique_ptr<Stack> twin_;
+  int twins_made_ = 0;
 };
 
 MacAddress mac(std::uint8_t last);
