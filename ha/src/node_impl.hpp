@@ -58,7 +58,6 @@ struct Node::Impl {
   [[nodiscard]] std::uint64_t turn_reserve_bytes() const;
   void publish_turn();
   void wait_for_log();
-  void report_first_packet(std::uint32_t tx_index_before);
   [[nodiscard]] std::uint64_t next_deadline_ns();
   int orderly_close();
   int hand_over();
@@ -92,6 +91,7 @@ struct Node::Impl {
   void attach(ha::Descriptor socket);
   TwinEnd run_twin();
   [[nodiscard]] TwinEnd owner_is_gone(ha::OwnerFate fate);
+  void stop_watching_owner();
   void leave_group();
   void step_back();
   void step_forward();
@@ -175,6 +175,10 @@ struct Node::Impl {
   // Twin.
   ha::Descriptor attach_socket_;
   ha::Descriptor owner_process_;
+  Loop::WatchId socket_watch_ = 0;  ///< of attach_socket_; 0 = none
+  Loop::WatchId word_watch_ = 0;    ///< of the owner's word, while word_watched_
+  bool socket_closed_ = false;
+  bool word_watched_ = false;
   std::unique_ptr<ha::Replica> replica_;
   std::uint32_t reader_ = 0;
 };

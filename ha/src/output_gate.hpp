@@ -17,7 +17,7 @@ namespace tandem::ha {
 
 class OutputGate {
  public:
-  explicit OutputGate(Device& device) : device_(device) {}
+  explicit OutputGate(Device& device) : device_(device), released_(device.mark().tx_index) {}
 
   /// An answer to somebody outside (a control socket) that must not overtake the transaction it speaks of.
   void hold_answer(std::function<void()> send) { answers_.push_back(std::move(send)); }
@@ -29,12 +29,16 @@ class OutputGate {
     answers_.clear();
   }
 
+  /// The next packet that leaves goes by itself, the others of its turn behind it: somebody has waited for it since a death,
+  /// and handing over many takes as long as all of them take. `out` is called when it has been handed over.
+  void send_first_alone(std::function<void()> out) { first_is_out_ = std::move(out); }
+
   /// Every in-sync member holds the log up to `position` (invariants I1 and I2: nothing behind it leaves).
   void committed(std::uint64_t position) {
     while (!pending_.empty() && pending_.front().position <= position) {
       Turn turn = std::move(pending_.front());
       pending_.pop_front();
-      device_.tx_release(turn.tx_index);
+      release(turn.tx_index);
       for (const auto& send : turn.answers) send();
     }
   }
@@ -42,12 +46,23 @@ class OutputGate {
   [[nodiscard]] bool holds_something() const { return !pending_.empty(); }
 
  private:
+  void release(std::uint32_t tx_index) {
+    if (first_is_out_ && tx_index != released_) {
+      device_.tx_release(released_ + 1);
+      std::exchange(first_is_out_, {})();
+    }
+    released_ = tx_index;
+    device_.tx_release(tx_index);
+  }
+
   struct Turn {
     std::uint64_t position;
     std::uint32_t tx_index;
     std::vector<std::function<void()>> answers;
   };
   Device& device_;
+  std::uint32_t released_;  ///< packets before it were handed over
+  std::function<void()> first_is_out_;
   std::deque<Turn> pending_;
   std::vector<std::function<void()>> answers_;
 };

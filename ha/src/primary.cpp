@@ -190,21 +190,13 @@ void Node::Impl::publish_turn() {
     position = writer_->position();
   }
   // Step 4. At `shm` what is published is committed.
-  const std::uint32_t tx_before = released_tx_index_;
   gate_->close_turn(position, mark.tx_index);
   gate_->committed(position);
   released_tx_index_ = mark.tx_index;
-  if (first_packet_pending_) report_first_packet(tx_before);
   TANDEM_STOP_POINT("tx.after");
   // Step 5.
   device_->rx_release();
   device_->refill();
-}
-
-void Node::Impl::report_first_packet(std::uint32_t tx_index_before) {
-  if (released_tx_index_ == tx_index_before) return;
-  first_packet_pending_ = false;
-  group_->last_takeover.first_packet = monotonic_ns();
 }
 
 void Node::Impl::wait_for_log() {
@@ -237,13 +229,14 @@ std::uint64_t Node::Impl::next_deadline_ns() {
 }
 
 int Node::Impl::run_primary() {
-  if (device_->poll_fd() >= 0) loop_->wake_on(device_->poll_fd(), POLLIN);
-  loop_->set_spin_condition([this] { return device_->rx_ready(); });
   // Right after a takeover somebody waits: the first turn takes little in, so that its packets leave soon.
   const std::uint32_t batch_frames =
       std::exchange(options_.batch_frames, first_packet_pending_ ? kFirstBatchFrames : options_.batch_frames);
   turn();
   options_.batch_frames = batch_frames;
+  stop_watching_owner();
+  if (device_->poll_fd() >= 0) loop_->wake_on(device_->poll_fd(), POLLIN);
+  loop_->set_spin_condition([this] { return device_->rx_ready(); });
   open_sockets();
   for (;;) {
     // The last transaction needs room too; a twin that is far behind is waited for, or removed.

@@ -90,7 +90,14 @@ void Node::Impl::take_over(Cause cause) {
   released_tx_index_ = device_->mark().tx_index;
   first_packet_pending_ = !device_->adoption_sent();
   peer_answer_pending_ = true;
-  if (!first_packet_pending_) times.first_packet = times.adopted;
+  if (first_packet_pending_) {
+    gate_->send_first_alone([this] {
+      first_packet_pending_ = false;
+      group_->last_takeover.first_packet = monotonic_ns();
+    });
+  } else {
+    times.first_packet = times.adopted;
+  }
   stack_->activate(device_->adoption_is_exact() ? Stack::Adoption::exact : Stack::Adoption::kicked);
   times.promoted = monotonic_ns();
   TANDEM_STOP_POINT("promote.linked");

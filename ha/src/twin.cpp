@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "node_impl.hpp"
 #include "prefault.hpp"
@@ -149,19 +150,15 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
   const std::uint32_t owner_index = group_->owner.load(std::memory_order_acquire) % ha::kOwnerSlots;
   const ha::OwnerSlot& owner = group_->owners[owner_index];
   ha::ReaderSlot& self = group_->readers[reader_];
-  bool socket_closed = false;
-  bool word_watched = false;
-  const Loop::WatchId socket_watch =
-      loop_->watch(attach_socket_.get(), POLLIN | POLLRDHUP, [&](short) { socket_closed = true; });
-  Loop::WatchId word_watch = 0;
+  socket_closed_ = word_watched_ = false;
+  socket_watch_ = loop_->watch(attach_socket_.get(), POLLIN | POLLRDHUP, [this](short) { socket_closed_ = true; });
   // The options of the loop are the primary's. A twin spins when it was told to and else sleeps, so that it takes no processor
   // from its primary.
   loop_->set_options({.spin_us = 0, .spin_always = options_.twin_spins});
   const auto leave = [&](TwinEnd end) {
-    loop_->set_options(options_.loop);
-    loop_->unwatch(socket_watch);
-    if (word_watched) loop_->unwatch(word_watch);
     loop_->set_spin_condition({});
+    // What else there is to undo can wait until a promoted process has sent its first packet.
+    if (end != TwinEnd::take_over) stop_watching_owner();
     return end;
   };
   if (options_.twin_spins) {
@@ -205,7 +202,7 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
       log("removed by the primary; joining again");
       return leave(TwinEnd::join_again);
     }
-    if (socket_closed) {
+    if (socket_closed_) {
       // A dying owner's word is marked before its sockets close: one more look decides.
       if (ha::owner_fate(owner.word.load(std::memory_order_acquire)) != OwnerFate::alive) continue;
       log("the primary closed the connection; joining again");
@@ -224,10 +221,10 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
       }
       return end;
     }
-    if (!word_watched) {
-      word_watched = true;
-      word_watch =
-          loop_->futex_wait(reinterpret_cast<const std::uint32_t*>(&owner.word), word, [&] { word_watched = false; });
+    if (!word_watched_) {
+      word_watched_ = true;
+      word_watch_ = loop_->futex_wait(reinterpret_cast<const std::uint32_t*>(&owner.word), word,
+                                      [this] { word_watched_ = false; });
     }
     if (replica_->complete() && options_.twin_spins) step_forward();
     if (replica_->complete() && !realtime_asked) {
@@ -243,6 +240,14 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
     const std::uint64_t nap = options_.twin_spins ? 200'000 : now < busy_until_ns ? kFollowBusy_ns : kFollowIdle_ns;
     loop_->run_once(std::min(now + nap, hang.next_sample_ns()));
   }
+}
+
+void Node::Impl::stop_watching_owner() {
+  if (socket_watch_ == 0) return;
+  loop_->set_options(options_.loop);
+  loop_->unwatch(std::exchange(socket_watch_, 0));
+  if (word_watched_) loop_->unwatch(word_watch_);
+  word_watched_ = false;
 }
 
 Node::Impl::TwinEnd Node::Impl::owner_is_gone(OwnerFate) {

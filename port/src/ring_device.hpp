@@ -43,10 +43,12 @@ class RingDevice : public Device {
   }
 
   void adopt(const WireMark* committed) override {
-    rings_.adopt(committed, adopted_observer_);
-    // Somebody waits: the first packets of what the dead owner left go now, the others with the coming turns.
-    adoption_sent_ = rings_.tx_pending();
-    if (adoption_sent_) kick();
+    // Somebody waits: the first packet of what the dead owner left goes now, the others with the coming turns.
+    adoption_sent_ = false;
+    rings_.adopt(committed, adopted_observer_, [this] {
+      kick();
+      adoption_sent_ = true;
+    });
   }
   void observe_adopted(std::function<void(Bytes)> observer) override { adopted_observer_ = std::move(observer); }
   [[nodiscard]] std::uint64_t adopted_packets() const override { return rings_.adopted_packets(); }

@@ -65,8 +65,10 @@ class WireRings {
   void fill();
 
   using Observer = std::function<void(std::span<const std::uint8_t> packet)>;
-  /// `handed_over` sees each packet of the dead owner's that goes now.
-  void adopt(const WireMark* committed, const Observer& handed_over);
+  /// `handed_over` sees each packet of the dead owner's that goes now. `first_is_out` is called, if there is any, when the first
+  /// one stands in the ring and the others do not yet.
+  void adopt(
+      const WireMark* committed, const Observer& handed_over, const std::function<void()>& first_is_out = [] {});
   [[nodiscard]] std::uint64_t adopted_packets() const { return adopted_packets_; }
 
   [[nodiscard]] FrameCensus census() const;
@@ -79,7 +81,7 @@ class WireRings {
   static constexpr std::uint32_t kNone = 0xffff'ffff;
 
   void adopt_fill();
-  void adopt_tx(const WireMark* committed, const Observer& handed_over);
+  void adopt_tx(const WireMark* committed, const Observer& handed_over, const std::function<void()>& first_is_out);
   void adopt_completion();
   void adopt_rx(const WireMark* committed);
   void reclaim(std::uint32_t frame);
@@ -277,12 +279,13 @@ void WireRings<Probe>::fill() {
 }
 
 template <class Probe>
-void WireRings<Probe>::adopt(const WireMark* committed, const Observer& handed_over) {
+void WireRings<Probe>::adopt(const WireMark* committed, const Observer& handed_over,
+                             const std::function<void()>& first_is_out) {
   // Every step can be cut in two and done again from its start. Rings first, words last: the rings win.
   active_ = false;
   adopt_fill();
   probe_(WireStep::adopt_fill);
-  adopt_tx(committed, handed_over);
+  adopt_tx(committed, handed_over, first_is_out);
   probe_(WireStep::adopt_tx);
   adopt_completion();
   adopt_rx(committed);
@@ -311,7 +314,8 @@ void WireRings<Probe>::adopt_fill() {
 }
 
 template <class Probe>
-void WireRings<Probe>::adopt_tx(const WireMark* committed, const Observer& handed_over) {
+void WireRings<Probe>::adopt_tx(const WireMark* committed, const Observer& handed_over,
+                                const std::function<void()>& first_is_out) {
   const std::uint32_t producer = load_acquire(rings_.tx.producer);
   std::uint32_t count = rings_.tx.ahead(load_acquire(&view_.control->tx_intent.value), producer);
   if (committed != nullptr) count = std::max(count, rings_.tx.ahead(committed->tx_index, producer));
@@ -327,7 +331,11 @@ void WireRings<Probe>::adopt_tx(const WireMark* committed, const Observer& hande
       break;
   }
   counters_.tx_invalid += producer + count - target;
-  if (target == producer) return;
+  if (target == producer) {
+    // Handed over by the dead owner, and not yet taken.
+    if (load_acquire(rings_.tx.consumer) != producer) first_is_out();
+    return;
+  }
   store_release(&view_.control->tx_intent.value, target);
   probe_(WireStep::adopt_store);
   for (std::uint32_t index = producer; index != target; ++index) {
@@ -336,6 +344,9 @@ void WireRings<Probe>::adopt_tx(const WireMark* committed, const Observer& hande
     pool_.set(frame_of(descriptor.address), FrameOwner::transmitting, index);
     probe_(WireStep::adopt_store);
   }
+  store_release(rings_.tx.producer, producer + 1);
+  probe_(WireStep::adopt_store);
+  first_is_out();
   store_release(rings_.tx.producer, target);
   adopted_packets_ += target - producer;
   probe_(WireStep::adopt_store);

@@ -27,3 +27,18 @@ TEST_CASE("nothing leaves before its transaction is committed, and then in order
   CHECK(device.released == std::vector<std::uint32_t>{3, 5, 9});
   CHECK_FALSE(gate.holds_something());
 }
+
+TEST_CASE("the first packet behind a takeover goes by itself, once") {
+  ReleaseLog device;
+  ha::OutputGate gate(device);
+  std::vector<std::size_t> out_after;
+  gate.send_first_alone([&] { out_after.push_back(device.released.size()); });
+  gate.close_turn(100, 0);
+  gate.committed(100);
+  CHECK(out_after.empty());  // that turn had no packet
+  gate.close_turn(200, 4);
+  gate.close_turn(300, 6);
+  gate.committed(300);
+  CHECK(device.released == std::vector<std::uint32_t>{0, 1, 4, 6});
+  CHECK(out_after == std::vector<std::size_t>{2});
+}

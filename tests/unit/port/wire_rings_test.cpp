@@ -280,6 +280,35 @@ TEST_CASE("adoption hands over what was committed and nothing else") {
   require_sound(adopter.census());
 }
 
+TEST_CASE("the first packet of an adoption stands in the ring before the others do") {
+  Wire wire;
+  for (std::uint32_t i = 1; i <= 3; ++i) REQUIRE(wire.stage(numbered_packet(i)));
+  const WireMark committed = wire.rings.mark();
+  WireRings<NoProbe> adopter(wire.kernel.view(), wire.kernel.rings());
+  std::vector<std::uint32_t> waiting;
+  const auto first_is_out = [&] {
+    const auto& tx = wire.kernel.rings().tx;
+    waiting.push_back(*tx.producer - *tx.consumer);
+  };
+  SECTION("of what was committed") {
+    adopter.adopt(&committed, {}, first_is_out);
+    CHECK(waiting == std::vector<std::uint32_t>{1});
+  }
+  SECTION("or of what the dead owner had handed over") {
+    wire.rings.tx_release(committed.tx_index);
+    adopter.adopt(&committed, {}, first_is_out);
+    CHECK(waiting == std::vector<std::uint32_t>{3});
+  }
+  SECTION("and where nothing is to go, nobody is called") {
+    adopter.adopt(nullptr, {}, first_is_out);
+    CHECK(waiting.empty());
+    return;
+  }
+  while (wire.kernel.send()) {
+  }
+  CHECK(wire.kernel.sent.size() == 3);
+}
+
 TEST_CASE("after give_away nothing is touched, whoever still calls") {
   Wire wire;
   REQUIRE(wire.kernel.receive(numbered_packet(1)));
