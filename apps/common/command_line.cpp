@@ -25,6 +25,17 @@ constexpr std::uint64_t kMiB = 1024 * kKiB;
 constexpr std::uint64_t kGiB = 1024 * kMiB;
 constexpr unsigned kHelpColumns = 110;
 
+/// The library puts what was typed into its error messages and then replaces these words in them as long as it finds one:
+/// for ever, when what was typed holds one.
+void check_for_placeholders(std::string_view typed) {
+  for (const std::string_view word :
+       {"%original_token%", "%canonical_option%", "%option%", "%prefix%", "%value%", "%invalid_line%"}) {
+    if (typed.find(word) != std::string_view::npos) {
+      throw UsageError("'" + std::string(word) + "' cannot stand in an option");
+    }
+  }
+}
+
 /// Group names become directory names.
 void check_group_name(const std::string& group) {
   const bool good = !group.empty() && group.size() <= 64 && group.front() != '.' &&
@@ -136,6 +147,7 @@ CommandLine::CommandLine(std::string name, std::string usage, std::string summar
 po::options_description_easy_init CommandLine::add_options() { return own_.add_options(); }
 
 bool CommandLine::parse(int argc, const char* const* argv) {
+  for (int i = 1; i < argc; ++i) check_for_placeholders(argv[i]);
   po::options_description all;
   all.add(own_).add(common_).add(only_command_line_);
   po::options_description words;
@@ -195,10 +207,11 @@ void CommandLine::read_file(const std::string& path) {
       throw UsageError(place + "sections are not used here; write `key = value`");
     }
     try {
+      check_for_placeholders(line);
       // Line by line, so that an error can name its line.
       std::istringstream one_line(line);
       for (auto& option : po::parse_config_file(one_line, keys).options) found.options.push_back(std::move(option));
-    } catch (const po::error& error) {
+    } catch (const std::exception& error) {
       throw UsageError(place + error.what());
     }
   }

@@ -81,7 +81,7 @@ std::string status_table(const json& answer) {
 }
 
 std::string connections_table(const json& answer) {
-  const json& list = answer.is_array() ? answer : answer.value("connections", json::array());
+  const json list = answer.is_object() ? answer.value("connections", json::array()) : answer;
   if (!list.is_array() || list.empty()) return "no connections\n";
   std::vector<std::vector<std::string>> rows{
       {"LOCAL", "REMOTE", "PHASE", "SURVIVES", "UNACKED", "UNREAD", "SND_WND", "RCV_WND", "CWND", "SRTT_MS", "WHY"}};

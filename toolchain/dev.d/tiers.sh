@@ -3,7 +3,7 @@
 # Sourced by ./dev: the tiers of tests, their minutes and the closing line.
 # shellcheck disable=SC2154
 
-all_tiers=(lint unit lwip consumer sanitizers lab cross)
+all_tiers=(lint unit lwip consumer sanitizers fuzz lab cross)
 passed=0
 failed=0
 skipped=0
@@ -103,6 +103,12 @@ tier_sanitizers() {
     status=1
   fi
   return "$status"
+}
+
+# The fuzzers' kept inputs and some mutations of them, without a fuzzing engine.
+tier_fuzz() {
+  set_up build test
+  built asan-ubsan fuzz_tests && run_ctest asan-ubsan fuzz -L '^fuzz$' --parallel "$jobs"
 }
 
 # What needs io_uring or AF_XDP is left out: qemu's user mode has neither.

@@ -146,6 +146,14 @@ TEST_CASE("a configuration file takes the same keys, and the command line wins")
   CHECK(command_line.number("port-base", 0, 0, 60'000) == 100);
 }
 
+TEST_CASE("what looks like a placeholder of the option parser's is refused, on the command line and in a file") {
+  CHECK_THROWS_AS(parsed({"--grup=%original_token%"}), UsageError);
+  CHECK_THROWS_AS(parsed({"--grup", "%canonical_option%"}), UsageError);
+  const TemporaryFile file("detect = 20\n%original_token% = 3\n");
+  CHECK_THROWS_WITH(parsed({"--config", file.path()}), Catch::StartsWith(std::string(file.path()) + ":2: "));
+  CHECK(parsed({"--capture", "100%.pcapng"}).text("capture") == "100%.pcapng");
+}
+
 TEST_CASE("an error in a configuration file names the line") {
   for (const char* text :
        {"device = tap:t0\nfrobnicate = 1\n", "device = tap:t0\n[section]\n", "device = tap:t0\nnonsense\n"}) {

@@ -38,5 +38,10 @@ TEST_CASE("answers of another shape are shown as far as they go") {
   CHECK_NOTHROW(status_table(json::object()));
   CHECK_NOTHROW(status_table({{"timeline", 7}, {"twin", json::array({1, "x"})}}));
   CHECK_NOTHROW(connections_table({{"connections", {1, "x", json::object()}}}));
+  for (const json& other : {json(9), json(nullptr), json("x"), json::array()}) {
+    CHECK_NOTHROW(status_table(other));
+    CHECK(connections_table(other) == "no connections\n");
+    CHECK_NOTHROW(routes_table(other));
+  }
   CHECK_THAT(routes_table({{"received", {{"ipv4", 3}, {"ipv6", 4}}}, {"best", 5}}), Contains("received ipv4  3"));
 }
