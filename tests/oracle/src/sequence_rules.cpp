@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Rules: beyond-window, ack-ignored, seq-skipped, fin-moved, data-after-fin, sent-after-reset, unasked-fin, bytes-changed,
+// reset-inexact, unasked-reset.
+#include <algorithm>
+#include <cstdio>
+
+#include "judge.hpp"
+
+namespace tandem::oracle {
+
+void Judge::judge_sequence() const {
+  if (from.ended_by_reset && options.in_order) {
+    violation("sent-after-reset", "a segment follows this host's own RST");
+  }
+  if (connection.negotiated && to.has_edge && !options.gaps) {
+    // A probe of a shut window; the byte stands exactly at the edge.
+    const bool probe = tcp.payload_length == 1 && seq == to.edge_max;
+    // Linux lets a FIN stand right behind the window, and what follows it has the number after that.
+    const std::uint64_t limit = to.edge_max + (from.fin && from.fin_at == to.edge_max ? 1 : 0);
+    if (tcp.payload_length > 0 && data_end > to.edge_max && !probe) {
+      violation("beyond-window", words("data up to ", from_text(data_end), " goes ", data_end - to.edge_max,
+                                       " beyond the window's right edge ", from_text(to.edge_max)));
+    } else if (tcp.payload_length == 0 && seq > limit) {
+      violation("beyond-window", words("stands at ", from_text(seq), ", beyond the window's right edge ",
+                                       from_text(to.edge_max), "; Linux drops it, and the ACK with it"));
+    }
+  }
+  if (is_pure_ack() && options.in_order && !options.gaps && to.acks && seq < to.ack_max && tells_news()) {
+    violation("ack-ignored",
+              words("an empty ACK at ", from_text(seq), " tells something new, but the other has everything up to ",
+                    from_text(to.ack_max), ": Linux takes no ACK from it"));
+  }
+  if (options.vantage == Vantage::at_judged && knows_all_of_from() && seq > from.nxt) {
+    violation("seq-skipped", words("stands at ", from_text(seq), ", and nothing was sent between ", from_text(from.nxt),
+                                   " and there"));
+  }
+}
+
+void Judge::judge_end_of_stream() const {
+  const bool fin = tcp.has(flag::fin);
+  if (from.fin) {
+    if (fin && data_end != from.fin_at) {
+      violation("fin-moved", words("FIN at ", from_text(data_end), ", and before at ", from_text(from.fin_at)));
+    } else if (tcp.payload_length > 0 && data_end > from.fin_at) {
+      violation("data-after-fin",
+                words("data up to ", from_text(data_end), " follows the FIN at ", from_text(from.fin_at)));
+    }
+    return;
+  }
+  if (!fin) return;
+  if (from.known && data_end < from.nxt) {
+    violation("fin-moved",
+              words("FIN at ", from_text(data_end), ", before data that was sent up to ", from_text(from.nxt)));
+  }
+  if (options.may_end) {
+    const FlowKey& key = connection.key;
+    const Ending ending{Ending::Kind::fin,    now_ns,
+                        key.host[from_index], key.host[1 - from_index],
+                        key.port[from_index], key.port[1 - from_index]};
+    if (!options.may_end(ending))
+      violation("unasked-fin", words("a FIN at ", from_text(data_end), " that nobody asked for"));
+  }
+}
+
+void Judge::judge_bytes() {
+  // Data in a SYN (fast open) stands behind it.
+  const std::uint64_t at = seq + (tcp.has(flag::syn) ? 1 : 0);
+  const auto bytes = tcp.payload.first(std::min<std::size_t>(tcp.payload.size(), tcp.payload_length));
+  if (const auto differs = from.history.see(at, bytes, to.acks ? std::min(to.ack_max, at) : at)) {
+    char now[8];
+    std::snprintf(now, sizeof(now), "0x%02x", bytes[*differs - at]);
+    violation("bytes-changed",
+              words("the byte at ", from_text(*differs), " is ", now, ", and was sent as another one before"));
+  }
+}
+
+void Judge::judge_reset() const {
+  if (options.may_end) {
+    const FlowKey& key = connection.key;
+    const Ending ending{Ending::Kind::reset,  now_ns,
+                        key.host[from_index], key.host[1 - from_index],
+                        key.port[from_index], key.port[1 - from_index]};
+    if (!options.may_end(ending))
+      violation("unasked-reset", words("an RST at ", from_text(seq), " that nobody asked for"));
+  }
+  if (options.gaps || !to.known) return;
+  // One that answers a segment without ACK: the other expects it to acknowledge that.
+  if (!to.acks) {
+    if (!tcp.has(flag::ack) || (to.settled && (ack > to.nxt || ack <= to.isn))) {
+      violation("reset-inexact", words("the RST answers a SYN and does not acknowledge it: ", to_text(ack)));
+    }
+    return;
+  }
+  const bool answers = std::find(to.recent_acks.begin(), to.recent_acks.end(), tcp.seq) != to.recent_acks.end();
+  if (answers || (from.known && seq == from.nxt) || (!from.settled && !answers && !connection.negotiated)) return;
+  if (tcp.has(flag::ack) && !connection.synchronized) return;
+  violation(
+      "reset-inexact",
+      words("the RST stands at ", from_text(seq), ", which is neither the end of what was sent, ", from_text(from.nxt),
+            ", nor a number that the other has acknowledged: it draws a challenge ACK at most (RFC 5961 section 3.2)"));
+}
+
+}  // namespace tandem::oracle
