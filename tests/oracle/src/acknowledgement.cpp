@@ -14,6 +14,16 @@ bool Judge::tells_news() const {
   return false;
 }
 
+bool Judge::tells_needed_news() const {
+  if (!from.acks || ack > from.ack_max) return true;
+  const std::uint64_t edge = ack + (std::uint64_t{tcp.window} << from.scale);
+  if (connection.negotiated && from.has_edge && edge > from.edge_max) return true;
+  for (std::size_t i = 0; i < tcp.options.blocks; ++i) {
+    if (!is_duplicate_report(i) && !from.sacked.covers(block(i))) return true;
+  }
+  return false;
+}
+
 void Judge::judge_acknowledgement() const {
   if (!tcp.has(flag::ack)) return;
   if (knows_all_of_to() && ack > to.nxt) {
@@ -38,7 +48,7 @@ void Judge::judge_acknowledgement() const {
 void Judge::judge_window() const {
   if (!tcp.has(flag::ack) || tcp.has(flag::syn) || !connection.negotiated || !from.has_edge) return;
   // An old ACK is judged by other rules; and after the other's FIN nobody needs a window.
-  if (ack < from.ack_max || (to.fin && ack > to.fin_at)) return;
+  if (ack < from.ack_max + (options.in_order ? 0 : 1) || (to.fin && ack > to.fin_at)) return;
   const std::uint64_t unit = std::uint64_t{1} << from.scale;
   const std::uint64_t edge = ack + (std::uint64_t{tcp.window} << from.scale);
   // What a scaled window cannot express may be rounded away (RFC 7323 section 2.4).

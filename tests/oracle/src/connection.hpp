@@ -65,6 +65,7 @@ struct End {
   std::uint64_t isn = 0;
   std::uint64_t nxt = kFirstPosition;
   std::uint64_t learned_from = 0;  ///< `nxt` when a connection that is older than the capture was first seen
+  std::uint64_t data_max = 0;      ///< the end of the data that was seen
   bool fin = false;
   std::uint64_t fin_at = 0;     ///< the position that the FIN takes
   bool reset = false;           ///< it sent an RST
@@ -94,6 +95,7 @@ struct End {
   // ---- Timestamps ----
   bool has_timestamp = false;
   std::uint64_t ts_first = 0, ts_max = 0;
+  std::uint64_t ts_of_newest = 0;  ///< that of the last segment that was the first to carry what it carries
 
   void forget();
 };

@@ -67,6 +67,8 @@ struct Judge {
   }
   /// It tells `to` something new: more is acknowledged, another window, other SACK blocks.
   bool tells_news() const;
+  /// It tells `to` something that it has to know: as tells_news(), but not what only shrinks or goes away.
+  bool tells_needed_news() const;
   /// The i-th SACK block in positions of `to`'s stream.
   Range block(std::size_t i) const;
   /// The i-th block reports what came twice (RFC 2883).

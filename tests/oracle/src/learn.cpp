@@ -27,7 +27,9 @@ void Judge::learn() {
   if (tcp.has(flag::syn)) learn_syn();
   if (!from.known) from.learned_from = from.nxt;
   from.known = true;
+  const bool is_new = end > from.nxt && tcp.length() > 0;
   from.nxt = std::max(from.nxt, end);
+  if (tcp.payload_length > 0) from.data_max = std::max(from.data_max, data_end);
   if (tcp.has(flag::fin) && !from.fin) from.fin = true, from.fin_at = data_end;
   if (tcp.has(flag::ack)) {
     to.nxt = std::max(to.nxt, ack);
@@ -49,6 +51,7 @@ void Judge::learn() {
         from.syn.seen && to.syn.seen && to.acks && from.ack_max > to.isn && to.ack_max > from.isn;
   }
   learn_timestamps();
+  if (is_new && tcp.options.has_timestamps) from.ts_of_newest = unwrap(from.ts_max, tcp.options.tsval);
   learn_settled();
   if (!options.arrivals) learn_arrival();
 }

@@ -44,9 +44,11 @@ void Judge::judge_timestamps() const {
   if (!said.has_timestamps || tcp.has(flag::rst)) return;
   if (from.has_timestamp) {
     const std::uint64_t value = unwrap(from.ts_max, said.tsval);
-    // Out of order only a segment that is certainly newer than all before can be judged.
-    if (value < from.ts_max && (options.in_order || (seq == from.nxt && tcp.length() > 0))) {
-      violation("timestamp-backwards", words("TSval ", said.tsval, " is ", from.ts_max - value,
+    // Where a repetition may overtake, only new data can be compared, and with new data only.
+    const bool is_new = seq == from.nxt && tcp.length() > 0;
+    const std::uint64_t before = options.in_order ? from.ts_max : is_new ? from.ts_of_newest : 0;
+    if (value < before) {
+      violation("timestamp-backwards", words("TSval ", said.tsval, " is ", before - value,
                                              " before one that was sent earlier; PAWS drops the segment"));
     }
   }

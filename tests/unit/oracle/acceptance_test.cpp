@@ -107,6 +107,18 @@ TEST_CASE("an empty ACK stands where the peer takes it") {
     talk.we_send(segment);
     CHECK(talk.broken() == "ack-ignored");
   }
+  SECTION("what no longer mentions a duplicate tells nothing") {
+    const Segment twice = talk.from_peer("twice");
+    talk.peer_sends(twice);
+    talk.peer_sends(twice);
+    segment = talk.from_us();
+    segment.sack = {{twice.seq, twice.seq + 5}};
+    talk.we_send(segment);
+    segment = talk.from_us();
+    segment.seq -= 1;
+    talk.we_send(segment);
+    CHECK(talk.broken() == "");
+  }
   SECTION("one old byte makes the peer take it") {
     talk.we_send("0123456789");
     talk.peer_sends("news");

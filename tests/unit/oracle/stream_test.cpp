@@ -130,6 +130,20 @@ TEST_CASE("a FIN does not cut off what was sent") {
   CHECK(talk.broken() == "fin-moved");
 }
 
+TEST_CASE("an empty segment may overtake the FIN before it") {
+  Setting setting = numbers(GENERATE(false, true));
+  setting.options.in_order = false;
+  setting.options.vantage = Vantage::elsewhere;
+  Conversation talk(setting);
+  talk.open();
+  const Segment fin = talk.from_us("end", FIN | ACK);
+  Segment after = talk.from_us();
+  after.seq += 4;
+  talk.we_send(after);
+  talk.we_send(fin);
+  CHECK(talk.broken() == "");
+}
+
 TEST_CASE("checksums and lengths are right") {
   Setting setting;
   setting.v6 = GENERATE(false, true);
