@@ -193,6 +193,7 @@ void Node::Impl::watch_signals() {
 int Node::Impl::run() {
   try {
     started_ns_ = now_ns_ = monotonic_ns();
+    step_in();
     check_options();
     loop_ = std::make_unique<Loop>(options_.loop);
     watch_signals();

@@ -95,6 +95,8 @@ struct Node::Impl {
   void leave_group();
   void step_back();
   void step_forward();
+  void step_aside();
+  void step_in();
 
   // ---- takeover.cpp ----
   static constexpr int kRealtimePriority = 10;  ///< SCHED_FIFO, from a twin's membership to a while after its promotion
@@ -157,6 +159,8 @@ struct Node::Impl {
   std::uint64_t join_began_ns_ = 0;
   bool low_windows_ = false;
   std::uint32_t released_tx_index_ = 0;
+  bool turn_sent_ = false;             ///< the turn before handed packets over
+  std::uint64_t hand_over_by_ns_ = 0;  ///< a switchover that is wanted; 0 = none
   std::uint64_t join_longest_turn_ns_ = 0;
   std::uint64_t join_took_ns_ = 0;
   std::uint64_t join_connections_ = 0;

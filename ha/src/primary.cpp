@@ -23,6 +23,8 @@ constexpr std::uint64_t kIdlePublish_ns = 100'000'000;
 /// How long connections may take to close in good order when the process ends.
 constexpr std::uint64_t kOrderlyClose_ns = 3'000'000'000;
 constexpr std::uint32_t kFirstBatchFrames = 4;
+/// How long a planned switchover waits for a turn that sends something.
+constexpr std::uint64_t kHandOverWithin_ns = 2'000'000;
 /// What handlers may write in one turn: bounds the transaction, and the turn's length too.
 constexpr std::uint64_t kTurnWriteBytes = 512 * 1024;
 constexpr std::uint64_t kStateRecordBytes = 512;
@@ -192,6 +194,7 @@ void Node::Impl::publish_turn() {
   // Step 4. At `shm` what is published is committed.
   gate_->close_turn(position, mark.tx_index);
   gate_->committed(position);
+  turn_sent_ = mark.tx_index != released_tx_index_;
   released_tx_index_ = mark.tx_index;
   TANDEM_STOP_POINT("tx.after");
   // Step 5.
@@ -241,13 +244,17 @@ int Node::Impl::run_primary() {
   for (;;) {
     // The last transaction needs room too; a twin that is far behind is waited for, or removed.
     const bool twin_is_ready = twin_is_member() && writer_->room() > kFixedReserveBytes;
-    if (stop_requested_ && role_ == Role::primary && twin_is_ready) return hand_over();
-    if (switchover_requested_) {
-      if (twin_is_ready) {
-        rejoin_wanted_ = true;
+    const bool wants_to_go = switchover_requested_ || (stop_requested_ && role_ == Role::primary);
+    if (wants_to_go && twin_is_ready) {
+      // Right behind an answer: the twin takes over while the peer deals with it.
+      if (hand_over_by_ns_ == 0) hand_over_by_ns_ = now_ns_ + kHandOverWithin_ns;
+      if (turn_sent_ || now_ns_ >= hand_over_by_ns_) {
+        rejoin_wanted_ = switchover_requested_ && !stop_requested_;
         return hand_over();
       }
-      switchover_requested_ = twin_is_member();
+    } else {
+      hand_over_by_ns_ = 0;
+      if (!twin_is_member()) switchover_requested_ = false;
     }
     if (stop_requested_ && !twin_is_member()) return orderly_close();
     loop_->run_once(next_deadline_ns());
@@ -265,7 +272,6 @@ int Node::Impl::run_primary() {
 
 int Node::Impl::hand_over() {
   now_ns_ = monotonic_ns();
-  log("planned switchover: handing over to the twin");
   // The last transaction says so, and covers everything that was staged or dealt with.
   const std::uint32_t payload[2] = {1, 0};
   writer_->append(ha::RecordType::role_change, 0, {{reinterpret_cast<const std::uint8_t*>(payload), sizeof payload}});
@@ -276,6 +282,8 @@ int Node::Impl::hand_over() {
   gave_away_ = true;
   ha::hand_over_ownership(*slot_);
   slot_ = nullptr;
+  step_aside();
+  log("planned switchover: handed over to the twin");
   return exit_code::kOk;
 }
 

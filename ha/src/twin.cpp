@@ -14,6 +14,7 @@
 #include "node_impl.hpp"
 #include "prefault.hpp"
 #include "starvation_probe.hpp"
+#include "tandem/give_back.hpp"
 
 namespace tandem {
 
@@ -27,7 +28,11 @@ namespace {
 constexpr std::uint64_t kFollowBusy_ns = 1'000'000;
 constexpr std::uint64_t kFollowIdle_ns = 5'000'000;
 constexpr std::uint64_t kStaysBusy_ns = 50'000'000;
+constexpr std::uint64_t kAside_ns = 2'000'000;
 constexpr std::uint64_t kWelcomeWithin_ns = 15'000'000'000;
+
+/// The process that gave its role away has lowered itself, and may run another node afterwards.
+bool stepped_aside = false;
 
 ha::Descriptor take(std::vector<ha::Descriptor>& descriptors, const std::vector<std::string>& names,
                     std::string_view name) {
@@ -50,6 +55,25 @@ void Node::Impl::step_back() {
 void Node::Impl::step_forward() {
   if (nice_before_) setpriority(PRIO_PROCESS, 0, *nice_before_);
   nice_before_.reset();
+}
+
+void Node::Impl::step_aside() {
+  // Tearing down takes milliseconds of processor, and nobody is to wait for it. The way back takes root.
+  const sched_param any{};
+  if (geteuid() == 0 || !rejoin_wanted_) stepped_aside = sched_setscheduler(0, SCHED_IDLE, &any) == 0;
+  // Whoever was woken before that is let in only by sleeping; and the twin is to have sent something first.
+  const std::uint64_t until = monotonic_ns() + kAside_ns;
+  const timespec nap{0, 200'000};
+  do {
+    nanosleep(&nap, nullptr);
+  } while (group_->last_takeover.first_packet == 0 && monotonic_ns() < until);
+  device_->give_back_memory();
+  give_back_in_pieces(log_mapping_.data(), 2 * log_mapping_.size(), std::size_t{2} << 20);
+}
+
+void Node::Impl::step_in() {
+  const sched_param any{};
+  if (std::exchange(stepped_aside, false)) sched_setscheduler(0, SCHED_OTHER, &any);
 }
 
 void Node::Impl::attach(ha::Descriptor socket) {

@@ -46,6 +46,7 @@ class TapDevice final : public RingDevice<DeviceProbe> {
     return rings_.rx_ready();
   }
 
+  void give_back_memory() override { memory_.give_back(); }
   [[nodiscard]] std::vector<NamedDescriptor> descriptors() const override {
     return {{"tap", tap_.get()}, {"umem", memory_.umem_fd()}, {"wire", memory_.wire_fd()}};
   }

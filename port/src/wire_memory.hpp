@@ -21,6 +21,7 @@
 #include <string>
 
 #include "ring.hpp"
+#include "tandem/give_back.hpp"
 #include "unique_fd.hpp"
 
 namespace tandem {
@@ -115,6 +116,8 @@ class WireMemory {
   static WireMemory map(UniqueFd umem, UniqueFd wire, const WireGeometry& geometry);
 
   [[nodiscard]] WireView view() const;
+  /// Drops the frames from this process, not from others.
+  void give_back() { give_back_in_pieces(umem_.data(), umem_.size(), std::size_t{256} * 1024); }
   [[nodiscard]] int umem_fd() const { return umem_fd_.get(); }
   [[nodiscard]] int wire_fd() const { return wire_fd_.get(); }
   /// The rings of the wire memory itself.

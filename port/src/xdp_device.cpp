@@ -53,6 +53,8 @@ class XdpDevice final : public RingDevice<DeviceProbe> {
   }
   [[nodiscard]] std::vector<std::uint8_t> adoption_info() const override { return info_.encode(); }
 
+  void give_back_memory() override { memory_.give_back(); }
+
   [[nodiscard]] DeviceStatistics statistics() override {
     DeviceStatistics statistics = RingDevice::statistics();
     socket_.add_statistics(statistics);
