@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What bad input gets: a message that says what to do, an exit code of its own, and nobody else is disturbed."""
 
+import fcntl
 import json
 import os
 import socket
+import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -109,6 +111,55 @@ class BadInput(Scenario):
             return b""
         finally:
             client.close()
+
+    @staticmethod
+    def attach_message(kind, *numbers):
+        """A message of the attach protocol (ha/src/attach_protocol.cpp): magic, kind, and what of it is plain numbers."""
+        return struct.pack(f"<{2 + len(numbers)}I", 0x31546474, kind, *numbers)
+
+    def test_a_twin_of_another_version(self):
+        self.group.start_primary()
+        stream = self.perf("echo", "--rate", "5M")
+        path = os.path.join(self.group.runtime_dir, self.group.name, "attach.sock")
+        hello = 1
+        answers = []
+        for log_format, layout in ((7, 1), (1, 7)):
+            answer = self.say(path, self.attach_message(hello, log_format, layout, 0), socket.SOCK_SEQPACKET)
+            magic, kind, code, length = struct.unpack_from("<4I", answer)
+            self.assertEqual((magic, kind, code), (0x31546474, 2, exit_code.PROTOCOL))
+            answers.append(answer[16:16 + length].decode())
+        self.assertIn("log format 7 and group layout 1, the primary 1", answers[0])
+        self.assertIn("log format 1 and group layout 7, the primary 1", answers[1])
+        self.assertTrue(all("same version on both sides" in answer for answer in answers))
+        # The primary is as ready for a twin of its own version as before.
+        self.group.start()
+        self.group.wait_protected()
+        self.assert_good(stream)
+
+    def test_a_primary_of_another_version(self):
+        directory = os.path.join(self.group.runtime_dir, self.group.name)
+        os.makedirs(directory, mode=0o700)
+        refusal = "the twin speaks log format 1, the primary 7. Install the same version on both sides."
+        for answer, code, word in ((self.attach_message(2, exit_code.PROTOCOL, len(refusal)) + refusal.encode(), exit_code.PROTOCOL, refusal),
+                                   (b"of quite another kind", exit_code.PROTOCOL, "same version on both sides")):
+            with open(os.path.join(directory, "lock"), "w", encoding="ascii") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                path = os.path.join(directory, "attach.sock")
+                with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+                    listener.bind(path)
+                    listener.listen()
+                    listener.settimeout(20)
+                    log = os.path.join(self.directory, f"twin-{len(os.listdir(self.directory))}.log")
+                    twin = Process([program("tandem-inetd"), *self.node_options(group=self.group.name)], log, namespace=self.network.box)
+                    self.addCleanup(twin.end)
+                    client, _ = listener.accept()
+                    with client:
+                        client.settimeout(20)
+                        self.assertEqual(client.recv(4096)[:8], self.attach_message(1))
+                        client.send(answer)
+                        self.assertEqual(twin.wait(20), code, twin.output())
+                os.unlink(path)
+            self.assertIn(word, twin.output())
 
     def test_garbage_on_the_sockets_of_a_group(self):
         self.group.start_pair()
