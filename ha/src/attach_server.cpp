@@ -2,11 +2,11 @@
 //
 // The primary's side of attaching: who may, who becomes a member, who is removed (design.md section 3, "Who is a member").
 #include <poll.h>
-#include <sys/socket.h>
 #include <algorithm>
 #include <cstring>
 
 #include "node_impl.hpp"
+#include "system.hpp"
 #include "tandem/stop_point.hpp"
 
 namespace tandem {
@@ -22,11 +22,7 @@ constexpr std::uint64_t kJoinSlice_ns = 60'000;
 
 }  // namespace
 
-bool Node::Impl::session_is_gone(const Session& session) const {
-  char byte = 0;
-  const ssize_t got = recv(session.socket.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
-}
+bool Node::Impl::session_is_gone(const Session& session) const { return ha::system::has_hung_up(session.socket.get()); }
 
 Node::Impl::Session* Node::Impl::reader_session() {
   for (const auto& session : sessions_) {
@@ -47,7 +43,7 @@ bool Node::Impl::twin_is_member() const {
 void Node::Impl::serve_attaches() {
   if (!rendezvous_ || now_ns_ < attach_from_ns_) return;
   while (attach_ready_ && sessions_.size() < kMaxSessions) {
-    ha::Descriptor socket(accept4(descriptors_.attach.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    ha::Descriptor socket = ha::system::accept_connection(descriptors_.attach.get());
     if (!socket.valid()) {
       attach_ready_ = false;
       break;

@@ -2,14 +2,12 @@
 //
 // The primary's turn (design.md section 3): its order is the heart of the system.
 #include <poll.h>
-#include <sched.h>
-#include <sys/mman.h>
-#include <unistd.h>
 #include <algorithm>
 #include <new>
 #include <utility>
 
 #include "node_impl.hpp"
+#include "system.hpp"
 #include "tandem/stop_point.hpp"
 
 namespace tandem {
@@ -64,7 +62,7 @@ void Node::Impl::make_group() {
   group_mapping_ = ha::Mapping(group_file_.get(), sizeof(ha::SharedGroup), false);
   log_mapping_ = ha::Mapping(log_file_.get(), options_.log_bytes, true);
   // Touched now, at the start, and not by the turns that fill the ring for the first time.
-  madvise(log_mapping_.data(), 2 * log_mapping_.size(), MADV_POPULATE_WRITE);
+  ha::system::populate(log_mapping_);
   group_ = new (group_mapping_.data()) ha::SharedGroup{};
   group_->magic = ha::kGroupMagic;
   group_->layout_version = ha::kGroupLayoutVersion;
@@ -264,8 +262,7 @@ int Node::Impl::run_primary() {
       // As a twin it got real-time priority. It keeps that while its predecessor's memory is torn down, which would take the
       // processor from it for milliseconds.
       realtime_ = false;
-      sched_param normal{};
-      sched_setscheduler(0, SCHED_OTHER, &normal);
+      ha::system::leave_realtime();
     }
   }
 }

@@ -2,19 +2,14 @@
 //
 // The twin: attaches, follows the log, and watches the primary's claim to the rings.
 #include <poll.h>
-#include <sched.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "node_impl.hpp"
 #include "prefault.hpp"
 #include "starvation_probe.hpp"
 #include "tandem/give_back.hpp"
+#include "system.hpp"
 
 namespace tandem {
 
@@ -47,13 +42,11 @@ ha::Descriptor take(std::vector<ha::Descriptor>& descriptors, const std::vector<
 
 void Node::Impl::step_back() {
   // Bringing up a twin costs more than a takeover: it is not to cost the primary its processor. Only whoever may undo it does it.
-  if (geteuid() != 0 || nice_before_) return;
-  nice_before_ = getpriority(PRIO_PROCESS, 0);
-  setpriority(PRIO_PROCESS, 0, std::min(19, *nice_before_ + 10));
+  if (!nice_before_) nice_before_ = ha::system::lower_priority();
 }
 
 void Node::Impl::step_forward() {
-  if (nice_before_) setpriority(PRIO_PROCESS, 0, *nice_before_);
+  if (nice_before_) ha::system::restore_priority(*nice_before_);
   nice_before_.reset();
 }
 
@@ -111,8 +104,7 @@ void Node::Impl::attach(ha::Descriptor socket) {
                               "\" did not answer for 15 seconds. It may be "
                               "stopped or hung: look at it, or end it so that this process can become primary.");
         }
-        pollfd ready{socket.get(), POLLIN, 0};
-        poll(&ready, 1, 20);
+        ha::system::wait_readable(socket.get(), 20);
         loop_->run_once(0);
         break;
       }
@@ -148,7 +140,7 @@ void Node::Impl::attach(ha::Descriptor socket) {
   }
   reader_ = welcome->reader;
   const std::uint32_t owner_pid = group_->owners[group_->owner.load() % ha::kOwnerSlots].pid.load();
-  owner_process_ = ha::Descriptor(static_cast<int>(syscall(SYS_pidfd_open, owner_pid, 0)));
+  owner_process_ = ha::system::open_process(owner_pid);
   if (!owner_process_.valid()) return;
 
   std::vector<NamedDescriptor> passed;
@@ -255,10 +247,8 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
       // Where allowed: so that the notice of a death and the first turn behind it need not wait for others. Not while it catches
       // up, when it would keep the primary from its processor.
       realtime_asked = true;
-      sched_param realtime{};
-      realtime.sched_priority = kRealtimePriority;
       step_forward();
-      realtime_ = sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &realtime) == 0;
+      realtime_ = ha::system::enter_realtime(kRealtimePriority);
     }
     if (replica_->position() != before) busy_until_ns = now + kStaysBusy_ns;
     const std::uint64_t nap = options_.twin_spins ? 200'000 : now < busy_until_ns ? kFollowBusy_ns : kFollowIdle_ns;
