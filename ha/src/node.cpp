@@ -180,8 +180,9 @@ int Node::Impl::run() {
         refused_since_ns = 0;
         attach(std::move(*socket));
         if (!attach_socket_.valid()) {
-          // The primary went away before it welcomed us.
-          step_forward();
+          // The primary went away before it welcomed us, or right after: then the group's lock and listening socket are ours, and
+          // kept they would have us wait for ourselves.
+          leave_group();
           continue;
         }
         switch (run_twin()) {
