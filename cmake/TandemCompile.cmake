@@ -41,6 +41,10 @@ if(TANDEM_STOP_POINTS)
   add_compile_definitions(TANDEM_STOP_POINTS=1)
 endif()
 
+if(TANDEM_SIMULATION)
+  add_compile_definitions(TANDEM_SIMULATION=1)
+endif()
+
 if(TANDEM_STATIC_LINK)
   set(CMAKE_FIND_LIBRARY_SUFFIXES .a)
   set(CMAKE_LINK_SEARCH_START_STATIC ON)

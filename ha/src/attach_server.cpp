@@ -53,6 +53,7 @@ void Node::Impl::serve_attaches() {
     session->deadline_ns = now_ns_ + kHandshake_ns;
     session->watch = loop_->watch(session->socket.get(), POLLIN | POLLRDHUP, [this](short) { session_event_ = true; });
     sessions_.push_back(std::move(session));
+    TANDEM_STEP("attach.accepted");
     session_event_ = true;
   }
   if (!session_event_ && now_ns_ < sessions_checked_ns_ + 1'000'000'000) return;
@@ -141,6 +142,7 @@ void Node::Impl::greet(Session& session, const ha::Hello& hello) {
   slot.pid.store(static_cast<std::uint32_t>(session.pid));
   slot.state.store(ReaderState::joining, std::memory_order_release);
   session.reader = reader;
+  TANDEM_STEP("attach.joining");
 
   ha::Welcome welcome;
   welcome.reader = reader;
@@ -164,6 +166,7 @@ void Node::Impl::greet(Session& session, const ha::Hello& hello) {
     return refuse(session, exit_code::kSystem,
                   std::string("the descriptors could not be passed: ") + std::strerror(error));
   }
+  TANDEM_STEP("attach.welcomed");
 }
 
 void Node::Impl::begin_join(Session& session) {
@@ -177,6 +180,7 @@ void Node::Impl::begin_join(Session& session) {
   last_publish_ns_ = 0;
   snapshot_ = std::make_unique<ha::Snapshot>(*stack_, node_, application_, *writer_, *recorder_);
   unprotected_why_ = "the twin is being brought up to date";
+  TANDEM_STEP("attach.begun");
 }
 
 void Node::Impl::continue_join() {
@@ -199,6 +203,7 @@ void Node::Impl::end_join() {
   // Everything is published, and at `shm` that is committed: from here on the twin may be promoted.
   ReaderState expected = ReaderState::joining;
   group_->readers[*session->reader].state.compare_exchange_strong(expected, ReaderState::member);
+  TANDEM_STEP("attach.member");
   join_took_ns_ = monotonic_ns() - join_began_ns_;
   unprotected_why_.clear();
 #ifdef TANDEM_STOP_POINTS
@@ -216,6 +221,7 @@ void Node::Impl::drop_reader(Session& session, std::string_view why) {
   if (state == ReaderState::joining || state == ReaderState::member) {
     // Ineligible first, and only then do outputs leave without it: a removed twin is never promoted.
     slot.state.store(ReaderState::ineligible, std::memory_order_seq_cst);
+    TANDEM_STEP("attach.ineligible");
 #ifdef TANDEM_STOP_POINTS
     count_turn_stop_points(false);
 #endif
@@ -230,6 +236,7 @@ void Node::Impl::drop_reader(Session& session, std::string_view why) {
     if (writer_->in_transaction()) writer_->publish(published_mark_.rx_index, published_mark_.tx_index);
     unprotected_why_ = "the twin (pid " + std::to_string(session.pid) + ") was removed: " + std::string(why);
     log("unprotected: " + unprotected_why_);
+    TANDEM_STEP("attach.dropped");
   }
   // Only when the process has gone can it no longer write its position into the slot.
   if (session_is_gone(session)) {

@@ -52,6 +52,7 @@ void Node::Impl::take_over(Cause cause) {
                     "the log cannot be drained: " + replica_->error() + ". Connections are lost; start again.");
   }
   times.drained = monotonic_ns();
+  TANDEM_STEP("takeover.drained");
   times.position = replica_->position();
 
   // A transaction between two takeovers is progress. Without any, the same thing kills one process after the other.
@@ -65,6 +66,7 @@ void Node::Impl::take_over(Cause cause) {
   }
   slot_ = &ha::claim_ownership(*group_);
   ha::set_crash_notice(slot_);
+  TANDEM_STEP("takeover.claimed");
   group_->epoch.fetch_add(1);
   group_->takeovers.fetch_add(1);
   TANDEM_STOP_POINT("adopt.begin");
@@ -76,10 +78,12 @@ void Node::Impl::take_over(Cause cause) {
   TANDEM_STOP_POINT("adopt.done");
 
   for (ha::ReaderSlot& reader : group_->readers) reader.state.store(ha::ReaderState::free);
+  TANDEM_STEP("takeover.readers");
   replica_.reset();
   role_ = Role::primary;
   now_ns_ = monotonic_ns();
   make_writer();
+  TANDEM_STEP("takeover.writer");
   released_tx_index_ = device_->mark().tx_index;
   first_packet_pending_ = !device_->adoption_sent();
   peer_answer_pending_ = true;

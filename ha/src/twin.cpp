@@ -10,6 +10,7 @@
 #include "starvation_probe.hpp"
 #include "tandem/give_back.hpp"
 #include "system.hpp"
+#include "tandem/stop_point.hpp"
 
 namespace tandem {
 
@@ -81,6 +82,7 @@ void Node::Impl::attach(ha::Descriptor socket) {
   hello.group_layout_version = ha::kGroupLayoutVersion;
   hello.fingerprint = fingerprint();
   if (!ha::send_message(socket.get(), hello)) return;
+  TANDEM_STEP("twin.hello");
 
   ha::AttachMessage message;
   std::vector<ha::Descriptor> descriptors;
@@ -138,6 +140,7 @@ void Node::Impl::attach(ha::Descriptor socket) {
     throw NodeError(exit_code::kProtocol,
                     "the group's shared memory has another layout. Run the same version on both sides.");
   }
+  TANDEM_STEP("twin.mapped");
   reader_ = welcome->reader;
   const std::uint32_t owner_pid = group_->owners[group_->owner.load() % ha::kOwnerSlots].pid.load();
   owner_process_ = ha::system::open_process(owner_pid);
@@ -148,11 +151,13 @@ void Node::Impl::attach(ha::Descriptor socket) {
     if (descriptors[i].valid()) passed.push_back({welcome->descriptor_names[i], descriptors[i].get()});
   }
   device_ = attach_device(options_.device, welcome->adoption_info, passed);
+  TANDEM_STEP("twin.device");
   make_stack();
   replica_ = std::make_unique<ha::Replica>(*stack_, node_, application_,
                                            ha::LogReader(log_mapping_.data(), log_bytes, welcome->position),
                                            group_->epoch.load());
   if (!ha::send_message(socket.get(), ha::Ready{})) return;
+  TANDEM_STEP("twin.ready");
   attach_socket_ = std::move(socket);
   log("twin of pid " + std::to_string(owner_pid) + " on " + device_->description());
 }
@@ -203,7 +208,9 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
       throw NodeError(exit_code::kProtocol, "the log cannot be followed: " + replica_->error() +
                                                 ". The primary goes on unprotected; start this process again.");
     }
+    TANDEM_STEP("twin.applied");
     self.position.store(replica_->position(), std::memory_order_release);
+    TANDEM_STEP("twin.reported");
     now_ns_ = replica_->time_ns();
     if (fate != OwnerFate::alive) {
       group_->last_takeover = {};
@@ -267,6 +274,7 @@ void Node::Impl::stop_watching_owner() {
 Node::Impl::TwinEnd Node::Impl::owner_is_gone(OwnerFate) {
   ReaderState expected = ReaderState::member;
   if (replica_->complete() && group_->readers[reader_].state.compare_exchange_strong(expected, ReaderState::promoted)) {
+    TANDEM_STEP("takeover.promoted");
     return TwinEnd::take_over;
   }
   log("the primary is gone and this twin had not been brought up to date: its connections are lost, starting anew");
@@ -275,6 +283,7 @@ Node::Impl::TwinEnd Node::Impl::owner_is_gone(OwnerFate) {
 
 void Node::Impl::leave_group() {
   step_forward();
+  role_ = Role::alone;
   replica_.reset();
   stack_.reset();
   device_.reset();
