@@ -31,9 +31,16 @@ bool take_stop_signals(int signals);
 /// Touches the whole mapping now, so that its first use later costs no page fault.
 void populate(const Mapping& mapping);
 
+/// Gives its pages back without holding a processor for long.
+void give_back(const Mapping& mapping);
+
 /// SCHED_FIFO for the calling thread; false where that is not allowed.
 bool enter_realtime(int priority);
 void leave_realtime();
+/// SCHED_IDLE for the calling thread. False where that is not allowed, or where the way back would not be and is needed.
+[[nodiscard]] bool enter_idle(bool must_return);
+void leave_idle();
+void sleep(std::uint64_t time_ns);
 /// Steps back behind others, if it can be undone. What restore_priority wants, or nothing.
 [[nodiscard]] std::optional<int> lower_priority();
 void restore_priority(int nice_before);

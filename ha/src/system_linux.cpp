@@ -18,6 +18,7 @@
 #include <cstring>
 
 #include "system.hpp"
+#include "tandem/give_back.hpp"
 
 namespace tandem::ha::system {
 
@@ -71,6 +72,10 @@ bool take_stop_signals(int signals) {
 
 void populate(const Mapping& mapping) { madvise(mapping.data(), mapping.mapped_size(), MADV_POPULATE_WRITE); }
 
+void give_back(const Mapping& mapping) {
+  give_back_in_pieces(mapping.data(), mapping.mapped_size(), std::size_t{2} << 20);
+}
+
 bool enter_realtime(int priority) {
   sched_param realtime{};
   realtime.sched_priority = priority;
@@ -80,6 +85,18 @@ bool enter_realtime(int priority) {
 void leave_realtime() {
   sched_param normal{};
   sched_setscheduler(0, SCHED_OTHER, &normal);
+}
+
+bool enter_idle(bool must_return) {
+  const sched_param any{};
+  return (geteuid() == 0 || !must_return) && sched_setscheduler(0, SCHED_IDLE, &any) == 0;
+}
+
+void leave_idle() { leave_realtime(); }
+
+void sleep(std::uint64_t time_ns) {
+  const timespec time{static_cast<time_t>(time_ns / 1'000'000'000), static_cast<long>(time_ns % 1'000'000'000)};
+  nanosleep(&time, nullptr);
 }
 
 std::optional<int> lower_priority() {

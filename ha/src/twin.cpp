@@ -8,7 +8,6 @@
 #include "node_impl.hpp"
 #include "prefault.hpp"
 #include "starvation_probe.hpp"
-#include "tandem/give_back.hpp"
 #include "system.hpp"
 #include "tandem/stop_point.hpp"
 
@@ -53,21 +52,18 @@ void Node::Impl::step_forward() {
 
 void Node::Impl::step_aside() {
   // Tearing down takes milliseconds of processor, and nobody is to wait for it. The way back takes root.
-  const sched_param any{};
-  if (geteuid() == 0 || !rejoin_wanted_) stepped_aside = sched_setscheduler(0, SCHED_IDLE, &any) == 0;
+  stepped_aside = ha::system::enter_idle(rejoin_wanted_);
   // Whoever was woken before that is let in only by sleeping; and the twin is to have sent something first.
   const std::uint64_t until = monotonic_ns() + kAside_ns;
-  const timespec nap{0, 200'000};
   do {
-    nanosleep(&nap, nullptr);
+    ha::system::sleep(200'000);
   } while (group_->last_takeover.first_packet == 0 && monotonic_ns() < until);
   device_->give_back_memory();
-  give_back_in_pieces(log_mapping_.data(), 2 * log_mapping_.size(), std::size_t{2} << 20);
+  ha::system::give_back(log_mapping_);
 }
 
 void Node::Impl::step_in() {
-  const sched_param any{};
-  if (std::exchange(stepped_aside, false)) sched_setscheduler(0, SCHED_OTHER, &any);
+  if (std::exchange(stepped_aside, false)) ha::system::leave_idle();
 }
 
 void Node::Impl::attach(ha::Descriptor socket) {
