@@ -2,11 +2,14 @@
 //
 // The primary's side of attaching: who may, who becomes a member, who is removed (design.md section 3, "Who is a member").
 #include <poll.h>
+#include <sys/socket.h>
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
 #include <cstring>
 
+#include "membership.hpp"
 #include "node_impl.hpp"
-#include "system.hpp"
 #include "tandem/stop_point.hpp"
 
 namespace tandem {
@@ -22,13 +25,15 @@ constexpr std::uint64_t kJoinSlice_ns = 60'000;
 
 }  // namespace
 
-bool Node::Impl::session_is_gone(const Session& session) const { return ha::system::has_hung_up(session.socket.get()); }
+bool Node::Impl::session_is_gone(const Session& session) const {
+  char byte = 0;
+  const ssize_t got = recv(session.socket.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+}
 
 Node::Impl::Session* Node::Impl::reader_session() {
   for (const auto& session : sessions_) {
-    if (!session->reader) continue;
-    const ReaderState state = group_->readers[*session->reader].state.load(std::memory_order_relaxed);
-    if (state == ReaderState::joining || state == ReaderState::member) return session.get();
+    if (session->reader && !session->removed) return session.get();
   }
   return nullptr;
 }
@@ -43,7 +48,7 @@ bool Node::Impl::twin_is_member() const {
 void Node::Impl::serve_attaches() {
   if (!rendezvous_ || now_ns_ < attach_from_ns_) return;
   while (attach_ready_ && sessions_.size() < kMaxSessions) {
-    ha::Descriptor socket = ha::system::accept_connection(descriptors_.attach.get());
+    ha::Descriptor socket(accept4(descriptors_.attach.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!socket.valid()) {
       attach_ready_ = false;
       break;
@@ -53,7 +58,6 @@ void Node::Impl::serve_attaches() {
     session->deadline_ns = now_ns_ + kHandshake_ns;
     session->watch = loop_->watch(session->socket.get(), POLLIN | POLLRDHUP, [this](short) { session_event_ = true; });
     sessions_.push_back(std::move(session));
-    TANDEM_STEP("attach.accepted");
     session_event_ = true;
   }
   if (!session_event_ && now_ns_ < sessions_checked_ns_ + 1'000'000'000) return;
@@ -125,27 +129,29 @@ void Node::Impl::greet(Session& session, const ha::Hello& hello) {
     return refuse(session, exit_code::kMismatch, "the primary was started with --no-mirror and takes no twin.");
   }
   if (Session* other = reader_session()) {
-    if (!session_is_gone(*other)) {
+    const bool follows = group_->readers[*other->reader].state.load() != ReaderState::ineligible;
+    if (follows && !session_is_gone(*other)) {
       return refuse(session, exit_code::kTwinAttached,
                     "the group \"" + options_.group + "\" has its twin already (pid " + std::to_string(other->pid) +
                         "). Stop that one first, or use another --group.");
     }
-    drop_reader(*other, "it has gone");
-    other->finished = true;
+    drop_reader(*other, follows ? "it has gone" : "it could not follow the log");
+    other->finished = session_is_gone(*other);
   }
-  std::uint32_t reader = 0;
-  while (reader < ha::kMaxReaders && group_->readers[reader].state.load() != ReaderState::free) ++reader;
-  if (reader == ha::kMaxReaders)
-    return refuse(session, exit_code::kBusy, "removed twins still hold every reader slot. End them.");
-  ha::ReaderSlot& slot = group_->readers[reader];
+  const auto is_served = [this](std::uint32_t index) {
+    return std::any_of(sessions_.begin(), sessions_.end(), [index](const auto& item) { return item->reader == index; });
+  };
+  const auto lives = [](std::uint32_t pid) { return kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM; };
+  const auto reader = ha::usable_slot(*group_, static_cast<std::uint32_t>(session.pid), is_served, lives);
+  if (!reader) return refuse(session, exit_code::kBusy, "removed twins still hold every reader slot. End them.");
+  ha::ReaderSlot& slot = group_->readers[*reader];
   slot.position.store(group_->published.load());
   slot.pid.store(static_cast<std::uint32_t>(session.pid));
   slot.state.store(ReaderState::joining, std::memory_order_release);
-  session.reader = reader;
-  TANDEM_STEP("attach.joining");
+  session.reader = *reader;
 
   ha::Welcome welcome;
-  welcome.reader = reader;
+  welcome.reader = *reader;
   welcome.position = group_->published.load();
   welcome.log_bytes = options_.log_bytes;
   welcome.adoption_info = device_->adoption_info();
@@ -166,7 +172,6 @@ void Node::Impl::greet(Session& session, const ha::Hello& hello) {
     return refuse(session, exit_code::kSystem,
                   std::string("the descriptors could not be passed: ") + std::strerror(error));
   }
-  TANDEM_STEP("attach.welcomed");
 }
 
 void Node::Impl::begin_join(Session& session) {
@@ -180,7 +185,6 @@ void Node::Impl::begin_join(Session& session) {
   last_publish_ns_ = 0;
   snapshot_ = std::make_unique<ha::Snapshot>(*stack_, node_, application_, *writer_, *recorder_);
   unprotected_why_ = "the twin is being brought up to date";
-  TANDEM_STEP("attach.begun");
 }
 
 void Node::Impl::continue_join() {
@@ -201,9 +205,7 @@ void Node::Impl::end_join() {
   snapshot_.reset();
   if (session == nullptr) return;
   // Everything is published, and at `shm` that is committed: from here on the twin may be promoted.
-  ReaderState expected = ReaderState::joining;
-  group_->readers[*session->reader].state.compare_exchange_strong(expected, ReaderState::member);
-  TANDEM_STEP("attach.member");
+  if (!ha::make_member(group_->readers[*session->reader])) return;
   join_took_ns_ = monotonic_ns() - join_began_ns_;
   unprotected_why_.clear();
 #ifdef TANDEM_STOP_POINTS
@@ -217,11 +219,11 @@ void Node::Impl::end_join() {
 void Node::Impl::drop_reader(Session& session, std::string_view why) {
   if (!session.reader) return;
   ha::ReaderSlot& slot = group_->readers[*session.reader];
-  const ReaderState state = slot.state.load();
-  if (state == ReaderState::joining || state == ReaderState::member) {
-    // Ineligible first, and only then do outputs leave without it: a removed twin is never promoted.
-    slot.state.store(ReaderState::ineligible, std::memory_order_seq_cst);
-    TANDEM_STEP("attach.ineligible");
+  // Ineligible first, and only then do outputs leave without it: a removed twin is never promoted. One that has begun a takeover
+  // is about to fence this process, so nothing leaves without it.
+  if (ha::withdraw_eligibility(slot) == ReaderState::promoted && !session_is_gone(session)) return;
+  if (!session.removed) {
+    session.removed = true;
 #ifdef TANDEM_STOP_POINTS
     count_turn_stop_points(false);
 #endif
@@ -236,7 +238,6 @@ void Node::Impl::drop_reader(Session& session, std::string_view why) {
     if (writer_->in_transaction()) writer_->publish(published_mark_.rx_index, published_mark_.tx_index);
     unprotected_why_ = "the twin (pid " + std::to_string(session.pid) + ") was removed: " + std::string(why);
     log("unprotected: " + unprotected_why_);
-    TANDEM_STEP("attach.dropped");
   }
   // Only when the process has gone can it no longer write its position into the slot.
   if (session_is_gone(session)) {
@@ -248,6 +249,8 @@ void Node::Impl::drop_reader(Session& session, std::string_view why) {
 void Node::Impl::watch_reader() {
   Session* session = reader_session();
   if (session == nullptr || !session->ready) return;
+  if (group_->readers[*session->reader].state.load(std::memory_order_relaxed) == ReaderState::ineligible)
+    return drop_reader(*session, "it could not follow the log");
   const std::uint64_t position = group_->readers[*session->reader].position.load(std::memory_order_acquire);
   if (position != reader_seen_position_ || position == group_->published.load(std::memory_order_relaxed)) {
     reader_seen_position_ = position;

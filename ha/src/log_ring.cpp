@@ -21,7 +21,10 @@ Bytes as_bytes(const T& value) {
   std::abort();
 }
 
-bool holds_back(ReaderState state) { return state == ReaderState::joining || state == ReaderState::member; }
+/// One that has begun a takeover is still to drain the log.
+bool holds_back(ReaderState state) {
+  return state == ReaderState::joining || state == ReaderState::member || state == ReaderState::promoted;
+}
 
 }  // namespace
 
@@ -55,7 +58,6 @@ void LogWriter::put(RecordType type, std::uint64_t id, std::initializer_list<Byt
     at += part.size();
   }
   position_ += record_bytes(payload);
-  TANDEM_STEP("log.record");
 }
 
 void LogWriter::append(RecordType type, std::uint64_t id, std::initializer_list<Bytes> parts) {

@@ -70,6 +70,7 @@ struct Node::Impl {
     bool welcomed = false;
     bool ready = false;
     bool finished = false;
+    bool removed = false;  ///< its twin is no longer waited for
     Loop::WatchId watch = 0;
     std::optional<std::uint32_t> reader;
   };

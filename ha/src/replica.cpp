@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "tandem/stop_point.hpp"
-
 namespace tandem::ha {
 namespace {
 
@@ -79,7 +77,6 @@ bool Replica::apply(std::uint64_t published) {
   while (reader_.next(published, record)) {
     ++records_;
     if (!apply_record(record)) return false;
-    TANDEM_STEP("replica.record");
   }
   if (!reader_.error().empty()) {
     error_ = reader_.error();

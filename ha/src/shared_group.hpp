@@ -17,8 +17,9 @@ inline constexpr std::size_t kOwnerSlots = 4;
 
 /// Where a reader of the log stands in its life. Only these steps are taken:
 ///   free -> joining (primary, at attach) -> member (primary, when the snapshot is committed)
-///   joining, member -> ineligible (primary, before the gate opens without it) -> free (when it has gone)
-///   member -> promoted (the twin itself, after the fence)
+///   joining, member -> ineligible (primary, before the gate opens without it; or the twin itself, which cannot follow)
+///   ineligible -> free or joining (primary, when its process has gone or attaches anew)
+///   member -> promoted (the twin itself, before the fence) -> free (after the takeover)
 enum class ReaderState : std::uint32_t { free = 0, joining = 1, member = 2, ineligible = 3, promoted = 4 };
 
 struct alignas(64) ReaderSlot {

@@ -80,6 +80,29 @@ class Faults(Scenario):
         self.assert_good(*streams)
         self.assert_no_reset(resets)
 
+    def test_a_removed_twin_that_runs_again_leaves_the_next_ones_alone(self):
+        self.group = self.make_group(name="quick", options=["--detect", "100"])
+        self.group.start_pair()
+        resets = self.watch_resets()
+        streams = self.streams()
+        removed = self.group.process_of(self.group.wait_protected()["twin"])
+        removed.signal(signal.SIGSTOP)
+        eventually(lambda: (s := self.group.status()) and not s["protected"], "the hung twin is removed", timeout=30)
+        self.group.start()
+        self.group.wait_protected()
+        # Another epoch, with another twin in it.
+        at, _ = self.group.replace_primary()
+        status = self.group.wait_protected()
+        removed.signal(signal.SIGCONT)
+        self.assertEqual(removed.wait(20), exit_code.TWIN_ATTACHED, self.group.tail())
+        self.assertNotIn("joining again", self.group.process_of(status["twin"]).output())
+        self.assertEqual(self.group.wait_protected()["twin"], status["twin"])
+        self.wait_streams(streams, at)
+        at, _ = self.group.replace_primary()
+        self.wait_streams(streams, at)
+        self.assert_good(*streams)
+        self.assert_no_reset(resets)
+
     def test_a_process_that_starts_while_the_twin_adopts_becomes_the_next_twin(self):
         self.group.start_pair()
         resets = self.watch_resets()

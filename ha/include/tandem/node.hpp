@@ -64,8 +64,7 @@ class Application {
  public:
   virtual ~Application() = default;
 
-  /// Before the first turn, in every role: define services, listen. Called again when a twin has to join anew: what it knew is
-  /// void then, and a snapshot will follow.
+  /// Before the first turn, in every role: define services, listen.
   virtual void on_start(Node&) {}
   /// The process is primary (or alone) from now on. `takeover`: it was a twin before; handlers had or get on_promote.
   virtual void on_primary(Node&, bool takeover) { (void)takeover; }

@@ -102,6 +102,10 @@ TEST_CASE("room shrinks to the slowest reader in force, and no further") {
     slow.position.store(used);
     CHECK(writer.room() == 65536);
   }
+  SECTION("it begins a takeover") {
+    slow.state.store(ReaderState::promoted);
+    CHECK(writer.room() == 65536 - used);
+  }
   SECTION("it is removed") {
     slow.state.store(ReaderState::ineligible);
     CHECK(writer.room() == 65536);
