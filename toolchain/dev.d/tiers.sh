@@ -3,7 +3,7 @@
 # Sourced by ./dev: the tiers of tests, their minutes and the closing line.
 # shellcheck disable=SC2154
 
-all_tiers=(lint unit lwip consumer sanitizers fuzz lab cross)
+all_tiers=(lint unit lwip model consumer sanitizers fuzz lab cross)
 passed=0
 failed=0
 skipped=0
