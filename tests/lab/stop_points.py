@@ -23,6 +23,7 @@ SWITCHOVER = ["switchover.published", "switchover.given"]
 
 
 class StopPoints(Scenario):
+    judged_bytes = 160
     repetitions = 14
     points = TURN + SWITCHOVER
     #: Small queues are quickly shown to the next twin.

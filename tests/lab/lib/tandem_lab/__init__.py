@@ -5,7 +5,7 @@ Whoever uses it calls isolate() first: the program then goes on in process, moun
 whatever it starts or makes ends with it, however it ends.
 """
 
-from .capture import Capture, read_packets
+from .capture import Capture, judge, read_packets
 from .isolation import isolate, limit_run_time
 from .network import Network, Namespace
 from .pair import Group, Timeout, eventually, exit_code
@@ -15,5 +15,5 @@ from . import peers
 
 __all__ = [
     "Capture", "Group", "Namespace", "Network", "Perf", "Process", "Timeout", "eventually", "exit_code", "isolate",
-    "limit_run_time", "peers", "read_packets", "run",
+    "judge", "limit_run_time", "peers", "read_packets", "run",
 ]

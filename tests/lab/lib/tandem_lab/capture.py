@@ -2,9 +2,13 @@
 """What was on the wire, as the peer's side saw it."""
 
 import os
+import re
+import signal
 import struct
+import subprocess
 from collections import namedtuple
 
+from .network import program
 from .pair import eventually
 from .process import Process
 
@@ -13,13 +17,16 @@ Packet = namedtuple("Packet", "at_ns source destination source_port destination_
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 
 
+_COUNTS = re.compile(r"(\d+) packets? captured, (\d+) packets? received by filter, (\d+) packets? dropped by kernel")
+
+
 class Capture:
     """A tcpdump on an interface."""
 
-    def __init__(self, namespace, directory, name, match, interface="p0", snap_bytes=128):
+    def __init__(self, namespace, directory, name, match, interface="p0", snap_bytes=128, buffer_kib=16384):
         self.path = os.path.join(directory, name + ".pcap")
         self.process = Process(
-            ["tcpdump", "-i", interface, "-U", "--immediate-mode", "-n", "-s", str(snap_bytes), "-B", "16384", "--time-stamp-precision=nano",
+            ["tcpdump", "-i", interface, "-U", "--immediate-mode", "-n", "-s", str(snap_bytes), "-B", str(buffer_kib), "--time-stamp-precision=nano",
              "-Z", "root", "-w", self.path, match],
             os.path.join(directory, name + ".tcpdump.log"), namespace=namespace)
         eventually(lambda: "listening on" in self.process.output() or not self.process.is_running(), "tcpdump listens")
@@ -27,8 +34,35 @@ class Capture:
             raise RuntimeError(f"tcpdump ended: {self.process.output()}")
 
     def stop(self):
-        self.process.end()
+        """Ends it once all that has passed is in the file, which it returns. Calling it again does nothing more."""
+        if self.process.is_running():
+            try:
+                eventually(self._is_drained, f"{self.path} holds what has passed", interval=0.01)
+            finally:
+                self.process.end()
         return self.path
+
+    def _is_drained(self):
+        """Whether tcpdump has written what the kernel gave it; it says so when asked by a signal."""
+        said = len(_COUNTS.findall(self.process.output()))
+        self.process.signal(signal.SIGUSR1)
+        counts = eventually(lambda: _COUNTS.findall(self.process.output())[said:], "tcpdump says how much it has captured",
+                            interval=0.001)
+        captured, received, dropped = map(int, counts[-1])
+        return captured + dropped >= received
+
+    def lost(self):
+        """How many packets passed unseen, after stop(): the kernel dropped them for want of room."""
+        found = re.findall(r"(\d+) packets? dropped by kernel", self.process.output())
+        return int(found[-1]) if found else 0
+
+
+def judge(path, *options):
+    """Has the wire oracle judge a capture; returns (whether nothing is wrong, what it said)."""
+    result = subprocess.run([program("tandem-oracle"), *options, path], capture_output=True, text=True, timeout=120, check=False)
+    if result.returncode not in (0, 1):
+        raise RuntimeError(f"tandem-oracle exited with {result.returncode}: {result.stderr}")
+    return result.returncode == 0, result.stdout
 
 
 #: TCP segments with RST, of either IP version.

@@ -126,6 +126,15 @@ class Network:
         self.box.run("ip", "link", "set", "t0", "up")
         self.peer.run("ip", "link", "set", "p0", "up")
 
+    def keep_order(self):
+        """Has the peer take in everything on one processor, for captures that are judged by the order of their packets.
+
+        The kernel takes a frame in on the processor that sent it, so that the last frames of a process that was killed could
+        be overtaken by the first ones of the twin on another processor, which no real wire does.
+        """
+        self.peer.run("unshare", "--mount", "sh", "-c",
+                      "mount -t sysfs sysfs /sys && echo 1 >/sys/class/net/p0/queues/rx-0/rps_cpus")
+
     def _add_addresses(self, namespace, interface, numbers):
         for number in numbers:
             namespace.run("ip", "address", "add", f"{self.v4(number)}/24", "dev", interface)

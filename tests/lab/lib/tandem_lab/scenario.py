@@ -9,7 +9,7 @@ import tempfile
 import threading
 import unittest
 
-from .capture import RESETS, Capture, read_packets
+from .capture import RESETS, Capture, judge, read_packets
 from .isolation import SKIPPED, is_root, isolate, limit_run_time
 from .network import Network, programs_directory
 from .pair import Group
@@ -26,6 +26,9 @@ class Scenario(unittest.TestCase):
     options = ()
     #: Further addresses of the peer's, by their last number.
     extra_peers = ()
+    #: So many bytes of each frame are kept for the wire oracle; 0: all. Where the streams are too fast and too long for the
+    #: disk, their headers and first bytes have to do.
+    judged_bytes = 0
 
     def setUp(self):
         self.directory = tempfile.mkdtemp(prefix="tandem-lab-")
@@ -36,6 +39,7 @@ class Scenario(unittest.TestCase):
         print(f"seed {self.seed} (TANDEM_SEED chooses it)")
         self.network = Network(self.kind, self.extra_peers)
         self.addCleanup(self.network.close)
+        self._watch_wire()
         self.group = self.make_group()
 
     def _remove_directory(self):
@@ -43,6 +47,25 @@ class Scenario(unittest.TestCase):
             print(f"kept: {self.directory}")
             return
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _watch_wire(self):
+        """Captures what the peer sees of the pair, for the wire oracle to judge in the end."""
+        self.network.keep_order()
+        match = f"(host {Network.v4(Network.PAIR)} or host {Network.v6(Network.PAIR)})"
+        capture = Capture(self.network.peer, self.directory, "wire", match, snap_bytes=self.judged_bytes, buffer_kib=131072)
+        self.addCleanup(self._judge_wire, capture)
+
+    def _judge_wire(self, capture):
+        path = capture.stop()
+        options = ["--judge", Network.v4(Network.PAIR), "--judge", Network.v6(Network.PAIR)]
+        if self.kind == "xdp":
+            options += ["--mac", Network.BOX_MAC, "--also", Network.v4(Network.HOST), "--also", Network.v6(Network.HOST)]
+        lost = capture.lost()
+        if lost:
+            options.append("--gaps")
+        good, said = judge(path, *options)
+        print(f"wire oracle: {said.splitlines()[-1]}{f'; the capture lacks {lost} packets' if lost else ''}")
+        self.assertTrue(good, f"the wire oracle found fault with the pair (capture: {path}):\n{said}")
 
     def _failed(self):
         outcome = getattr(self, "_outcome", None)
