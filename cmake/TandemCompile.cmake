@@ -41,6 +41,11 @@ if(TANDEM_STOP_POINTS)
   add_compile_definitions(TANDEM_STOP_POINTS=1)
 endif()
 
+option(TANDEM_SIMULATION "Build the simulator (tests/sim), and compile in the finer steps at which it stops a process" OFF)
+if(TANDEM_SIMULATION)
+  add_compile_definitions(TANDEM_SIMULATION=1)
+endif()
+
 if(TANDEM_STATIC_LINK)
   set(CMAKE_FIND_LIBRARY_SUFFIXES .a)
   set(CMAKE_LINK_SEARCH_START_STATIC ON)

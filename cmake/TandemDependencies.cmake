@@ -6,8 +6,13 @@ set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 
-# libelf and zlib are libbpf's own needs. They are named because a static libbpf does not bring them.
-foreach(tandem_dependency IN ITEMS libxdp libbpf liburing libelf zlib)
+set(tandem_dependencies liburing)
+if(TANDEM_XDP)
+  # libelf and zlib are libbpf's own needs. They are named because a static libbpf does not bring them.
+  list(PREPEND tandem_dependencies libxdp libbpf)
+  list(APPEND tandem_dependencies libelf zlib)
+endif()
+foreach(tandem_dependency IN LISTS tandem_dependencies)
   if(NOT TARGET PkgConfig::tandem_${tandem_dependency})
     pkg_check_modules(tandem_${tandem_dependency} REQUIRED QUIET IMPORTED_TARGET GLOBAL ${tandem_dependency})
   endif()

@@ -33,6 +33,7 @@ install(FILES
 # ${pcfiledir} keeps the file right when the prefix is moved; it works when libdir is relative.
 file(RELATIVE_PATH tandem_pc_prefix
   "${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig" "${CMAKE_INSTALL_PREFIX}")
+list(JOIN tandem_dependencies " " tandem_requires)
 configure_file(cmake/tandem.pc.in "${PROJECT_BINARY_DIR}/cmake/tandem.pc" @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/cmake/tandem.pc" DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 

@@ -18,6 +18,8 @@ if(TANDEM_SHARED)
     SOVERSION ${PROJECT_VERSION_MAJOR})
 endif()
 
+list(TRANSFORM tandem_dependencies PREPEND PkgConfig::tandem_ OUTPUT_VARIABLE tandem_dependency_targets)
+
 foreach(library IN LISTS tandem_libraries)
   foreach(room IN LISTS tandem_rooms)
     target_sources(${library} PRIVATE $<TARGET_OBJECTS:${room}>)
@@ -29,13 +31,7 @@ foreach(library IN LISTS tandem_libraries)
     $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_compile_features(${library} PUBLIC cxx_std_20)
   # In the order in which they need one another, which is what a static link asks for.
-  target_link_libraries(${library} PRIVATE
-    PkgConfig::tandem_libxdp
-    PkgConfig::tandem_libbpf
-    PkgConfig::tandem_liburing
-    PkgConfig::tandem_libelf
-    PkgConfig::tandem_zlib
-    Threads::Threads)
+  target_link_libraries(${library} PRIVATE ${tandem_dependency_targets} Threads::Threads)
   set_target_properties(${library} PROPERTIES OUTPUT_NAME tandem LINKER_LANGUAGE CXX)
   add_library(tandem::${library} ALIAS ${library})
 endforeach()

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "attach_protocol.hpp"
 
-#include <sys/socket.h>
-#include <array>
 #include <cerrno>
 #include <cstring>
+
+#include "system.hpp"
 
 namespace tandem::ha {
 namespace {
@@ -157,51 +157,21 @@ std::optional<AttachMessage> decode_attach(Bytes bytes) {
 }
 
 bool send_message(int socket, const AttachMessage& message, const std::vector<int>& descriptors) {
-  std::vector<std::uint8_t> bytes = encode(message);
+  const std::vector<std::uint8_t> bytes = encode(message);
   if (bytes.size() > kMaxAttachBytes || descriptors.size() > kMaxAttachDescriptors) {
     errno = EMSGSIZE;
     return false;
   }
-  iovec part{bytes.data(), bytes.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMaxAttachDescriptors)> control{};
-  msghdr header{};
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  if (!descriptors.empty()) {
-    header.msg_control = control.data();
-    header.msg_controllen = CMSG_SPACE(sizeof(int) * descriptors.size());
-    cmsghdr* rights = CMSG_FIRSTHDR(&header);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof(int) * descriptors.size());
-    std::memcpy(CMSG_DATA(rights), descriptors.data(), sizeof(int) * descriptors.size());
-  }
-  return sendmsg(socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT) == static_cast<ssize_t>(bytes.size());
+  return system::send_packet(socket, bytes, descriptors);
 }
 
 ReceiveResult receive_message(int socket, AttachMessage& message, std::vector<Descriptor>& descriptors) {
   std::vector<std::uint8_t> bytes(kMaxAttachBytes);
-  iovec part{bytes.data(), bytes.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMaxAttachDescriptors)> control{};
-  msghdr header{};
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  header.msg_control = control.data();
-  header.msg_controllen = control.size();
-  const ssize_t got = recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  if (got < 0) return errno == EAGAIN || errno == EINTR ? ReceiveResult::nothing_yet : ReceiveResult::closed;
-  for (cmsghdr* item = CMSG_FIRSTHDR(&header); item != nullptr; item = CMSG_NXTHDR(&header, item)) {
-    if (item->cmsg_level != SOL_SOCKET || item->cmsg_type != SCM_RIGHTS) continue;
-    const std::size_t count = (item->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i < count; ++i) {
-      int fd = -1;
-      std::memcpy(&fd, CMSG_DATA(item) + i * sizeof(int), sizeof fd);
-      descriptors.emplace_back(fd);
-    }
-  }
-  if (got == 0) return ReceiveResult::closed;
-  if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return ReceiveResult::garbage;
-  auto decoded = decode_attach(Bytes(bytes.data(), static_cast<std::size_t>(got)));
+  const system::Packet got = system::receive_packet(socket, bytes, descriptors);
+  if (got.bytes < 0) return errno == EAGAIN || errno == EINTR ? ReceiveResult::nothing_yet : ReceiveResult::closed;
+  if (got.bytes == 0) return ReceiveResult::closed;
+  if (got.truncated) return ReceiveResult::garbage;
+  auto decoded = decode_attach(Bytes(bytes).first(static_cast<std::size_t>(got.bytes)));
   if (!decoded) return ReceiveResult::garbage;
   message = std::move(*decoded);
   return ReceiveResult::message;

@@ -2,14 +2,13 @@
 //
 // The primary's side of attaching: who may, who becomes a member, who is removed (design.md section 3, "Who is a member").
 #include <poll.h>
-#include <sys/socket.h>
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <cstring>
 
 #include "membership.hpp"
 #include "node_impl.hpp"
+#include "system.hpp"
 #include "tandem/stop_point.hpp"
 
 namespace tandem {
@@ -25,11 +24,7 @@ constexpr std::uint64_t kJoinSlice_ns = 60'000;
 
 }  // namespace
 
-bool Node::Impl::session_is_gone(const Session& session) const {
-  char byte = 0;
-  const ssize_t got = recv(session.socket.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
-}
+bool Node::Impl::session_is_gone(const Session& session) const { return ha::system::has_hung_up(session.socket.get()); }
 
 Node::Impl::Session* Node::Impl::reader_session() {
   for (const auto& session : sessions_) {
@@ -48,7 +43,7 @@ bool Node::Impl::twin_is_member() const {
 void Node::Impl::serve_attaches() {
   if (!rendezvous_ || now_ns_ < attach_from_ns_) return;
   while (attach_ready_ && sessions_.size() < kMaxSessions) {
-    ha::Descriptor socket(accept4(descriptors_.attach.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    ha::Descriptor socket = ha::system::accept_connection(descriptors_.attach.get());
     if (!socket.valid()) {
       attach_ready_ = false;
       break;
@@ -58,6 +53,7 @@ void Node::Impl::serve_attaches() {
     session->deadline_ns = now_ns_ + kHandshake_ns;
     session->watch = loop_->watch(session->socket.get(), POLLIN | POLLRDHUP, [this](short) { session_event_ = true; });
     sessions_.push_back(std::move(session));
+    TANDEM_STEP("attach.accepted");
     session_event_ = true;
   }
   if (!session_event_ && now_ns_ < sessions_checked_ns_ + 1'000'000'000) return;
@@ -141,14 +137,14 @@ void Node::Impl::greet(Session& session, const ha::Hello& hello) {
   const auto is_served = [this](std::uint32_t index) {
     return std::any_of(sessions_.begin(), sessions_.end(), [index](const auto& item) { return item->reader == index; });
   };
-  const auto lives = [](std::uint32_t pid) { return kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM; };
-  const auto reader = ha::usable_slot(*group_, static_cast<std::uint32_t>(session.pid), is_served, lives);
+  const auto reader = ha::usable_slot(*group_, static_cast<std::uint32_t>(session.pid), is_served, ha::system::process_exists);
   if (!reader) return refuse(session, exit_code::kBusy, "removed twins still hold every reader slot. End them.");
   ha::ReaderSlot& slot = group_->readers[*reader];
   slot.position.store(group_->published.load());
   slot.pid.store(static_cast<std::uint32_t>(session.pid));
   slot.state.store(ReaderState::joining, std::memory_order_release);
   session.reader = *reader;
+  TANDEM_STEP("attach.joining");
 
   ha::Welcome welcome;
   welcome.reader = *reader;
@@ -172,6 +168,7 @@ void Node::Impl::greet(Session& session, const ha::Hello& hello) {
     return refuse(session, exit_code::kSystem,
                   std::string("the descriptors could not be passed: ") + std::strerror(error));
   }
+  TANDEM_STEP("attach.welcomed");
 }
 
 void Node::Impl::begin_join(Session& session) {
@@ -185,6 +182,7 @@ void Node::Impl::begin_join(Session& session) {
   last_publish_ns_ = 0;
   snapshot_ = std::make_unique<ha::Snapshot>(*stack_, node_, application_, *writer_, *recorder_);
   unprotected_why_ = "the twin is being brought up to date";
+  TANDEM_STEP("attach.begun");
 }
 
 void Node::Impl::continue_join() {
@@ -206,6 +204,7 @@ void Node::Impl::end_join() {
   if (session == nullptr) return;
   // Everything is published, and at `shm` that is committed: from here on the twin may be promoted.
   if (!ha::make_member(group_->readers[*session->reader])) return;
+  TANDEM_STEP("attach.member");
   join_took_ns_ = monotonic_ns() - join_began_ns_;
   unprotected_why_.clear();
 #ifdef TANDEM_STOP_POINTS
@@ -222,6 +221,7 @@ void Node::Impl::drop_reader(Session& session, std::string_view why) {
   // Ineligible first, and only then do outputs leave without it: a removed twin is never promoted. One that has begun a takeover
   // is about to fence this process, so nothing leaves without it.
   if (ha::withdraw_eligibility(slot) == ReaderState::promoted && !session_is_gone(session)) return;
+  TANDEM_STEP("attach.ineligible");
   if (!session.removed) {
     session.removed = true;
 #ifdef TANDEM_STOP_POINTS
@@ -238,6 +238,7 @@ void Node::Impl::drop_reader(Session& session, std::string_view why) {
     if (writer_->in_transaction()) writer_->publish(published_mark_.rx_index, published_mark_.tx_index);
     unprotected_why_ = "the twin (pid " + std::to_string(session.pid) + ") was removed: " + std::string(why);
     log("unprotected: " + unprotected_why_);
+    TANDEM_STEP("attach.dropped");
   }
   // Only when the process has gone can it no longer write its position into the slot.
   if (session_is_gone(session)) {

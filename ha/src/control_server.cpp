@@ -2,12 +2,12 @@
 #include "control_server.hpp"
 
 #include <poll.h>
-#include <sys/socket.h>
 #include <algorithm>
 #include <cerrno>
 #include <nlohmann/json.hpp>
 
 #include "rendezvous.hpp"
+#include "system.hpp"
 #include "tandem/node.hpp"
 
 namespace tandem::ha {
@@ -51,7 +51,7 @@ bool ControlServer::ready() const {
 
 void ControlServer::accept_clients() {
   while (accept_ready_ && clients_.size() < kMaxClients) {
-    Descriptor socket(accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    Descriptor socket = system::accept_connection(listener_);
     if (!socket.valid()) {
       accept_ready_ = false;
       return;
@@ -70,7 +70,7 @@ void ControlServer::accept_clients() {
 void ControlServer::read_client(Client& client) {
   char buffer[1024];
   while (!client.complete && !client.finished) {
-    const ssize_t got = recv(client.socket.get(), buffer, sizeof buffer, 0);
+    const std::ptrdiff_t got = system::receive(client.socket.get(), buffer);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (got > 0) client.request.append(buffer, static_cast<std::size_t>(got));
     const auto end = client.request.find('\n');
@@ -116,8 +116,8 @@ void ControlServer::write_client(std::uint64_t number) {
   if (found == clients_.end()) return;
   Client& client = *found;
   while (client.sent < client.reply.text.size()) {
-    const ssize_t sent = send(client.socket.get(), client.reply.text.data() + client.sent,
-                              client.reply.text.size() - client.sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const std::ptrdiff_t sent =
+        system::send(client.socket.get(), std::string_view(client.reply.text).substr(client.sent));
     if (sent < 0 && errno == EAGAIN) {
       if (client.watch == 0) {
         client.watch = loop_.watch(client.socket.get(), POLLOUT, [this, number](short) { write_client(number); });
@@ -128,7 +128,7 @@ void ControlServer::write_client(std::uint64_t number) {
     client.sent += static_cast<std::size_t>(sent);
   }
   // The client need not wait until this object goes with the next turn.
-  shutdown(client.socket.get(), SHUT_RDWR);
+  system::shut_down(client.socket.get());
   client.finished = true;
 }
 

@@ -58,6 +58,7 @@ void LogWriter::put(RecordType type, std::uint64_t id, std::initializer_list<Byt
     at += part.size();
   }
   position_ += record_bytes(payload);
+  TANDEM_STEP("log.record");
 }
 
 void LogWriter::append(RecordType type, std::uint64_t id, std::initializer_list<Bytes> parts) {

@@ -1,20 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tandem/node.hpp"
 
-#include <ifaddrs.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <csignal>
-#include <cstdio>
-#include <cstring>
 #include <system_error>
 
 #include "node_impl.hpp"
+#include "system.hpp"
 
 namespace tandem {
 
@@ -94,10 +88,7 @@ void Node::note(Bytes bytes) {
   if (impl_->recorder_ && impl_->recorder_->active()) impl_->writer_->append_bytes(ha::RecordType::note, 0, bytes);
 }
 
-void Node::Impl::log(std::string_view text) const {
-  std::fprintf(stderr, "tandem[%d] %s: %.*s\n", getpid(), std::string(to_string(role_)).c_str(),
-               static_cast<int>(text.size()), text.data());
-}
+void Node::Impl::log(std::string_view text) const { ha::system::write_log_line(to_string(role_), text); }
 
 ha::Fingerprint Node::Impl::fingerprint() const {
   ha::Fingerprint result;
@@ -135,27 +126,7 @@ void Node::Impl::check_options() const {
   if (options_.detect_ms < 10 || options_.detect_ms > 60'000) {
     throw NodeError(exit_code::kUsage, "--detect must be from 10 to 60000 milliseconds.");
   }
-  ifaddrs* list = nullptr;
-  if (getifaddrs(&list) != 0) return;
-  std::string taken;
-  for (const ifaddrs* item = list; item != nullptr && taken.empty(); item = item->ifa_next) {
-    if (item->ifa_addr == nullptr) continue;
-    IpAddress address;
-    if (item->ifa_addr->sa_family == AF_INET) {
-      std::memcpy(address.octets.data(), &reinterpret_cast<const sockaddr_in*>(item->ifa_addr)->sin_addr, 4);
-    } else if (item->ifa_addr->sa_family == AF_INET6) {
-      address.version = 6;
-      std::memcpy(address.octets.data(), &reinterpret_cast<const sockaddr_in6*>(item->ifa_addr)->sin6_addr, 16);
-    } else {
-      continue;
-    }
-    for (const IpPrefix& ours : options_.addresses) {
-      if (ours.address == address)
-        taken = address.to_string() + " is configured on the kernel's interface " + item->ifa_name;
-    }
-  }
-  freeifaddrs(list);
-  if (!taken.empty()) {
+  if (const std::string taken = ha::system::address_of_the_kernel(options_.addresses); !taken.empty()) {
     throw NodeError(exit_code::kBusy, "the address " + taken +
                                           ", so the kernel would answer for it too. Give Tandem an address of "
                                           "its own, or remove it there with \"ip address del\".");
@@ -177,16 +148,9 @@ void Node::Impl::make_stack() {
 }
 
 void Node::Impl::watch_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGINT);
-  sigprocmask(SIG_BLOCK, &set, nullptr);
-  signal(SIGPIPE, SIG_IGN);
-  signals_ = ha::Descriptor(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  signals_ = ha::system::catch_stop_signals();
   loop_->watch(signals_.get(), POLLIN, [this](short) {
-    signalfd_siginfo info;
-    while (read(signals_.get(), &info, sizeof info) == sizeof info) stop_requested_ = true;
+    if (ha::system::take_stop_signals(signals_.get())) stop_requested_ = true;
   });
 }
 
@@ -216,8 +180,9 @@ int Node::Impl::run() {
         refused_since_ns = 0;
         attach(std::move(*socket));
         if (!attach_socket_.valid()) {
-          // The primary went away before it welcomed us.
-          step_forward();
+          // The primary went away before it welcomed us, or right after: then the group's lock and listening socket are ours, and
+          // kept they would have us wait for ourselves.
+          leave_group();
           continue;
         }
         switch (run_twin()) {

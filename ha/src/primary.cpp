@@ -2,14 +2,12 @@
 //
 // The primary's turn (design.md section 3): its order is the heart of the system.
 #include <poll.h>
-#include <sched.h>
-#include <sys/mman.h>
-#include <unistd.h>
 #include <algorithm>
 #include <new>
 #include <utility>
 
 #include "node_impl.hpp"
+#include "system.hpp"
 #include "tandem/stop_point.hpp"
 
 namespace tandem {
@@ -46,15 +44,19 @@ void Node::Impl::start_primary(ha::Rendezvous::PrimaryDescriptors descriptors) {
   role_ = Role::primary;
   descriptors_ = std::move(descriptors);
   device_ = open_device(options_.device);
+  TANDEM_STEP("start.device");
   make_group();
   slot_ = &ha::claim_ownership(*group_);
+  TANDEM_STEP("start.claimed");
   group_->epoch.store(1);
   ha::install_crash_notice();
   ha::set_crash_notice(slot_);
   log("first of group \"" + options_.group + "\", on " + device_->description());
   make_stack();
   make_writer();
+  TANDEM_STEP("start.stack");
   stack_->activate(Stack::Adoption::fresh);
+  TANDEM_STEP("start.active");
   if (application_ != nullptr) application_->on_primary(node_, false);
 }
 
@@ -64,7 +66,7 @@ void Node::Impl::make_group() {
   group_mapping_ = ha::Mapping(group_file_.get(), sizeof(ha::SharedGroup), false);
   log_mapping_ = ha::Mapping(log_file_.get(), options_.log_bytes, true);
   // Touched now, at the start, and not by the turns that fill the ring for the first time.
-  madvise(log_mapping_.data(), 2 * log_mapping_.size(), MADV_POPULATE_WRITE);
+  ha::system::populate(log_mapping_);
   group_ = new (group_mapping_.data()) ha::SharedGroup{};
   group_->magic = ha::kGroupMagic;
   group_->layout_version = ha::kGroupLayoutVersion;
@@ -117,6 +119,7 @@ void Node::Impl::take_frames(std::size_t room_bytes) {
     for (std::size_t i = 0; i < count; ++i) {
       if (i == count / 2) TANDEM_STOP_POINT("rx.half");
       stack_->input(batch_[i]);
+      TANDEM_STEP("turn.input");
     }
     taken += count;
     counters_.frames += count;
@@ -129,6 +132,7 @@ void Node::Impl::turn() {
   const std::uint64_t began_ns = now_ns_ = monotonic_ns();
   ++counters_.turns;
   if (slot_ != nullptr) slot_->heartbeat.fetch_add(1, std::memory_order_relaxed);
+  TANDEM_STEP("turn.begun");
 
   // Step 0. Without room for the worst that this turn can write nothing is taken in.
   const bool recording = recorder_ && recorder_->active();
@@ -158,6 +162,7 @@ void Node::Impl::turn() {
   // Steps 1 and 2.
   take_frames(room_bytes);
   stack_->run_timers();
+  TANDEM_STEP("turn.timers");
   work_left_ = stack_->run_handlers();
   if (application_ != nullptr) {
     application_deadline_ns_ = application_->on_turn(node_, now_ns_);
@@ -168,6 +173,7 @@ void Node::Impl::turn() {
   if (control_ && control_->ready()) control_->process(*gate_);
   serve_attaches();
   continue_join();
+  TANDEM_STEP("turn.snapshot");
   stack_->end_turn();
   TANDEM_STOP_POINT("turn.recorded");
   publish_turn();
@@ -195,11 +201,13 @@ void Node::Impl::publish_turn() {
   gate_->close_turn(position, mark.tx_index);
   gate_->committed(position);
   turn_sent_ = mark.tx_index != released_tx_index_;
+  TANDEM_STEP("publish.released");
   released_tx_index_ = mark.tx_index;
   TANDEM_STOP_POINT("tx.after");
   // Step 5.
   device_->rx_release();
   device_->refill();
+  TANDEM_STEP("turn.end");
 }
 
 void Node::Impl::wait_for_log() {
@@ -264,8 +272,7 @@ int Node::Impl::run_primary() {
       // As a twin it got real-time priority. It keeps that while its predecessor's memory is torn down, which would take the
       // processor from it for milliseconds.
       realtime_ = false;
-      sched_param normal{};
-      sched_setscheduler(0, SCHED_OTHER, &normal);
+      ha::system::leave_realtime();
     }
   }
 }
@@ -275,6 +282,7 @@ int Node::Impl::hand_over() {
   // The last transaction says so, and covers everything that was staged or dealt with.
   const std::uint32_t payload[2] = {1, 0};
   writer_->append(ha::RecordType::role_change, 0, {{reinterpret_cast<const std::uint8_t*>(payload), sizeof payload}});
+  TANDEM_STEP("switchover.recorded");
   publish_turn();
   TANDEM_STOP_POINT("switchover.published");
   device_->give_away();
@@ -282,6 +290,7 @@ int Node::Impl::hand_over() {
   gave_away_ = true;
   ha::hand_over_ownership(*slot_);
   slot_ = nullptr;
+  TANDEM_STEP("switchover.handed_over");
   step_aside();
   log("planned switchover: handed over to the twin");
   return exit_code::kOk;
@@ -296,6 +305,7 @@ int Node::Impl::orderly_close() {
   now_ns_ = monotonic_ns();
   if (application_ != nullptr) application_->on_stop(node_);
   stack_->for_each_connection([](Connection& connection) { connection.close(); });
+  TANDEM_STEP("close.began");
   const std::uint64_t until = monotonic_ns() + kOrderlyClose_ns;
   while (stack_->connection_count() > 0 && monotonic_ns() < until) {
     turn();

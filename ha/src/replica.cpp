@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "tandem/stop_point.hpp"
+
 namespace tandem::ha {
 namespace {
 
@@ -77,6 +79,7 @@ bool Replica::apply(std::uint64_t published) {
   while (reader_.next(published, record)) {
     ++records_;
     if (!apply_record(record)) return false;
+    TANDEM_STEP("replica.record");
   }
   if (!reader_.error().empty()) {
     error_ = reader_.error();

@@ -36,6 +36,8 @@ class Mapping {
   ~Mapping();
   [[nodiscard]] std::uint8_t* data() const { return data_; }
   [[nodiscard]] std::size_t size() const { return bytes_; }
+  /// size(), or twice that when mirrored.
+  [[nodiscard]] std::size_t mapped_size() const { return mapped_bytes_; }
 
  private:
   void unmap();

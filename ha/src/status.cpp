@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // What tandemctl shows.
-#include <unistd.h>
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "node_impl.hpp"
+#include "system.hpp"
 
 namespace tandem {
 
@@ -66,7 +66,7 @@ ha::ControlServer::Reply Node::Impl::answer(const std::string& command) {
 std::string Node::Impl::status_json() const {
   json status;
   status["role"] = to_string(role_);
-  status["pid"] = getpid();
+  status["pid"] = ha::system::process_id();
   status["group"] = options_.group;
   status["device"] = device_->description();
   status["epoch"] = group_ != nullptr ? group_->epoch.load() : 0;

@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // Fence, drain, adopt, promote (design.md section 6).
-#include <poll.h>
-#include <sched.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 #include <cerrno>
-#include <csignal>
 #include <cstring>
 
 #include "membership.hpp"
 #include "node_impl.hpp"
+#include "system.hpp"
 #include "tandem/stop_point.hpp"
 
 namespace tandem {
@@ -29,7 +25,7 @@ void Node::Impl::fence_hung_owner() {
   const ha::OwnerSlot& owner = group_->owners[group_->owner.load() % ha::kOwnerSlots];
   log("the primary (pid " + std::to_string(owner.pid.load()) + ") has not turned for " +
       std::to_string(options_.detect_ms) + " ms: killing it, then taking over");
-  if (syscall(SYS_pidfd_send_signal, owner_process_.get(), SIGKILL, nullptr, 0) != 0 && errno != ESRCH) {
+  if (!ha::system::kill_process(owner_process_.get())) {
     throw NodeError(exit_code::kPrivilege, std::string("the hung primary cannot be killed: ") + std::strerror(errno) +
                                                ". No fence, no takeover: end it by hand.");
   }
@@ -40,17 +36,14 @@ void Node::Impl::fence_hung_owner() {
                       "the hung primary was killed but its thread has not ended after 5 seconds (blocked in the "
                       "kernel?). No fence, no takeover.");
     }
-    const timespec pause{0, 1'000'000};
-    syscall(SYS_futex, &owner.word, FUTEX_WAIT, owner.word.load(), &pause, nullptr, 0);
+    ha::system::wait_for_word(owner.word, owner.word.load(), 1'000'000);
   }
 }
 
 void Node::Impl::take_over(Cause cause) {
   if (!realtime_) {
     // A twin that spun did so at normal priority.
-    sched_param realtime{};
-    realtime.sched_priority = kRealtimePriority;
-    realtime_ = sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &realtime) == 0;
+    realtime_ = ha::system::enter_realtime(kRealtimePriority);
   }
   ha::TakeoverTimes& times = group_->last_takeover;
   times.cause = static_cast<std::uint64_t>(cause);
@@ -60,6 +53,7 @@ void Node::Impl::take_over(Cause cause) {
                     "the log cannot be drained: " + replica_->error() + ". Connections are lost; start again.");
   }
   times.drained = monotonic_ns();
+  TANDEM_STEP("takeover.drained");
   times.position = replica_->position();
 
   // A transaction between two takeovers is progress. Without any, the same thing kills one process after the other.
@@ -73,6 +67,7 @@ void Node::Impl::take_over(Cause cause) {
   }
   slot_ = &ha::claim_ownership(*group_);
   ha::set_crash_notice(slot_);
+  TANDEM_STEP("takeover.claimed");
   group_->epoch.fetch_add(1);
   group_->takeovers.fetch_add(1);
   TANDEM_STOP_POINT("adopt.begin");
@@ -84,10 +79,12 @@ void Node::Impl::take_over(Cause cause) {
   TANDEM_STOP_POINT("adopt.done");
 
   ha::free_readers(*group_);
+  TANDEM_STEP("takeover.readers");
   replica_.reset();
   role_ = Role::primary;
   now_ns_ = monotonic_ns();
   make_writer();
+  TANDEM_STEP("takeover.writer");
   released_tx_index_ = device_->mark().tx_index;
   first_packet_pending_ = !device_->adoption_sent();
   peer_answer_pending_ = true;

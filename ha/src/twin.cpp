@@ -2,20 +2,15 @@
 //
 // The twin: attaches, follows the log, and watches the primary's claim to the rings.
 #include <poll.h>
-#include <sched.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "membership.hpp"
 #include "node_impl.hpp"
 #include "prefault.hpp"
 #include "starvation_probe.hpp"
-#include "tandem/give_back.hpp"
+#include "system.hpp"
+#include "tandem/stop_point.hpp"
 
 namespace tandem {
 
@@ -48,33 +43,28 @@ ha::Descriptor take(std::vector<ha::Descriptor>& descriptors, const std::vector<
 
 void Node::Impl::step_back() {
   // Bringing up a twin costs more than a takeover: it is not to cost the primary its processor. Only whoever may undo it does it.
-  if (geteuid() != 0 || nice_before_) return;
-  nice_before_ = getpriority(PRIO_PROCESS, 0);
-  setpriority(PRIO_PROCESS, 0, std::min(19, *nice_before_ + 10));
+  if (!nice_before_) nice_before_ = ha::system::lower_priority();
 }
 
 void Node::Impl::step_forward() {
-  if (nice_before_) setpriority(PRIO_PROCESS, 0, *nice_before_);
+  if (nice_before_) ha::system::restore_priority(*nice_before_);
   nice_before_.reset();
 }
 
 void Node::Impl::step_aside() {
   // Tearing down takes milliseconds of processor, and nobody is to wait for it. The way back takes root.
-  const sched_param any{};
-  if (geteuid() == 0 || !rejoin_wanted_) stepped_aside = sched_setscheduler(0, SCHED_IDLE, &any) == 0;
+  stepped_aside = ha::system::enter_idle(rejoin_wanted_);
   // Whoever was woken before that is let in only by sleeping; and the twin is to have sent something first.
   const std::uint64_t until = monotonic_ns() + kAside_ns;
-  const timespec nap{0, 200'000};
   do {
-    nanosleep(&nap, nullptr);
+    ha::system::sleep(200'000);
   } while (group_->last_takeover.first_packet == 0 && monotonic_ns() < until);
   device_->give_back_memory();
-  give_back_in_pieces(log_mapping_.data(), 2 * log_mapping_.size(), std::size_t{2} << 20);
+  ha::system::give_back(log_mapping_);
 }
 
 void Node::Impl::step_in() {
-  const sched_param any{};
-  if (std::exchange(stepped_aside, false)) sched_setscheduler(0, SCHED_OTHER, &any);
+  if (std::exchange(stepped_aside, false)) ha::system::leave_idle();
 }
 
 void Node::Impl::attach(ha::Descriptor socket) {
@@ -89,6 +79,7 @@ void Node::Impl::attach(ha::Descriptor socket) {
   hello.group_layout_version = ha::kGroupLayoutVersion;
   hello.fingerprint = fingerprint();
   if (!ha::send_message(socket.get(), hello)) return;
+  TANDEM_STEP("twin.hello");
 
   ha::AttachMessage message;
   std::vector<ha::Descriptor> descriptors;
@@ -112,8 +103,7 @@ void Node::Impl::attach(ha::Descriptor socket) {
                               "\" did not answer for 15 seconds. It may be "
                               "stopped or hung: look at it, or end it so that this process can become primary.");
         }
-        pollfd ready{socket.get(), POLLIN, 0};
-        poll(&ready, 1, 20);
+        ha::system::wait_readable(socket.get(), 20);
         loop_->run_once(0);
         break;
       }
@@ -147,9 +137,10 @@ void Node::Impl::attach(ha::Descriptor socket) {
     throw NodeError(exit_code::kProtocol,
                     "the group's shared memory has another layout. Run the same version on both sides.");
   }
+  TANDEM_STEP("twin.mapped");
   reader_ = welcome->reader;
   const std::uint32_t owner_pid = group_->owners[group_->owner.load() % ha::kOwnerSlots].pid.load();
-  owner_process_ = ha::Descriptor(static_cast<int>(syscall(SYS_pidfd_open, owner_pid, 0)));
+  owner_process_ = ha::system::open_process(owner_pid);
   if (!owner_process_.valid()) return;
 
   std::vector<NamedDescriptor> passed;
@@ -157,11 +148,13 @@ void Node::Impl::attach(ha::Descriptor socket) {
     if (descriptors[i].valid()) passed.push_back({welcome->descriptor_names[i], descriptors[i].get()});
   }
   device_ = attach_device(options_.device, welcome->adoption_info, passed);
+  TANDEM_STEP("twin.device");
   make_stack();
   replica_ = std::make_unique<ha::Replica>(*stack_, node_, application_,
                                            ha::LogReader(log_mapping_.data(), log_bytes, welcome->position),
                                            group_->epoch.load());
   if (!ha::send_message(socket.get(), ha::Ready{})) return;
+  TANDEM_STEP("twin.ready");
   attach_socket_ = std::move(socket);
   log("twin of pid " + std::to_string(owner_pid) + " on " + device_->description());
 }
@@ -217,7 +210,9 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
       throw NodeError(exit_code::kProtocol, "the log cannot be followed: " + replica_->error() +
                                                 ". The primary goes on unprotected; start this process again.");
     }
+    TANDEM_STEP("twin.applied");
     self.position.store(replica_->position(), std::memory_order_release);
+    TANDEM_STEP("twin.reported");
     now_ns_ = replica_->time_ns();
     if (fate != OwnerFate::alive) {
       group_->last_takeover = {};
@@ -257,10 +252,8 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
       // Where allowed: so that the notice of a death and the first turn behind it need not wait for others. Not while it catches
       // up, when it would keep the primary from its processor.
       realtime_asked = true;
-      sched_param realtime{};
-      realtime.sched_priority = kRealtimePriority;
       step_forward();
-      realtime_ = sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &realtime) == 0;
+      realtime_ = ha::system::enter_realtime(kRealtimePriority);
     }
     if (replica_->position() != before) busy_until_ns = now + kStaysBusy_ns;
     const std::uint64_t nap = options_.twin_spins ? 200'000 : now < busy_until_ns ? kFollowBusy_ns : kFollowIdle_ns;
@@ -277,13 +270,17 @@ void Node::Impl::stop_watching_owner() {
 }
 
 Node::Impl::TwinEnd Node::Impl::owner_is_gone(OwnerFate) {
-  if (replica_->complete() && ha::begin_promotion(group_->readers[reader_])) return TwinEnd::take_over;
+  if (replica_->complete() && ha::begin_promotion(group_->readers[reader_])) {
+    TANDEM_STEP("takeover.promoted");
+    return TwinEnd::take_over;
+  }
   log("the primary is gone and this twin had not been brought up to date: its connections are lost, starting anew");
   return TwinEnd::join_again;
 }
 
 void Node::Impl::leave_group() {
   step_forward();
+  role_ = Role::alone;
   replica_.reset();
   stack_.reset();
   device_.reset();

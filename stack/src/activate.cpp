@@ -8,6 +8,7 @@
 #include "connection_impl.hpp"
 #include "lwip.hpp"
 #include "stack_impl.hpp"
+#include "tandem/stop_point.hpp"
 
 namespace tandem {
 
@@ -57,10 +58,12 @@ void Stack::Impl::activate(Adoption how) {
     bring_up();
   }
   muted = false;
+  TANDEM_STEP("activate.up");
   if (how != Adoption::exact) {
     announce_addresses();
   }
   install_neighbours();
+  TANDEM_STEP("activate.neighbours");
   for (const auto& listener : listeners) {
     if (listener->pcb == nullptr && !open_listener(*listener)) {
       throw std::runtime_error("cannot listen on " + listener->local.to_string() +
@@ -68,6 +71,7 @@ void Stack::Impl::activate(Adoption how) {
     }
   }
   renumber();
+  TANDEM_STEP("activate.listeners");
   if (how != Adoption::exact) {
     // No packet asks for a connection whose peer has to be asked first.
     link_for_a_turn();
@@ -109,6 +113,7 @@ bool Stack::Impl::bring_to_life(Connection::Impl& connection) {
   }
   touch(connection);
   give_work(connection);
+  TANDEM_STEP("activate.connection");
   if (in_input) {
     // The packet that asked for it is being processed; lwIP answers it.
     return true;

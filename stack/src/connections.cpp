@@ -8,6 +8,7 @@
 #include "connection_impl.hpp"
 #include "lwip.hpp"
 #include "stack_impl.hpp"
+#include "tandem/stop_point.hpp"
 
 namespace tandem {
 
@@ -207,6 +208,7 @@ bool Stack::Impl::run_handlers() {
         continue;
       }
       bool again = connection->serve();
+      TANDEM_STEP("handler.served");
       connection->flush();
       // Memory or the device was short. Without a segment in hand lwIP would not take the mark away again, and the next ACK or
       // timer brings the connection back.

@@ -83,7 +83,9 @@ std::vector<Neighbour> Stack::Impl::read_neighbours() {
   }
   for (int i = 0; i < LWIP_ND6_NUM_NEIGHBORS; ++i) {
     const auto& entry = neighbor_cache[i];
-    if (entry.state >= ND6_REACHABLE) {
+    // An address that came with the neighbour's own question lets nothing go that waits for the answer to ours. Whoever takes over
+    // must see that those packets are still to be sent.
+    if (entry.state >= ND6_REACHABLE && entry.q == nullptr) {
       Neighbour neighbour{IpAddress::any(6), mac_of(entry.lladdr)};
       std::memcpy(neighbour.address.octets.data(), entry.next_hop_address.addr, 16);
       found.push_back(neighbour);

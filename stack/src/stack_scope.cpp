@@ -3,6 +3,7 @@
 
 #include <cassert>
 #include <cstring>
+#include <utility>
 
 #include "lwip.hpp"
 #include "stack_impl.hpp"
@@ -48,6 +49,19 @@ StackScope::~StackScope() {
     make_resident(previous_->state);
   }
 }
+
+Stack::Impl* StackScope::suspend() { return std::exchange(active_stack, nullptr); }
+
+void StackScope::resume(Stack::Impl* stack) {
+  active_stack = stack;
+  if (stack != nullptr) {
+    make_resident(stack->state);
+  }
+}
+
+void StackScope::forget_resident() { resident_state = nullptr; }
+
+const void* StackScope::resident() { return resident_state; }
 
 Stack::Impl& StackScope::current() {
   assert(active_stack != nullptr);

@@ -35,6 +35,16 @@ class StackScope {
   /// The stack that lwIP works for now. Only within a scope.
   [[nodiscard]] static Stack::Impl& current();
 
+  // ---- For who runs several call stacks on one thread (the simulator's processes) ----
+
+  /// Leaves whatever stack one is in; what resume() wants when this call stack goes on.
+  [[nodiscard]] static Stack::Impl* suspend();
+  static void resume(Stack::Impl* stack);
+  /// The stack whose state lies in the thread's block will not be entered again, and its memory is gone.
+  static void forget_resident();
+  /// Where the state is kept of whose bytes lie in the thread's block; null when nobody's.
+  [[nodiscard]] static const void* resident();
+
  private:
   static void make_resident(StackState& state);
 

@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tandem/stop_point.hpp"
 
+#ifdef TANDEM_SIMULATION
+namespace tandem {
+// A program that simulates nothing passes by.
+void step(std::string_view) {}
+}  // namespace tandem
+#endif
+
 #ifdef TANDEM_STOP_POINTS
 
 #include <unistd.h>

@@ -7,6 +7,7 @@
 
 #include "lwip.hpp"
 #include "stack_impl.hpp"
+#include "tandem/stop_point.hpp"
 
 namespace tandem {
 
@@ -62,6 +63,7 @@ void Stack::Impl::run_timers() {
       tcp_slowtmr();
     }
   }
+  TANDEM_STEP("timers.tcp");
   if (now >= slow_tick_ns) {
     slow_tick_ns = next_multiple(now, kSlowNs);
     etharp_tmr();

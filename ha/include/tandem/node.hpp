@@ -64,7 +64,8 @@ class Application {
  public:
   virtual ~Application() = default;
 
-  /// Before the first turn, in every role: define services, listen.
+  /// Before the first turn, in every role: define services, listen. Called again when a twin has to join anew: what it knew is
+  /// void then, and a snapshot will follow.
   virtual void on_start(Node&) {}
   /// The process is primary (or alone) from now on. `takeover`: it was a twin before; handlers had or get on_promote.
   virtual void on_primary(Node&, bool takeover) { (void)takeover; }

@@ -41,6 +41,57 @@ inline constexpr std::array kStopPoints = std::to_array<std::string_view>({
     "switchover.given",      // the wire is given away, the owner word still ours
 });
 
+/// Finer places between those, at which the simulator alone stops a process: to kill it, to pause it or to let others run.
+/// Built only with TANDEM_SIMULATION.
+inline constexpr std::array kSteps = std::to_array<std::string_view>({
+    "start.device",            // the device is open, nobody owns it in the group's words
+    "start.claimed",           // the owner's word is ours, the epoch is not set
+    "start.stack",             // the stack is made and dormant
+    "start.active",            // the first primary may speak
+    "turn.begun",              // the heartbeat has moved
+    "turn.input",              // one frame has gone through the stack
+    "turn.timers",             // timers have run
+    "turn.snapshot",           // what a joiner is given this turn is in the log
+    "timers.tcp",              // TCP's timers have run, the others have not
+    "handler.served",          // one connection's handler has run, what it wrote is not sent
+    "log.record",              // one record is written
+    "publish.released",        // the gate is open, packets are handed over
+    "turn.end",                // rings are given back and filled
+    "attach.accepted",         // somebody has connected
+    "attach.joining",          // a reader slot is taken
+    "attach.welcomed",         // the descriptors are on their way
+    "attach.begun",            // the snapshot has begun
+    "attach.member",           // the joiner may be promoted
+    "attach.ineligible",       // a reader may not be promoted any more
+    "attach.dropped",          // nothing is recorded for it
+    "twin.hello",              // the twin has said hello
+    "twin.mapped",             // shared memory is mapped
+    "twin.device",             // the device is attached
+    "twin.ready",              // everything is mapped, and said to be
+    "twin.applied",            // what was published is applied
+    "twin.reported",           // and the primary may see that
+    "replica.record",          // one record is applied
+    "takeover.promoted",       // the reader's word says promoted
+    "takeover.drained",        // the log is applied to its end
+    "takeover.claimed",        // the owner's word is ours, the epoch is old
+    "takeover.readers",        // every reader slot is free
+    "takeover.writer",         // the log has its next writer
+    "activate.up",             // interfaces are up
+    "activate.neighbours",     // neighbours are in place
+    "activate.listeners",      // listeners are open
+    "activate.connection",     // one connection is linked
+    "switchover.recorded",     // the role change is in the log
+    "switchover.handed_over",  // the owner's word says so
+    "close.began",             // the process ends, connections are being closed
+});
+
+#ifdef TANDEM_SIMULATION
+void step(std::string_view name);
+#define TANDEM_STEP(name) ::tandem::step(name)
+#else
+#define TANDEM_STEP(name) static_cast<void>(0)
+#endif
+
 #ifdef TANDEM_STOP_POINTS
 /// Dies here when armed for `name`. A name that is not in kStopPoints is a programming error and aborts.
 void stop_point(std::string_view name);

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The operating system calls that a node makes itself, in one place, so that the simulator can be an operating system too. What
+// belongs to a thing of its own has its own file: shared memory, the rendezvous, the claim to the rings, the loop, the devices.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "shared_memory.hpp"
+#include "tandem/address.hpp"
+
+namespace tandem::ha::system {
+
+[[nodiscard]] int process_id();
+/// One line on standard error.
+void write_log_line(std::string_view role, std::string_view text);
+/// The first of `ours` that the kernel has too, with the interface's name, as a text; empty when there is none.
+[[nodiscard]] std::string address_of_the_kernel(const std::vector<IpPrefix>& ours);
+
+/// Ready when SIGTERM or SIGINT has come; from now on they do nothing else.
+[[nodiscard]] Descriptor catch_stop_signals();
+/// Takes what has come; true when there was one.
+bool take_stop_signals(int signals);
+
+/// Touches the whole mapping now, so that its first use later costs no page fault.
+void populate(const Mapping& mapping);
+
+/// Gives its pages back without holding a processor for long.
+void give_back(const Mapping& mapping);
+
+/// SCHED_FIFO for the calling thread; false where that is not allowed.
+bool enter_realtime(int priority);
+void leave_realtime();
+/// SCHED_IDLE for the calling thread. False where that is not allowed, or where the way back would not be and is needed.
+[[nodiscard]] bool enter_idle(bool must_return);
+void leave_idle();
+void sleep(std::uint64_t time_ns);
+/// Steps back behind others, if it can be undone. What restore_priority wants, or nothing.
+[[nodiscard]] std::optional<int> lower_priority();
+void restore_priority(int nice_before);
+
+/// A descriptor that names the process, or an invalid one when it has gone.
+[[nodiscard]] Descriptor open_process(std::uint32_t pid);
+[[nodiscard]] bool process_exists(std::uint32_t pid);
+/// SIGKILL; a process that has gone already counts as killed. False with errno set.
+bool kill_process(int process);
+/// Returns when the word was woken, no longer holds `expected`, or after `timeout_ns` at the latest.
+void wait_for_word(const std::atomic<std::uint32_t>& word, std::uint32_t expected, std::uint64_t timeout_ns);
+/// Returns when the descriptor can be read, or after `timeout_ms` at the latest.
+void wait_readable(int fd, int timeout_ms);
+
+// ---- Sockets; none of these waits ----
+
+/// Invalid when nobody has come.
+[[nodiscard]] Descriptor accept_connection(int listener);
+/// Whether the other end is closed and everything that it sent has been received.
+[[nodiscard]] bool has_hung_up(int socket);
+/// As recv(2) and send(2), without waiting and without SIGPIPE.
+[[nodiscard]] std::ptrdiff_t receive(int socket, std::span<char> buffer);
+[[nodiscard]] std::ptrdiff_t send(int socket, std::string_view bytes);
+void shut_down(int socket);
+
+/// One packet of a SOCK_SEQPACKET socket with descriptors (SCM_RIGHTS), wholly or not at all. False with errno set.
+bool send_packet(int socket, Bytes bytes, std::span<const int> descriptors);
+struct Packet {
+  std::ptrdiff_t bytes = 0;  ///< 0: closed, -1: errno says why
+  bool truncated = false;
+};
+/// Descriptors that came with it are appended to `descriptors`.
+Packet receive_packet(int socket, std::span<std::uint8_t> buffer, std::vector<Descriptor>& descriptors);
+/// Most descriptors in one packet.
+inline constexpr std::size_t kMaxPacketDescriptors = 32;
+
+}  // namespace tandem::ha::system

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The heap of one simulated process. While a process runs, malloc and operator new give memory of its arena; when it dies, the
+// whole arena is given back at once, whatever was in use. So a dead process leaks nothing, and one that ended in good order can
+// be asked what it forgot to free.
+//
+//   address space:   base | arena 0 | arena 1 | ...        a pointer tells its arena, or that it is of the program's own heap
+//   in an arena:     header (16 bytes) | block | header | block ...      freed blocks wait in a list for each size
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace tandem::sim {
+
+class Arena {
+ public:
+  static constexpr std::size_t kBytes = std::size_t{64} << 20;
+  static constexpr std::size_t kCount = 64;
+
+  /// One that is not in use. Aborts when there is none.
+  static Arena* take();
+  /// Gives everything back.
+  void give_back();
+
+  void* allocate(std::size_t bytes, std::size_t alignment);
+  static void release(void* block);
+  static std::size_t size_of(const void* block);
+  [[nodiscard]] static bool owns(const void* pointer);
+  /// The arena of a block that some arena owns.
+  static Arena& of(const void* block);
+  [[nodiscard]] bool holds(const void* pointer) const {
+    const auto* at = static_cast<const std::uint8_t*>(pointer);
+    return at >= start_ && at < start_ + kBytes;
+  }
+
+  [[nodiscard]] std::size_t live_blocks() const { return live_blocks_; }
+  [[nodiscard]] std::size_t live_bytes() const { return live_bytes_; }
+  /// The n-th allocation from now on fails; 0: none does.
+  void fail_at(std::uint64_t n) { fail_in_ = n; }
+
+ private:
+  static constexpr std::size_t kClasses = 64 + 4 * 17;
+  struct Header;
+  static std::uint32_t class_of(std::size_t bytes);
+  static std::size_t class_bytes(std::uint32_t size_class);
+
+  std::uint8_t* start_ = nullptr;
+  std::size_t used_ = 0;
+  std::size_t live_blocks_ = 0;
+  std::size_t live_bytes_ = 0;
+  std::uint64_t fail_in_ = 0;
+  bool in_use_ = false;
+  std::array<void*, kClasses> free_{};
+};
+
+/// Whose memory malloc gives now; null: the program's own heap.
+extern constinit Arena* current_arena;
+
+/// Within it, allocations are the program's own (or another arena's) whatever process is at work.
+class HeapScope {
+ public:
+  explicit HeapScope(Arena* arena = nullptr) : before_(current_arena) { current_arena = arena; }
+  ~HeapScope() { current_arena = before_; }
+  HeapScope(const HeapScope&) = delete;
+  HeapScope& operator=(const HeapScope&) = delete;
+
+ private:
+  Arena* before_;
+};
+
+}  // namespace tandem::sim

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Invariant I3: a twin's state is always one that the primary had between two turns. What the primary has when it publishes a
+// transaction is kept, connections and application; when the twin has applied exactly up to there, it must have the same.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <set>
+#include <vector>
+
+#include "shared_group.hpp"
+#include "tandem/node.hpp"
+#include "traffic.hpp"
+
+namespace tandem::sim {
+
+class World;
+class Application;
+
+class TwinView {
+ public:
+  explicit TwinView(World& world) : world_(world) {}
+
+  /// In the primary, right behind a publication.
+  void published(Node& node, const Application& application, const ha::SharedGroup& group);
+  /// In the twin, when it has applied the log up to `position`.
+  void applied(Node& node, const Application& application, const ha::SharedGroup& group, std::uint64_t position);
+  void forget() { kept_.clear(); }
+  [[nodiscard]] std::uint64_t compared() const { return compared_; }
+
+ private:
+  struct Entry {
+    ConnectionId id = 0;
+    bool has_handler = false;
+    bool sees_streams = false;
+    Exchange::View view{};
+    ConnectionImage image;
+  };
+  struct Kept {
+    std::uint64_t position = 0;
+    std::uint64_t epoch = 0;
+    std::vector<Entry> connections;
+    std::vector<std::uint32_t> ledger;
+  };
+  static void look(Node& node, const Application& application, Kept& into);
+  void compare(const Kept& primary, const Kept& twin);
+
+  World& world_;
+  std::deque<Kept> kept_;
+  std::uint64_t compared_ = 0;
+};
+
+}  // namespace tandem::sim

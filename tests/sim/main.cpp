@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// tandem-sim: runs seeds, prints what failed and how to see it again.
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "world.hpp"
+
+namespace {
+
+using namespace tandem::sim;
+
+struct Options {
+  std::uint64_t from = 1;
+  std::uint64_t runs = 1000;
+  std::uint64_t seconds = 0;
+  bool one = false;
+  bool trace = false;
+  bool twice = false;
+  std::uint64_t most_failures = 10;
+};
+
+[[noreturn]] void usage() {
+  std::fputs(
+      "Usage: tandem-sim [--runs N] [--seconds N] [--from S]   runs N seeds from S on, or as many as fit into the "
+      "time\n"
+      "       tandem-sim --seed S [--trace]                    one run, told in full\n"
+      "       --twice                                          each seed twice: both must be the same to the byte\n",
+      stderr);
+  std::exit(64);
+}
+
+std::uint64_t number(int argc, char** argv, int& i) {
+  if (i + 1 >= argc) usage();
+  char* end = nullptr;
+  const std::uint64_t value = std::strtoull(argv[++i], &end, 10);
+  if (*end != '\0') usage();
+  return value;
+}
+
+Options parse(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    if (argument == "--runs") {
+      options.runs = number(argc, argv, i);
+    } else if (argument == "--from") {
+      options.from = number(argc, argv, i);
+    } else if (argument == "--seconds") {
+      options.seconds = number(argc, argv, i);
+      options.runs = UINT64_MAX;
+    } else if (argument == "--seed") {
+      options.from = number(argc, argv, i);
+      options.runs = 1;
+      options.one = true;
+    } else if (argument == "--trace") {
+      options.trace = true;
+    } else if (argument == "--twice") {
+      options.twice = true;
+    } else {
+      usage();
+    }
+  }
+  return options;
+}
+
+std::uint64_t running_seed = 0;
+World* running = nullptr;
+bool tracing = false;
+
+/// A broken assertion, or worse. Says which run it was, and what happened before.
+extern "C" void on_crash(int signal) {
+  current_arena = nullptr;
+  std::signal(signal, SIG_DFL);
+  if (tracing && running != nullptr) {
+    const std::string& text = running->kernel().trace_text;
+    std::fwrite(text.data(), 1, text.size(), stdout);
+  }
+  std::printf(
+      "seed %lu FAILED: the program stopped with signal %d (what it said stands above)\n  see it with ./dev sim --seed "
+      "%lu --trace\n0 passed, 1 failed\n",
+      running_seed, signal, running_seed);
+  std::fflush(stdout);
+  std::raise(signal);
+}
+
+Result run_seed(std::uint64_t seed, Totals& totals, bool trace) {
+  running_seed = seed;
+  tracing = trace;
+  World world(Setup::draw(seed), totals, trace);
+  running = &world;
+  Result result = world.run();
+  running = nullptr;
+  return result;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Options options = parse(argc, argv);
+  for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE}) std::signal(signal, on_crash);
+  const auto began = std::chrono::steady_clock::now();
+  const auto seconds = [&began] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  };
+  Totals totals;
+  std::uint64_t passed = 0, failed = 0;
+  for (std::uint64_t i = 0; i < options.runs; ++i) {
+    if (options.seconds != 0 && seconds() >= static_cast<double>(options.seconds)) break;
+    const std::uint64_t seed = options.from + i;
+    Result result = run_seed(seed, totals, options.trace || options.twice);
+    if (options.one) std::printf("seed %lu: %s\n", seed, Setup::draw(seed).describe().c_str());
+    if (options.trace) std::fwrite(result.trace.data(), 1, result.trace.size(), stdout);
+    if (options.twice && result.good) {
+      const Result again = run_seed(seed, totals, true);
+      if (again.trace != result.trace || again.digest != result.digest) {
+        result.good = false;
+        result.rule = "the same seed, the same run";
+        result.text = "two runs of it differ";
+      }
+    }
+    if (result.good) {
+      ++passed;
+      continue;
+    }
+    ++failed;
+    std::printf("seed %lu FAILED: %s: %s\n  see it with ./dev sim --seed %lu --trace\n", seed, result.rule.c_str(),
+                result.text.c_str(), seed);
+    if (failed >= options.most_failures) break;
+  }
+  const double took = seconds();
+  std::size_t reachable = 0, died = 0;
+  for (std::size_t i = 0; i < kSteps; ++i) {
+    reachable += totals.passed[i] != 0 ? 1 : 0;
+    died += totals.died_at[i] != 0 ? 1 : 0;
+  }
+  std::printf(
+      "%lu runs in %.1f s: %lu takeovers (%.0f a second), %lu of them planned, %lu primaries and %lu twins killed, "
+      "%lu groups lost\n",
+      totals.runs, took, totals.takeovers, static_cast<double>(totals.takeovers) / took, totals.switchovers,
+      totals.deaths, totals.twin_deaths, totals.groups_lost);
+  std::printf(
+      "%lu exchanges, %lu frames (%lu judged), %lu steps, %lu views of twins compared; deaths at %zu of %zu steps "
+      "passed\n",
+      totals.exchanges, totals.frames, totals.frames_checked, totals.steps, totals.transactions_compared, died,
+      reachable);
+  if (options.runs != 1 || options.one) {
+    std::string missed;
+    for (std::size_t i = 0; i < kSteps; ++i) {
+      if (totals.passed[i] != 0 && totals.died_at[i] == 0)
+        missed += (missed.empty() ? "" : " ") + std::string(name_of(static_cast<Step>(i)));
+    }
+    if (!missed.empty() && totals.runs > 100) std::printf("no death at: %s\n", missed.c_str());
+  }
+  std::printf("%lu passed, %lu failed\n", passed, failed);
+  return failed == 0 ? 0 : 1;
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "nic.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include "ring_device.hpp"
+#include "tandem/device.hpp"
+
+namespace tandem::sim {
+
+/// Kept for the next run; only what tells whose a frame is must be fresh.
+struct Nic::Buffers {
+  WireGeometry geometry;
+  WireControl control;
+  std::vector<std::uint32_t> words;
+  std::vector<std::uint64_t> fill, completion;
+  std::vector<Descriptor> rx, tx;
+  std::unique_ptr<std::uint8_t[]> umem;
+
+  static std::vector<Buffers*>& pool() {
+    static std::vector<Buffers*> free;
+    return free;
+  }
+  static Buffers* take(const WireGeometry& geometry) {
+    for (Buffers*& place : pool()) {
+      if (place == nullptr || !(place->geometry == geometry)) continue;
+      Buffers* const found = std::exchange(place, nullptr);
+      std::erase(pool(), nullptr);
+      return found;
+    }
+    auto* const made = new Buffers;
+    made->geometry = geometry;
+    made->words.assign(geometry.frames, 0);
+    made->fill.assign(geometry.ring_entries, 0);
+    made->completion.assign(geometry.ring_entries, 0);
+    made->rx.assign(geometry.ring_entries, {});
+    made->tx.assign(geometry.ring_entries, {});
+    made->umem = std::make_unique<std::uint8_t[]>(geometry.umem_bytes());
+    return made;
+  }
+};
+
+Nic::Nic(Kernel& kernel, const Options& options, Transmit transmit)
+    : kernel_(kernel),
+      options_(options),
+      transmit_(std::move(transmit)),
+      geometry_{options.frames, frame_bytes_for(options.mtu), options.ring_entries},
+      buffers_(Buffers::take(geometry_)) {
+  kernel.nic = this;
+  open();
+}
+
+Nic::~Nic() {
+  Buffers::pool().push_back(buffers_);
+  kernel_.nic = nullptr;
+}
+
+void Nic::open() {
+  ++generation_;
+  fill_producer_ = fill_consumer_ = completion_producer_ = completion_consumer_ = 0;
+  rx_producer_ = rx_consumer_ = tx_producer_ = tx_consumer_ = 0;
+  completing_.clear();
+  buffers_->control = {};
+  std::fill(buffers_->words.begin(), buffers_->words.end(), 0);
+}
+
+WireView Nic::view() const { return {geometry_, &buffers_->control, buffers_->words.data(), buffers_->umem.get()}; }
+
+Rings Nic::rings() {
+  const std::uint32_t size = options_.ring_entries;
+  Rings rings;
+  rings.fill = {&fill_producer_, &fill_consumer_, nullptr, buffers_->fill.data(), size};
+  rings.completion = {&completion_producer_, &completion_consumer_, nullptr, buffers_->completion.data(), size};
+  rings.rx = {&rx_producer_, &rx_consumer_, nullptr, buffers_->rx.data(), size};
+  rings.tx = {&tx_producer_, &tx_consumer_, nullptr, buffers_->tx.data(), size};
+  return rings;
+}
+
+void Nic::kick() {
+  const HeapScope heap;
+  // In copy mode one call takes at most 32 packets, and the device calls until nothing is left or the interface is busy.
+  std::size_t most = 32;
+  if (busy_permille != 0 && kernel_.scheduling.chance(busy_permille)) most = 1;
+  const std::uint32_t mask = options_.ring_entries - 1;
+  std::size_t count = 0;
+  while (tx_consumer_ != tx_producer_ && (count < most || most == 32)) {
+    if (completing_.size() + (completion_producer_ - completion_consumer_) >= options_.ring_entries) break;
+    const Descriptor descriptor = buffers_->tx[tx_consumer_ & mask];
+    ++tx_consumer_;
+    completing_.push_back(descriptor.address);
+    ++count;
+    transmit_({buffers_->umem.get() + descriptor.address, descriptor.length});
+  }
+  if (count == 0) return;
+  if (kernel_.scheduling.one_in(2)) {
+    complete(count);
+  } else {
+    kernel_.after(kernel_.scheduling.skewed(50'000), [this, count, socket = generation_] {
+      if (socket == generation_) complete(count);
+    });
+  }
+}
+
+void Nic::complete(std::size_t count) {
+  const std::uint32_t mask = options_.ring_entries - 1;
+  for (; count > 0 && !completing_.empty(); --count) {
+    buffers_->completion[completion_producer_ & mask] = completing_.front();
+    completing_.pop_front();
+    ++completion_producer_;
+  }
+}
+
+bool Nic::arrive(Bytes frame) {
+  const std::uint32_t mask = options_.ring_entries - 1;
+  if (rx_producer_ - rx_consumer_ >= options_.ring_entries || fill_consumer_ == fill_producer_ ||
+      frame.size() > geometry_.capacity()) {
+    ++dropped;
+    return false;
+  }
+  const std::uint64_t address = buffers_->fill[fill_consumer_ & mask] + kFrameHeadroom;
+  ++fill_consumer_;
+  std::memcpy(buffers_->umem.get() + address, frame.data(), frame.size());
+  buffers_->rx[rx_producer_ & mask] = {address, static_cast<std::uint32_t>(frame.size()), 0};
+  ++rx_producer_;
+  kernel_.notify();
+  return true;
+}
+
+namespace {
+
+/// Every store into the wire's shared memory is a place to die at, and only the speaker may make one.
+struct KernelProbe {
+  static constexpr bool active = true;
+  void operator()(WireStep step) const {
+    Kernel& kernel = *the_kernel;
+    if (kernel.current != nullptr && kernel.speaker != kernel.current)
+      kernel.director().violation("one speaker (I5)", "process " + std::to_string(kernel.current->pid) +
+                                                          " touches the rings, which are not its own");
+    kernel.passed(step_of(step));
+  }
+};
+
+class NicDevice final : public RingDevice<KernelProbe> {
+ public:
+  NicDevice(Nic& nic, int fd)
+      : RingDevice(nic.view(), nic.rings(), nic.options().mac, nic.options().mtu), nic_(nic), fd_(fd) {}
+  ~NicDevice() override { the_kernel->close(fd_); }
+
+  void start() {
+    the_kernel->director().on_speaker(*the_kernel->current, false);
+    rings_.start();
+    refill();
+  }
+  [[nodiscard]] std::string description() const override { return "simulated wire"; }
+  [[nodiscard]] int poll_fd() const override { return fd_; }
+  [[nodiscard]] std::vector<NamedDescriptor> descriptors() const override { return {{"wire", fd_}}; }
+  [[nodiscard]] std::vector<std::uint8_t> adoption_info() const override { return {1}; }
+  void adopt(const WireMark* committed) override {
+    the_kernel->director().on_speaker(*the_kernel->current, true);
+    RingDevice::adopt(committed);
+  }
+
+ protected:
+  void transmit() override {
+    if (the_kernel->speaker != the_kernel->current) {
+      the_kernel->director().violation("one speaker (I5)", "a process that does not own the wire sends");
+      return;
+    }
+    nic_.kick();
+  }
+
+ private:
+  Nic& nic_;
+  int fd_;
+};
+
+}  // namespace
+}  // namespace tandem::sim
+
+namespace tandem {
+
+std::unique_ptr<Device> open_device(const DeviceOptions&) {
+  sim::Kernel& kernel = *sim::the_kernel;
+  kernel.nic->open();
+  int fd = -1;
+  {
+    const sim::HeapScope heap;
+    fd = kernel.install(sim::Ref<sim::Object>(new sim::NicRef(*kernel.nic)));
+  }
+  auto device = std::make_unique<sim::NicDevice>(*kernel.nic, fd);
+  device->start();
+  return device;
+}
+
+std::unique_ptr<Device> attach_device(const DeviceOptions&, std::span<const std::uint8_t>,
+                                      std::span<const NamedDescriptor> descriptors) {
+  sim::Kernel& kernel = *sim::the_kernel;
+  for (const NamedDescriptor& item : descriptors) {
+    if (item.name != "wire") continue;
+    if (kernel.as<sim::NicRef>(item.fd, sim::Object::Kind::nic) == nullptr) break;
+    return std::make_unique<sim::NicDevice>(*kernel.nic, kernel.install(kernel.object(item.fd)));
+  }
+  throw DeviceError(DeviceError::Kind::bad_option, "the wire's descriptor was not passed");
+}
+
+}  // namespace tandem

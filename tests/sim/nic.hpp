@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// A network interface with an AF_XDP socket: four rings and a UMEM in memory that outlives its processes, and the kernel's side of
+// them. Like a driver, the kernel holds sent frames for a while before it completes them.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <vector>
+
+#include "kernel.hpp"
+#include "tandem/address.hpp"
+#include "wire_memory.hpp"
+
+namespace tandem::sim {
+
+class Nic {
+ public:
+  struct Options {
+    std::uint32_t frames = 256;
+    std::uint32_t ring_entries = 128;
+    std::uint32_t mtu = 1500;
+    MacAddress mac;
+  };
+  using Transmit = std::function<void(Bytes frame)>;
+
+  Nic(Kernel& kernel, const Options& options, Transmit transmit);
+  ~Nic();
+  Nic(const Nic&) = delete;
+  Nic& operator=(const Nic&) = delete;
+
+  // ---- The processes' side ----
+  /// A new socket with rings and frames of its own; what the one before held is gone.
+  void open();
+  [[nodiscard]] WireView view() const;
+  [[nodiscard]] Rings rings();
+  [[nodiscard]] const Options& options() const { return options_; }
+  /// sendto(2) on the socket: takes packets out of the TX ring. A busy interface leaves some.
+  void kick();
+  [[nodiscard]] bool has_received() const { return rx_producer_ != rx_consumer_; }
+
+  // ---- The wire's side ----
+  /// False when it was dropped for want of a frame or an entry.
+  bool arrive(Bytes frame);
+  std::uint32_t busy_permille = 0;  ///< of kicks that take one packet only
+
+  std::uint64_t dropped = 0;
+  /// Frames that the kernel holds between rings.
+  [[nodiscard]] std::size_t in_flight() const { return completing_.size(); }
+
+ private:
+  void complete(std::size_t count);
+
+  Kernel& kernel_;
+  Options options_;
+  Transmit transmit_;
+  WireGeometry geometry_;
+  struct Buffers;
+  Buffers* buffers_;
+  std::uint32_t fill_producer_ = 0, fill_consumer_ = 0, completion_producer_ = 0, completion_consumer_ = 0;
+  std::uint32_t rx_producer_ = 0, rx_consumer_ = 0, tx_producer_ = 0, tx_consumer_ = 0;
+  std::deque<std::uint64_t> completing_;
+  std::uint64_t generation_ = 0;  ///< of the socket
+};
+
+}  // namespace tandem::sim

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "setup.hpp"
+
+#include <cstdio>
+
+namespace tandem::sim {
+
+Setup Setup::draw(std::uint64_t seed) {
+  Prng prng(seed, 0);
+  Setup s;
+  s.seed = seed;
+  s.v6 = prng.one_in(2);
+  s.disturbances = static_cast<std::uint32_t>(prng.between(1, 8));
+  s.transfers = static_cast<std::uint32_t>(prng.between(1, 6));
+  s.max_bytes = prng.one_in(4) ? 100'000 : prng.one_in(2) ? 10'000 : 500;
+  constexpr std::uint32_t kBatches[] = {1, 3, 16, 64};
+  s.batch_frames = kBatches[prng.below(4)];
+  s.reprotect_delay_ms = static_cast<std::uint32_t>(prng.below(3));
+  s.poke_interval_ns = prng.between(100'000, 2'000'000);
+  s.link_delay_ns = prng.between(1'000, 200'000);
+  s.wake_latency_ns = prng.between(1'000, 100'000);
+  s.die_within_steps = prng.one_in(3) ? 100 : prng.one_in(2) ? 600 : 3000;
+  s.respawn_within_ns = static_cast<std::uint32_t>(prng.between(100'000, 4'000'000));
+  s.busy_permille = prng.one_in(4) ? 300 : 0;
+  s.active_opens = prng.one_in(2);
+  s.aborts = prng.one_in(5);
+  s.lazy = prng.one_in(4);
+  s.pauses = prng.one_in(8);
+  s.deaths_in_takeover = prng.one_in(8);
+  // Timestamps, which count milliseconds, wrap during the run.
+  s.start_ns = prng.one_in(4) ? ((std::uint64_t{1} << 32) * 1'000'000) - prng.below(60'000'000)
+                              : 1'000'000'000'000 + prng.below(1'000'000'000);
+  if (prng.one_in(3)) {
+    s.faults.loss_permille = prng.one_in(2) ? static_cast<std::uint32_t>(prng.below(150)) : 0;
+    s.faults.duplication_permille = prng.one_in(2) ? static_cast<std::uint32_t>(prng.below(100)) : 0;
+    s.faults.corruption_permille = prng.one_in(3) ? static_cast<std::uint32_t>(prng.below(50)) : 0;
+    s.faults.reordering_permille = prng.one_in(2) ? static_cast<std::uint32_t>(prng.below(200)) : 0;
+  }
+  return s;
+}
+
+std::string Setup::describe() const {
+  char text[512];
+  std::snprintf(
+      text, sizeof text,
+      "IPv%d, %u disturbances, %u exchanges of up to %u bytes, batches of %u, re-protected after %u ms, loss %u, "
+      "duplication %u, corruption %u, reordering %u in 1000%s%s%s%s%s%s%s",
+      v6 ? 6 : 4, disturbances, transfers, max_bytes, batch_frames, reprotect_delay_ms, faults.loss_permille,
+      faults.duplication_permille, faults.corruption_permille, faults.reordering_permille,
+      active_opens ? ", active opens" : "", aborts ? ", aborts" : "", lazy ? ", lazy readers" : "",
+      pauses ? ", pauses" : "", switchovers ? ", switchovers" : "", twin_deaths ? ", twins die" : "",
+      deaths_in_takeover ? ", deaths in takeovers" : "");
+  return text;
+}
+
+}  // namespace tandem::sim

@@ -1,0 +1,579 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "world.hpp"
+
+#include <linux/futex.h>
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+
+#include "application.hpp"
+#include "checks/frame_check.hpp"
+#include "checks/twin_view.hpp"
+#include "packet.hpp"
+#include "tandem/node.hpp"
+
+namespace tandem::sim {
+namespace {
+
+constexpr std::uint64_t kMs = 1'000'000;
+/// A run that has not come to its end by then hangs.
+constexpr std::uint64_t kLongest_ns = 120'000 * kMs;
+constexpr std::uint64_t kDisturbingFor_ns = 600 * kMs;
+/// Where nothing was lost all data arrives within this time of the last fault: less than a retransmission timeout.
+constexpr std::uint64_t kSoon_ns = 200 * kMs;
+
+const MacAddress kOurMac{{2, 0, 0, 0, 0, 1}};
+const MacAddress kPeerMac{{2, 0, 0, 0, 0, 2}};
+
+IpPrefix address_of(bool v6, std::uint8_t host) {
+  IpPrefix prefix;
+  if (v6) {
+    prefix.address.version = 6;
+    prefix.address.octets = {0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, host};
+    prefix.length = 64;
+  } else {
+    prefix.address.octets = {10, 0, 0, host};
+    prefix.length = 24;
+  }
+  return prefix;
+}
+
+struct KnownSteps {
+  Step published = step_of("publish.after");
+  Step reported = step_of("twin.reported");
+  Step member = step_of("attach.member");
+  Step ineligible = step_of("attach.ineligible");
+  Step promoted = step_of("takeover.promoted");
+  Step adopted = step_of("adopt.done");
+  Step linked = step_of("promote.linked");
+  Step handed_over = step_of("switchover.handed_over");
+};
+const KnownSteps& known() {
+  static const KnownSteps steps;
+  return steps;
+}
+
+ha::SharedGroup* group_of(const Process& process) {
+  for (const Process::Mapped& item : process.mapped) {
+    if (item.memory->name == "tandem-group") return reinterpret_cast<ha::SharedGroup*>(item.memory->data);
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+World::World(const Setup& setup, Totals& totals, bool tracing)
+    : setup_(setup), totals_(totals), kernel_(std::make_unique<Kernel>(*this, setup.seed)), script_(setup.seed, 4) {
+  kernel_->tracing = tracing;
+  kernel_->now_ns = start_ns_ = setup_.start_ns;
+  kernel_->wake_latency_ns = setup_.wake_latency_ns;
+  link_ = std::make_unique<Link>(*kernel_, setup_.seed,
+                                 [this](Direction direction, Bytes frame) { arrive(direction, frame); });
+  link_->delay_ns = setup_.link_delay_ns;
+  link_->faults[0] = link_->faults[1] = setup_.faults;
+  Nic::Options nic;
+  nic.frames = setup_.nic_frames;
+  nic.ring_entries = setup_.ring_entries;
+  nic.mac = kOurMac;
+  nic_ = std::make_unique<Nic>(*kernel_, nic, [this](Bytes frame) {
+    const Packet packet = parse_packet(frame);
+    if (kernel_->tracing) kernel_->trace("  we send  %s", to_string(packet, frame.size()).c_str());
+    frame_check_->leaves(packet);
+    check_reset(packet);
+    link_->send(Direction::from_us, frame);
+  });
+  nic_->busy_permille = setup_.busy_permille;
+  Peer::Options peer;
+  peer.mac = kPeerMac;
+  peer.addresses = {address_of(setup_.v6, 2)};
+  peer.window_bytes = setup_.window_bytes;
+  peer.seed = setup_.seed;
+  peer_ = std::make_unique<Peer>(
+      *kernel_, peer,
+      [this](Bytes frame) {
+        const Packet packet = parse_packet(frame);
+        if (kernel_->tracing) kernel_->trace("  peer sends %s", to_string(packet, frame.size()).c_str());
+        check_reset(packet);
+        link_->send(Direction::from_peer, frame);
+      },
+      *this);
+  twin_view_ = std::make_unique<TwinView>(*this);
+  frame_check_ = std::make_unique<FrameCheck>(*this);
+}
+
+World::~World() {
+  // The processes go first: their descriptors refer to what is destroyed next.
+  peer_.reset();
+  kernel_.reset();
+}
+
+// ---- Script ----
+
+Result World::run() {
+  ++totals_.runs;
+  disturbances_left_ = setup_.disturbances;
+  start_traffic();
+  spawn_node();
+  kernel_->after(500'000, [this] { spawn_node(); });
+  kernel_->after(setup_.poke_interval_ns, [this] { poke(); });
+  const std::uint64_t until = start_ns_ + kDisturbingFor_ns;
+  while (result_.good && kernel_->now_ns < until && (disturbances_left_ > 0 || under_way_ > 0))
+    kernel_->run_next(until);
+  if (result_.good) stop_faults();
+  if (result_.good) finish();
+  totals_.frames += link_->carried;
+  totals_.transactions_compared += twin_view_->compared();
+  totals_.frames_checked += frame_check_->checked();
+  totals_.exchanges += transfers_.size();
+  for (const auto& process : kernel_->processes()) totals_.steps += process->steps;
+  result_.trace = std::move(kernel_->trace_text);
+  return std::move(result_);
+}
+
+void World::start_traffic() {
+  const std::uint32_t flags_all =
+      exchange_flag::kServerCloses | exchange_flag::kClientHalfCloses | exchange_flag::kPaced;
+  for (std::uint32_t i = 0; i < setup_.transfers; ++i) {
+    Transfer& transfer = transfers_.emplace_back();
+    transfer.plan.number = i + 1;
+    transfer.plan.client_bytes = static_cast<std::uint32_t>(script_.skewed(setup_.max_bytes));
+    transfer.plan.server_bytes = static_cast<std::uint32_t>(script_.skewed(setup_.max_bytes));
+    transfer.plan.piece = static_cast<std::uint32_t>(1 + script_.skewed(3000));
+    transfer.plan.flags = static_cast<std::uint8_t>(script_.next() & flags_all);
+    if (setup_.aborts && script_.one_in(3))
+      transfer.plan.flags |= script_.one_in(2) ? exchange_flag::kClientAborts : exchange_flag::kServerAborts;
+    if (setup_.lazy && script_.one_in(2))
+      transfer.plan.flags |= script_.one_in(2) ? exchange_flag::kLazyServer : exchange_flag::kLazyClient;
+    transfer.from_us = setup_.active_opens && script_.one_in(3);
+    transfer.port = script_.one_in(2) ? kStreamPort : kNotePort;
+    transfer.open_at_ns = start_ns_ + 2 * kMs + script_.skewed(40 * kMs);
+  }
+  for (std::size_t i = 0; i < transfers_.size(); ++i) {
+    if (transfers_[i].from_us) continue;
+    kernel_->at(transfers_[i].open_at_ns, [this, i] { open_transfer(transfers_[i]); });
+  }
+}
+
+void World::open_transfer(Transfer& transfer) {
+  transfer.opened = true;
+  transfer.opened_ns = kernel_->now_ns;
+  kernel_->trace("the peer opens exchange %u, port %u: %u bytes there, %u back, flags %u", transfer.plan.number,
+                 transfer.port, transfer.plan.client_bytes, transfer.plan.server_bytes, transfer.plan.flags);
+  if (!peer_->open({address_of(setup_.v6, 1).address, transfer.port}, transfer.plan))
+    violation("set-up", "the peer cannot open a connection");
+}
+
+void World::poke() {
+  peer_->poke(4096);
+  if (!finishing_) kernel_->after(setup_.poke_interval_ns, [this] { poke(); });
+}
+
+void World::spawn_node() {
+  if (finishing_) return;
+  std::size_t alive = 0;
+  for (const auto& process : kernel_->processes())
+    alive += process->state != Process::State::dead && process->state != Process::State::ended ? 1 : 0;
+  if (alive >= 2) return;
+  Process& spawned = kernel_->spawn([this]() -> int {
+    Process& self = *kernel_->current;
+    for (;;) {
+      NodeOptions options;
+      options.addresses = {address_of(setup_.v6, 1)};
+      options.group = "sim";
+      options.runtime_dir = "/run";
+      options.device.mac = kOurMac;
+      options.device.frames = setup_.nic_frames;
+      options.device.ring_entries = setup_.ring_entries;
+      options.detect_ms = setup_.detect_ms;
+      options.log_bytes = std::size_t{8} << 20;
+      options.send_queue_bytes = setup_.send_queue_bytes;
+      options.receive_window_bytes = setup_.window_bytes;
+      options.batch_frames = setup_.batch_frames;
+      options.reprotect_delay_ms = setup_.reprotect_delay_ms;
+      Application application(*this, self);
+      Node node(options);
+      {
+        const HeapScope heap;
+        contexts_[self.pid] = {&self, &node, &application, false, false};
+      }
+      node.set_application(&application);
+      const int code = node.run();
+      {
+        const HeapScope heap;
+        contexts_.erase(self.pid);
+      }
+      if (!node.wants_rejoin()) return code;
+    }
+  });
+  (void)spawned;
+}
+
+World::Context* World::context(const Process& process) {
+  const auto at = contexts_.find(process.pid);
+  return at == contexts_.end() ? nullptr : &at->second;
+}
+
+/// A twin has just become a member: the next thing may happen.
+void World::disturb(Process& primary) {
+  if (faults_stopped_ || disturbances_left_ == 0) return;
+  --disturbances_left_;
+  const std::int32_t pid = primary.pid;
+  ha::SharedGroup* const group = group_of(primary);
+  Process* twin = nullptr;
+  for (const ha::ReaderSlot& reader : group->readers) {
+    if (reader.state.load() == ha::ReaderState::member)
+      twin = kernel_->find(static_cast<std::int32_t>(reader.pid.load()));
+  }
+  const std::uint64_t roll = script_.below(100);
+  if (roll < 10 && setup_.switchovers) {
+    ++under_way_;
+    kernel_->after(script_.skewed(3 * kMs), [this, pid] {
+      --under_way_;
+      Process* const process = kernel_->find(pid);
+      if (process == nullptr || faults_stopped_) return;
+      if (Context* const its = context(*process)) its->switchover_wanted = true;
+    });
+  } else if (roll < 20 && setup_.twin_deaths && twin != nullptr) {
+    doom(*twin, Doom::What::die);
+  } else if (roll < 35 && setup_.pauses) {
+    doom(script_.one_in(2) || twin == nullptr ? primary : *twin, Doom::What::pause);
+  } else if (roll < 50) {
+    ++under_way_;
+    kernel_->after(script_.skewed(10 * kMs), [this, pid] {
+      --under_way_;
+      Process* const process = kernel_->find(pid);
+      if (process != nullptr && !faults_stopped_) kill(*process, "by the clock");
+    });
+  } else {
+    doom(primary, Doom::What::die);
+  }
+}
+
+/// At a step to come. One that takes few steps meets its end later, wherever it is then.
+void World::doom(Process& process, Doom::What what) {
+  process.stop_at_step = process.steps + 1 + script_.skewed(setup_.die_within_steps);
+  under_way_ += dooms_.contains(process.pid) ? 0 : 1;
+  dooms_[process.pid] = {what, what == Doom::What::pause ? script_.skewed(200 * kMs) : 0};
+  kernel_->after(40 * kMs, [this, pid = process.pid] {
+    Process* const late = kernel_->find(pid);
+    if (late != nullptr && !faults_stopped_ && dooms_.contains(pid)) kill(*late, "by the clock, at last");
+  });
+}
+
+void World::at_stop(Process& process, Step step) {
+  const HeapScope heap;
+  process.stop_at_step = UINT64_MAX;
+  const auto at = dooms_.find(process.pid);
+  if (at == dooms_.end()) return;
+  const Doom doom = at->second;
+  dooms_.erase(at);
+  --under_way_;
+  if (faults_stopped_) return;
+  if (doom.what == Doom::What::die) {
+    ++totals_.died_at[step];
+    kill(process, "at its step");
+  } else if (doom.what == Doom::What::pause) {
+    undisturbed_ = false;
+    const std::int32_t pid = process.pid;
+    kernel_->after(doom.for_ns, [this, pid] {
+      if (Process* const paused = kernel_->find(pid)) kernel_->resume(*paused);
+    });
+    const HeapScope back(process.arena);
+    kernel_->pause(process);
+  }
+}
+
+void World::at_step(Process& process, Step step) {
+  ++totals_.passed[step];
+  const KnownSteps& steps = known();
+  if (step == steps.published) {
+    if (Context* const its = context(process)) {
+      ha::SharedGroup* const group = group_of(process);
+      twin_view_->published(*its->node, *its->application, *group);
+      frame_check_->published(its->node->stack());
+    }
+  } else if (step == steps.reported) {
+    Context* const its = context(process);
+    ha::SharedGroup* const group = group_of(process);
+    if (its == nullptr || group == nullptr) return;
+    for (const ha::ReaderSlot& reader : group->readers) {
+      if (reader.pid.load() == static_cast<std::uint32_t>(process.pid) &&
+          reader.state.load() == ha::ReaderState::member)
+        twin_view_->applied(*its->node, *its->application, *group, reader.position.load());
+    }
+  } else if (step == steps.member) {
+    const HeapScope heap;
+    disturb(process);
+  } else if (step == steps.ineligible || step == steps.adopted) {
+    frame_check_->forget();
+  } else if (step == steps.promoted) {
+    if (setup_.deaths_in_takeover && !faults_stopped_ && script_.one_in(4)) {
+      const HeapScope heap;
+      process.stop_at_step = process.steps + 1 + script_.below(200);
+      under_way_ += dooms_.contains(process.pid) ? 0 : 1;
+      dooms_[process.pid] = {Doom::What::die, 0};
+    }
+  } else if (step == steps.linked) {
+    ++totals_.takeovers;
+  } else if (step == steps.handed_over) {
+    ++totals_.switchovers;
+  }
+}
+
+void World::kill(Process& process, const char* why) {
+  if (process.state == Process::State::dead || process.state == Process::State::ended) return;
+  kernel_->trace("%s: the end of process %d", why, process.pid);
+  kernel_->kill(process);
+}
+
+void World::on_death(Process& process) {
+  const Context* const its = context(process);
+  ++(its != nullptr && its->primary ? totals_.deaths : totals_.twin_deaths);
+  after_death(process);
+}
+
+/// Whether somebody is left who has the connections: the living owner, or a member that may be promoted.
+bool World::group_survives(const Process& dead) {
+  const ha::SharedGroup* const group = group_of(dead);
+  if (group == nullptr) return true;
+  const auto alive = [this, &dead](std::uint32_t pid) {
+    const Process* const process = kernel_->find(static_cast<std::int32_t>(pid));
+    return process != nullptr && process != &dead && process->state != Process::State::dead &&
+           process->state != Process::State::ended;
+  };
+  const ha::OwnerSlot& owner = group->owners[group->owner.load() % ha::kOwnerSlots];
+  if ((owner.word.load() & FUTEX_TID_MASK) != 0 && alive(owner.pid.load())) return true;
+  return std::any_of(group->readers.begin(), group->readers.end(), [&alive](const ha::ReaderSlot& reader) {
+    const ha::ReaderState state = reader.state.load();
+    return (state == ha::ReaderState::member || state == ha::ReaderState::promoted) && alive(reader.pid.load());
+  });
+}
+
+void World::after_death(const Process& process) {
+  const HeapScope heap;
+  if (!group_survives(process)) {
+    ++totals_.groups_lost;
+    undisturbed_ = false;
+    kernel_->trace("nobody is left who has the connections");
+    frame_check_->forget();
+    twin_view_->forget();
+    for (Transfer& transfer : transfers_) transfer.may_break = transfer.may_break || transfer.opened;
+  }
+  contexts_.erase(process.pid);
+  under_way_ -= dooms_.erase(process.pid);
+  kernel_->after(kMs / 2 + script_.skewed(setup_.respawn_within_ns), [this] { spawn_node(); });
+}
+
+void World::on_end(Process& process) {
+  const HeapScope heap;
+  const bool expected = process.exit_code == exit_code::kOk || process.exit_code == exit_code::kTwinAttached;
+  if (!expected)
+    violation("exit code",
+              "process " + std::to_string(process.pid) + " ends with code " + std::to_string(process.exit_code));
+  for (const Ref<Object>& descriptor : process.descriptors) {
+    if (descriptor) violation("descriptors (I6)", "a process that ended in good order left a descriptor open");
+  }
+  if (!process.mapped.empty()) violation("memory (I6)", "a process that ended in good order left memory mapped");
+  if (process.arena->live_blocks() != 0)
+    violation("memory (I6)", "a process that ended in good order left " + std::to_string(process.arena->live_blocks()) +
+                                 " blocks (" + std::to_string(process.arena->live_bytes()) +
+                                 " bytes) of its heap in use");
+  after_death(process);
+}
+
+void World::on_speaker(Process& process, bool adopts) {
+  kernel_->trace("process %d %s the wire", process.pid, adopts ? "adopts" : "opens");
+  Process* const before = kernel_->speaker;
+  const bool before_lives = before != nullptr && before != &process && before->state != Process::State::dead &&
+                            before->state != Process::State::ended;
+  if (before_lives && before->claim != nullptr)
+    violation("one speaker (I5)", "process " + std::to_string(process.pid) + " takes the wire while process " +
+                                      std::to_string(before->pid) + " holds it");
+  kernel_->speaker = &process;
+}
+
+void World::on_log_line(Process& process, std::string_view role, std::string_view text) {
+  kernel_->trace("process %d (%.*s): %.*s", process.pid, static_cast<int>(role.size()), role.data(),
+                 static_cast<int>(text.size()), text.data());
+}
+
+void World::violation(std::string_view rule, std::string text) {
+  const HeapScope heap;
+  kernel_->trace("VIOLATION of %.*s: %s", static_cast<int>(rule.size()), rule.data(), text.c_str());
+  if (!result_.good) return;
+  result_.good = false;
+  result_.rule.assign(rule);
+  result_.text.assign(text.data(), text.size());
+}
+
+// ---- Wire ----
+
+void World::arrive(Direction direction, Bytes frame) {
+  std::uint64_t digest = result_.digest * 0x9e3779b97f4a7c15ULL + kernel_->now_ns;
+  for (std::size_t i = 0; i + 8 <= frame.size(); i += 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, frame.data() + i, sizeof word);
+    digest = (digest ^ word) * 0xff51afd7ed558ccdULL;
+    digest ^= digest >> 32;
+  }
+  result_.digest = digest;
+  if (direction == Direction::from_us) {
+    peer_->arrive(frame);
+  } else if (!nic_->arrive(frame)) {
+    undisturbed_ = false;
+    kernel_->trace("  the interface has no room for a frame");
+  }
+}
+
+void World::check_reset(const Packet& packet) {
+  if (packet.kind != Packet::Kind::tcp || !packet.has(Packet::kRst)) return;
+  // Which exchange it was cannot be told from the ports alone, and a segment that comes late to a connection that is closed is
+  // rightly answered so.
+  if (link_->has_disturbed() || !undisturbed_ || nic_->dropped != 0) return;
+  if (std::any_of(transfers_.begin(), transfers_.end(),
+                  [](const Transfer& item) { return item.may_break || item.reset_wanted; }))
+    return;
+  violation("no reset that nobody asked for", to_string(packet, 0));
+}
+
+// ---- Exchanges ----
+
+World::Transfer* World::transfer(std::uint32_t number) {
+  return number >= 1 && number <= transfers_.size() ? &transfers_[number - 1] : nullptr;
+}
+
+const Plan* World::next_active_open() {
+  const HeapScope heap;
+  for (Transfer& item : transfers_) {
+    if (!item.from_us || item.opened || item.open_at_ns > kernel_->now_ns) continue;
+    item.opened = true;
+    item.opened_ns = kernel_->now_ns;
+    kernel_->trace("we open exchange %u: %u bytes there, %u back, flags %u", item.plan.number, item.plan.client_bytes,
+                   item.plan.server_bytes, item.plan.flags);
+    return &item.plan;
+  }
+  return nullptr;
+}
+
+void World::forget_active_opens() {
+  for (Transfer& item : transfers_) item.opened = item.opened && (!item.from_us || item.met || item.is_done());
+}
+
+void World::active_open_exists(std::uint32_t number) {
+  if (Transfer* const item = transfer(number)) item->opened = true;
+}
+
+IpAddress World::peer_address() const { return address_of(setup_.v6, 2).address; }
+
+void World::wrong(std::string text) { violation("every byte, once and in order", std::move(text)); }
+
+void World::met(std::uint32_t number) {
+  if (Transfer* const item = transfer(number)) item->met = item->opened = true;
+}
+
+void World::received_all(std::uint32_t number, bool at_client) {
+  if (Transfer* const item = transfer(number)) (at_client ? item->received_at_client : item->received_at_server) = true;
+}
+
+void World::was_reset(std::uint32_t number, bool at_client) {
+  const HeapScope heap;
+  Transfer* const item = transfer(number);
+  kernel_->trace("exchange %u was reset at the %s", number, at_client ? "client" : "server");
+  if (item == nullptr) return;
+  item->broken = true;
+  if (!item->may_break && !item->reset_wanted)
+    violation("no reset that nobody asked for",
+              "exchange " + std::to_string(number) + " was reset at the " + (at_client ? "client" : "server"));
+}
+
+void World::was_closed(std::uint32_t number, bool at_client) {
+  if (Transfer* const item = transfer(number)) (at_client ? item->closed_at_client : item->closed_at_server) = true;
+}
+
+void World::resets(std::uint32_t number) {
+  if (Transfer* const item = transfer(number)) item->reset_wanted = true;
+}
+
+std::uint64_t World::client_may_write(std::uint32_t number) {
+  const Transfer* const item = transfer(number);
+  if (item == nullptr || faults_stopped_) return UINT64_MAX;
+  // Spread over the time in which things happen.
+  const std::uint64_t elapsed = kernel_->now_ns - item->opened_ns;
+  const std::uint64_t whole = setup_.disturbances * 8 * kMs;
+  return sizeof(Plan) + (elapsed >= whole ? item->plan.client_bytes : item->plan.client_bytes * elapsed / whole);
+}
+
+bool World::all_done() const {
+  return std::all_of(transfers_.begin(), transfers_.end(),
+                     [](const Transfer& item) { return item.may_break || item.is_done(); });
+}
+
+// ---- The end ----
+
+void World::run_until(std::uint64_t until_ns) {
+  while (result_.good && kernel_->run_next(until_ns)) {
+  }
+}
+
+void World::stop_faults() {
+  faults_stopped_ = true;
+  kernel_->trace("faults stop");
+  const bool was_clean = undisturbed_ && !link_->has_disturbed() && nic_->dropped == 0;
+  link_->faults[0] = link_->faults[1] = {};
+  nic_->busy_permille = 0;
+  dooms_.clear();
+  for (const auto& process : kernel_->processes()) kernel_->resume(*process);
+  const std::uint64_t stopped_ns = kernel_->now_ns;
+  std::uint64_t last_open_ns = stopped_ns;
+  for (const Transfer& item : transfers_) last_open_ns = std::max(last_open_ns, item.open_at_ns);
+  const std::uint64_t limit = last_open_ns + (was_clean ? kSoon_ns : kLongest_ns);
+  while (result_.good && !all_done() && kernel_->now_ns < limit) kernel_->run_next(limit);
+  if (!result_.good || all_done()) return;
+  std::string text = "after " + std::to_string((kernel_->now_ns - last_open_ns) / kMs) + " ms without a fault";
+  for (const Transfer& item : transfers_) {
+    if (item.may_break || item.is_done()) continue;
+    text += ", exchange " + std::to_string(item.plan.number) + (item.from_us ? " (ours)" : "") + " has not " +
+            (!item.opened               ? "begun"
+             : !item.received_at_server ? "all bytes at the server"
+                                        : "all bytes at the client");
+  }
+  violation("liveness", text);
+}
+
+void World::finish() {
+  // A twin stands by, and everything comes to rest.
+  run_until(kernel_->now_ns + 20 * kMs);
+  if (!result_.good) return;
+  check_at_rest();
+  if (!result_.good) return;
+  finishing_ = true;
+  // The twins go first, then the primary closes what is left.
+  for (const bool primary : {false, true}) {
+    for (const auto& process : kernel_->processes()) {
+      Context* const its = context(*process);
+      if (its != nullptr && its->primary == primary) kernel_->terminate(*process);
+    }
+    const std::uint64_t limit = kernel_->now_ns + 10'000 * kMs;
+    const auto left = [this, primary] {
+      return std::any_of(contexts_.begin(), contexts_.end(),
+                         [primary](const auto& item) { return item.second.primary == primary; });
+    };
+    while (result_.good && left() && kernel_->now_ns < limit) kernel_->run_next(limit);
+    if (result_.good && left())
+      violation("an orderly end", std::string("a ") + (primary ? "primary" : "twin") + " does not end on SIGTERM");
+    if (result_.good) run_until(kernel_->now_ns + 10 * kMs);
+  }
+}
+
+void World::check_at_rest() {
+  std::size_t primaries = 0;
+  for (const auto& [pid, its] : contexts_) primaries += its.primary ? 1 : 0;
+  if (primaries != 1) violation("one speaker (I5)", std::to_string(primaries) + " primaries at rest");
+  if (undisturbed_ && !link_->has_disturbed() && nic_->dropped == 0) {
+    if (const std::uint64_t again = peer_->stack().statistics().retransmissions; again != 0)
+      violation("nothing is lost (I4)",
+                "the peer has sent " + std::to_string(again) + " segments again although the wire has lost none");
+  }
+}
+
+}  // namespace tandem::sim

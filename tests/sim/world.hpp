@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// One run: a peer, a group of processes behind one address, a wire between them, a script drawn from the seed, and the checks that
+// look on (README.md says how to add to each).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernel.hpp"
+#include "link.hpp"
+#include "nic.hpp"
+#include "packet.hpp"
+#include "peer.hpp"
+#include "setup.hpp"
+#include "traffic.hpp"
+
+namespace tandem {
+class Node;
+}
+
+namespace tandem::sim {
+
+class Application;
+class TwinView;
+class FrameCheck;
+
+/// What the runs of a program have come to together.
+struct Totals {
+  std::uint64_t runs = 0, takeovers = 0, switchovers = 0, hangs = 0, deaths = 0, twin_deaths = 0, groups_lost = 0;
+  std::uint64_t exchanges = 0, frames = 0, steps = 0, transactions_compared = 0, frames_checked = 0;
+  /// How often each step was passed, and how often a process died at it.
+  std::vector<std::uint64_t> passed = std::vector<std::uint64_t>(kSteps);
+  std::vector<std::uint64_t> died_at = std::vector<std::uint64_t>(kSteps);
+};
+
+struct Result {
+  bool good = true;
+  std::string rule;  ///< of the first violation
+  std::string text;
+  std::string trace;
+  std::uint64_t digest = 0;  ///< of everything that was on the wire, and when
+};
+
+class World final : public Director, public TrafficObserver {
+ public:
+  World(const Setup& setup, Totals& totals, bool tracing);
+  ~World() override;
+
+  Result run();
+
+  // ---- Director ----
+  void at_stop(Process& process, Step step) override;
+  void at_step(Process& process, Step step) override;
+  void on_log_line(Process& process, std::string_view role, std::string_view text) override;
+  void on_end(Process& process) override;
+  void on_death(Process& process) override;
+  void on_speaker(Process& process, bool adopts) override;
+  void violation(std::string_view rule, std::string text) override;
+
+  // ---- TrafficObserver ----
+  void wrong(std::string text) override;
+  void met(std::uint32_t number) override;
+  void received_all(std::uint32_t number, bool at_client) override;
+  void was_reset(std::uint32_t number, bool at_client) override;
+  void was_closed(std::uint32_t number, bool at_client) override;
+  std::uint64_t client_may_write(std::uint32_t number) override;
+  void resets(std::uint32_t number) override;
+
+  // ---- For the application and the checks ----
+  [[nodiscard]] Kernel& kernel() { return *kernel_; }
+  [[nodiscard]] const Setup& setup() const { return setup_; }
+  struct Context {
+    Process* process = nullptr;
+    Node* node = nullptr;
+    Application* application = nullptr;
+    bool primary = false;
+    bool switchover_wanted = false;
+  };
+  [[nodiscard]] Context* context(const Process& process);
+  /// An exchange that our side is to open now, or null.
+  const Plan* next_active_open();
+  /// A process becomes primary: what was opened and never left the dead process is opened again, unless it says that it exists.
+  void forget_active_opens();
+  void active_open_exists(std::uint32_t number);
+  [[nodiscard]] IpAddress peer_address() const;
+  [[nodiscard]] std::uint64_t poke_interval_ns() const { return setup_.poke_interval_ns; }
+  Totals& totals() { return totals_; }
+
+ private:
+  struct Transfer {
+    Plan plan;
+    std::uint16_t port = 0;
+    bool from_us = false;  ///< we open it
+    bool opened = false;
+    bool met = false;  ///< the server has read the header
+    std::uint64_t open_at_ns = 0;
+    std::uint64_t opened_ns = 0;
+    bool received_at_client = false, received_at_server = false;
+    bool closed_at_client = false, closed_at_server = false;
+    bool reset_wanted = false;
+    bool may_break = false;  ///< the group was lost while it was open
+    bool broken = false;
+    [[nodiscard]] bool is_done() const { return broken || reset_wanted || (received_at_client && received_at_server); }
+  };
+
+  struct Doom {
+    enum class What : std::uint8_t { none, die, pause } what = What::none;
+    std::uint64_t for_ns = 0;
+  };
+  void spawn_node();
+  void start_traffic();
+  void open_transfer(Transfer& transfer);
+  void poke();
+  void disturb(Process& primary);
+  void doom(Process& process, Doom::What what);
+  void kill(Process& process, const char* why);
+  void after_death(const Process& process);
+  [[nodiscard]] bool group_survives(const Process& dead);
+  [[nodiscard]] bool all_done() const;
+  void arrive(Direction direction, Bytes frame);
+  void run_until(std::uint64_t until_ns);
+  void stop_faults();
+  void finish();
+  void check_at_rest();
+  Transfer* transfer(std::uint32_t number);
+  void check_reset(const Packet& packet);
+
+  Setup setup_;
+  Totals& totals_;
+  Result result_;
+  std::unique_ptr<Kernel> kernel_;
+  std::unique_ptr<Nic> nic_;
+  std::unique_ptr<Link> link_;
+  std::unique_ptr<Peer> peer_;
+  std::unique_ptr<TwinView> twin_view_;
+  std::unique_ptr<FrameCheck> frame_check_;
+  Prng script_;
+  std::map<std::int32_t, Context> contexts_;
+  std::vector<Transfer> transfers_;
+  std::size_t disturbances_left_ = 0;
+  std::size_t under_way_ = 0;  ///< disturbances that are decided and have not come to their end
+  bool faults_stopped_ = false;
+  bool finishing_ = false;
+  bool undisturbed_ = true;  ///< nothing has happened that TCP's timers have to repair
+  std::uint64_t start_ns_ = 0;
+  std::map<std::int32_t, Doom> dooms_;
+};
+
+}  // namespace tandem::sim
