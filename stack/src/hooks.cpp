@@ -78,6 +78,10 @@ u32_t tandem_hook_tcp_tsval(const tcp_pcb* pcb) {
     return now;
   }
   connection->ts_val = now + connection->ts_offset;
+  if (connection->ts_val == 0) {
+    // A state whose TSval is 0 says that none was sent: whoever takes over right then would go back behind it.
+    connection->ts_val = 1;
+  }
   return connection->ts_val;
 }
 
