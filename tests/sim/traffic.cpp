@@ -191,8 +191,9 @@ void Exchange::on_eof(Connection& c) {
   if (knows_plan() && consumed_ == to_read()) {
     observer_.received_all(plan_.number, client_);
   } else {
-    observer_.wrong("exchange " + std::to_string(plan_.number) + " ended after " + std::to_string(consumed_) +
-                    " bytes of " + std::to_string(to_read()) + (client_ ? " at the client" : " at the server"));
+    observer_.ended_early(plan_.number, "exchange " + std::to_string(plan_.number) + " ended after " +
+                                            std::to_string(consumed_) + " bytes of " + std::to_string(to_read()) +
+                                            (client_ ? " at the client" : " at the server"));
   }
   pump(c);
 }

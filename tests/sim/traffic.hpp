@@ -61,6 +61,8 @@ class TrafficObserver {
   virtual void met(std::uint32_t number) = 0;
   /// The end called `where` has everything that it is to get, and has seen the other's FIN.
   virtual void received_all(std::uint32_t number, bool at_client) = 0;
+  /// The other end has closed before it sent everything.
+  virtual void ended_early(std::uint32_t number, std::string text) = 0;
   virtual void was_reset(std::uint32_t number, bool at_client) = 0;
   virtual void was_closed(std::uint32_t number, bool at_client) = 0;
   /// How many bytes the client of this exchange may have written by now.

@@ -9,8 +9,10 @@
 #include "application.hpp"
 #include "checks/frame_check.hpp"
 #include "checks/twin_view.hpp"
+#include "checks/wire_judge.hpp"
 #include "packet.hpp"
 #include "tandem/node.hpp"
+#include "wire_rings.hpp"
 
 namespace tandem::sim {
 namespace {
@@ -80,6 +82,7 @@ World::World(const Setup& setup, Totals& totals, bool tracing)
     if (kernel_->tracing) kernel_->trace("  we send  %s", to_string(packet, frame.size()).c_str());
     frame_check_->leaves(packet);
     check_reset(packet);
+    wire_judge_->sent(frame);
     link_->send(Direction::from_us, frame);
   });
   nic_->busy_permille = setup_.busy_permille;
@@ -94,11 +97,13 @@ World::World(const Setup& setup, Totals& totals, bool tracing)
         const Packet packet = parse_packet(frame);
         if (kernel_->tracing) kernel_->trace("  peer sends %s", to_string(packet, frame.size()).c_str());
         check_reset(packet);
+        wire_judge_->sent(frame);
         link_->send(Direction::from_peer, frame);
       },
       *this);
   twin_view_ = std::make_unique<TwinView>(*this);
   frame_check_ = std::make_unique<FrameCheck>(*this);
+  wire_judge_ = std::make_unique<WireJudge>(*this, setup_.v6);
 }
 
 World::~World() {
@@ -165,6 +170,10 @@ void World::open_transfer(Transfer& transfer) {
 
 void World::poke() {
   peer_->poke(4096);
+  // What was to happen last came to nothing, or left the group as it was.
+  if (under_way_ == 0 && disturbances_left_ > 0 && kernel_->speaker != nullptr && has_member(*kernel_->speaker) &&
+      script_.one_in(4))
+    disturb(*kernel_->speaker);
   if (!finishing_) kernel_->after(setup_.poke_interval_ns, [this] { poke(); });
 }
 
@@ -205,7 +214,14 @@ void World::spawn_node() {
       if (!node.wants_rejoin()) return code;
     }
   });
-  (void)spawned;
+  if (setup_.newcomer_deaths && !faults_stopped_ && script_.one_in(6)) doom(spawned, Doom::What::die);
+}
+
+bool World::has_member(const Process& primary) {
+  const ha::SharedGroup* const group = group_of(primary);
+  return group != nullptr &&
+         std::any_of(group->readers.begin(), group->readers.end(),
+                     [](const ha::ReaderSlot& reader) { return reader.state.load() == ha::ReaderState::member; });
 }
 
 World::Context* World::context(const Process& process) {
@@ -225,6 +241,7 @@ void World::disturb(Process& primary) {
       twin = kernel_->find(static_cast<std::int32_t>(reader.pid.load()));
   }
   const std::uint64_t roll = script_.below(100);
+  if (setup_.chosen_steps && script_.one_in(3)) return doom_at_some_step();
   if (roll < 10 && setup_.switchovers) {
     ++under_way_;
     kernel_->after(script_.skewed(3 * kMs), [this, pid] {
@@ -249,12 +266,29 @@ void World::disturb(Process& primary) {
   }
 }
 
+/// Places that few processes pass are as likely as others.
+void World::doom_at_some_step() {
+  if (target_ != kNoStep) return;
+  target_ = static_cast<Step>(script_.below(kSteps));
+  target_passes_ = script_.skewed(6);
+  ++under_way_;
+  // What a step needs may have to happen first.
+  if (script_.one_in(3)) {
+    for (auto& [pid, its] : contexts_) its.switchover_wanted = its.primary;
+  }
+  kernel_->after(8 * kMs, [this] {
+    if (target_ == kNoStep) return;
+    target_ = kNoStep;
+    --under_way_;
+  });
+}
+
 /// At a step to come. One that takes few steps meets its end later, wherever it is then.
 void World::doom(Process& process, Doom::What what) {
   process.stop_at_step = process.steps + 1 + script_.skewed(setup_.die_within_steps);
   under_way_ += dooms_.contains(process.pid) ? 0 : 1;
   dooms_[process.pid] = {what, what == Doom::What::pause ? script_.skewed(200 * kMs) : 0};
-  kernel_->after(40 * kMs, [this, pid = process.pid] {
+  kernel_->after(10 * kMs, [this, pid = process.pid] {
     Process* const late = kernel_->find(pid);
     if (late != nullptr && !faults_stopped_ && dooms_.contains(pid)) kill(*late, "by the clock, at last");
   });
@@ -289,7 +323,7 @@ void World::at_step(Process& process, Step step) {
   if (step == steps.published) {
     if (Context* const its = context(process)) {
       ha::SharedGroup* const group = group_of(process);
-      twin_view_->published(*its->node, *its->application, *group);
+      if (++publications_ % 3 == 0) twin_view_->published(*its->node, *its->application, *group);
       frame_check_->published(its->node->stack());
     }
   } else if (step == steps.reported) {
@@ -317,6 +351,17 @@ void World::at_step(Process& process, Step step) {
     ++totals_.takeovers;
   } else if (step == steps.handed_over) {
     ++totals_.switchovers;
+    // The primary has given everything away. A twin that died just now, unnoticed, takes the connections with it.
+    if (!group_survives(process)) lose_group(totals_.lost_in_switchover);
+  }
+  if (step == target_ && target_passes_-- == 0) {
+    const HeapScope heap;
+    target_ = kNoStep;
+    --under_way_;
+    if (!faults_stopped_) {
+      ++totals_.died_at[step];
+      kill(process, "at a chosen step");
+    }
   }
 }
 
@@ -349,16 +394,20 @@ bool World::group_survives(const Process& dead) {
   });
 }
 
+void World::lose_group(std::uint64_t& counter) {
+  const HeapScope heap;
+  ++counter;
+  undisturbed_ = false;
+  kernel_->trace("nobody is left who has the connections");
+  frame_check_->forget();
+  twin_view_->forget();
+  wire_judge_->stop();
+  for (Transfer& transfer : transfers_) transfer.may_break = transfer.may_break || transfer.opened;
+}
+
 void World::after_death(const Process& process) {
   const HeapScope heap;
-  if (!group_survives(process)) {
-    ++totals_.groups_lost;
-    undisturbed_ = false;
-    kernel_->trace("nobody is left who has the connections");
-    frame_check_->forget();
-    twin_view_->forget();
-    for (Transfer& transfer : transfers_) transfer.may_break = transfer.may_break || transfer.opened;
-  }
+  if (!group_survives(process)) lose_group(totals_.groups_lost);
   contexts_.erase(process.pid);
   under_way_ -= dooms_.erase(process.pid);
   kernel_->after(kMs / 2 + script_.skewed(setup_.respawn_within_ns), [this] { spawn_node(); });
@@ -419,7 +468,9 @@ void World::arrive(Direction direction, Bytes frame) {
   result_.digest = digest;
   if (direction == Direction::from_us) {
     peer_->arrive(frame);
-  } else if (!nic_->arrive(frame)) {
+  } else if (nic_->arrive(frame)) {
+    wire_judge_->arrived(frame);
+  } else {
     undisturbed_ = false;
     kernel_->trace("  the interface has no room for a frame");
   }
@@ -473,6 +524,12 @@ void World::met(std::uint32_t number) {
 
 void World::received_all(std::uint32_t number, bool at_client) {
   if (Transfer* const item = transfer(number)) (at_client ? item->received_at_client : item->received_at_server) = true;
+}
+
+void World::ended_early(std::uint32_t number, std::string text) {
+  // At the end of a run a group closes what it has, also exchanges of a group before it that nobody waits for.
+  const Transfer* const item = transfer(number);
+  if (item == nullptr || !item->may_break) wrong(std::move(text));
 }
 
 void World::was_reset(std::uint32_t number, bool at_client) {
@@ -542,7 +599,7 @@ void World::stop_faults() {
 
 void World::finish() {
   // A twin stands by, and everything comes to rest.
-  run_until(kernel_->now_ns + 20 * kMs);
+  run_until(kernel_->now_ns + 8 * kMs);
   if (!result_.good) return;
   check_at_rest();
   if (!result_.good) return;
@@ -561,11 +618,29 @@ void World::finish() {
     while (result_.good && left() && kernel_->now_ns < limit) kernel_->run_next(limit);
     if (result_.good && left())
       violation("an orderly end", std::string("a ") + (primary ? "primary" : "twin") + " does not end on SIGTERM");
-    if (result_.good) run_until(kernel_->now_ns + 10 * kMs);
+    if (result_.good) run_until(kernel_->now_ns + 4 * kMs);
   }
 }
 
+/// Every frame is somewhere, once.
+void World::check_frames() {
+  const WireView view = nic_->view();
+  using Probe = NoProbe;
+  const WireRings<Probe> rings(view, nic_->rings());
+  const FrameCensus census = rings.census();
+  if (census.sum() != census.total || census.duplicated != 0 || census.missing != nic_->in_flight() ||
+      census.staged != 0)
+    violation("every frame once (I6)",
+              "of " + std::to_string(census.total) + " frames " + std::to_string(census.free) + " are free, " +
+                  std::to_string(census.fill) + " wait to be filled, " + std::to_string(census.receiving) +
+                  " are received, " + std::to_string(census.held) + " held, " + std::to_string(census.staged) +
+                  " staged, " + std::to_string(census.transmitting) + " being sent, " + std::to_string(census.missing) +
+                  " nowhere, " + std::to_string(census.duplicated) + " twice; the kernel has " +
+                  std::to_string(nic_->in_flight()));
+}
+
 void World::check_at_rest() {
+  check_frames();
   std::size_t primaries = 0;
   for (const auto& [pid, its] : contexts_) primaries += its.primary ? 1 : 0;
   if (primaries != 1) violation("one speaker (I5)", std::to_string(primaries) + " primaries at rest");

@@ -27,10 +27,12 @@ namespace tandem::sim {
 class Application;
 class TwinView;
 class FrameCheck;
+class WireJudge;
 
 /// What the runs of a program have come to together.
 struct Totals {
   std::uint64_t runs = 0, takeovers = 0, switchovers = 0, hangs = 0, deaths = 0, twin_deaths = 0, groups_lost = 0;
+  std::uint64_t lost_in_switchover = 0;  ///< handed over to a twin that had just died
   std::uint64_t exchanges = 0, frames = 0, steps = 0, transactions_compared = 0, frames_checked = 0;
   /// How often each step was passed, and how often a process died at it.
   std::vector<std::uint64_t> passed = std::vector<std::uint64_t>(kSteps);
@@ -65,6 +67,7 @@ class World final : public Director, public TrafficObserver {
   void wrong(std::string text) override;
   void met(std::uint32_t number) override;
   void received_all(std::uint32_t number, bool at_client) override;
+  void ended_early(std::uint32_t number, std::string text) override;
   void was_reset(std::uint32_t number, bool at_client) override;
   void was_closed(std::uint32_t number, bool at_client) override;
   std::uint64_t client_may_write(std::uint32_t number) override;
@@ -89,6 +92,8 @@ class World final : public Director, public TrafficObserver {
   [[nodiscard]] IpAddress peer_address() const;
   [[nodiscard]] std::uint64_t poke_interval_ns() const { return setup_.poke_interval_ns; }
   Totals& totals() { return totals_; }
+  /// Frames have come late or twice.
+  [[nodiscard]] bool wire_overtakes() const { return link_->reordered + link_->duplicated != 0; }
 
  private:
   struct Transfer {
@@ -115,9 +120,12 @@ class World final : public Director, public TrafficObserver {
   void start_traffic();
   void open_transfer(Transfer& transfer);
   void poke();
+  static bool has_member(const Process& primary);
   void disturb(Process& primary);
   void doom(Process& process, Doom::What what);
+  void doom_at_some_step();
   void kill(Process& process, const char* why);
+  void lose_group(std::uint64_t& counter);
   void after_death(const Process& process);
   [[nodiscard]] bool group_survives(const Process& dead);
   [[nodiscard]] bool all_done() const;
@@ -126,6 +134,7 @@ class World final : public Director, public TrafficObserver {
   void stop_faults();
   void finish();
   void check_at_rest();
+  void check_frames();
   Transfer* transfer(std::uint32_t number);
   void check_reset(const Packet& packet);
 
@@ -138,6 +147,7 @@ class World final : public Director, public TrafficObserver {
   std::unique_ptr<Peer> peer_;
   std::unique_ptr<TwinView> twin_view_;
   std::unique_ptr<FrameCheck> frame_check_;
+  std::unique_ptr<WireJudge> wire_judge_;
   Prng script_;
   std::map<std::int32_t, Context> contexts_;
   std::vector<Transfer> transfers_;
@@ -148,6 +158,10 @@ class World final : public Director, public TrafficObserver {
   bool undisturbed_ = true;  ///< nothing has happened that TCP's timers have to repair
   std::uint64_t start_ns_ = 0;
   std::map<std::int32_t, Doom> dooms_;
+  /// Whoever comes to this step dies there, after so many have passed it.
+  Step target_ = kNoStep;
+  std::uint64_t target_passes_ = 0;
+  std::uint64_t publications_ = 0;
 };
 
 }  // namespace tandem::sim

@@ -3,7 +3,7 @@
 # Sourced by ./dev: the tiers of tests, their minutes and the closing line.
 # shellcheck disable=SC2154
 
-all_tiers=(lint unit lwip model consumer sanitizers fuzz lab cross)
+all_tiers=(lint unit lwip model consumer sanitizers fuzz sim lab cross)
 passed=0
 failed=0
 skipped=0
@@ -79,6 +79,13 @@ tier_lwip() {
 tier_consumer() {
   set_up build test
   built_release && run_ctest release consumer -L '^consumer$'
+}
+
+# Every seed that ever failed, that a seed is one run and no other, and new seeds for three minutes; TANDEM_SIM_SECONDS says how many
+# seconds else, TANDEM_SIM_FROM with which seed they begin.
+tier_sim() {
+  set_up build test
+  built sim sim_tests && run_ctest sim sim -L '^sim$'
 }
 
 tier_lab() {
