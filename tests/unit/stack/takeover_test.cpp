@@ -370,6 +370,34 @@ TEST_CASE("a kick is an ACK within the window and one old byte, with timestamps,
   CHECK(wire.resets == 0);
 }
 
+TEST_CASE("timestamps never go back over takeovers, at their wrap either", "[takeover]") {
+  EchoWorld world;
+  world.clock.now_ns = ((std::uint64_t{1} << 32) - 30) * kMs;
+  const auto flow = world.start(1, 100'000'000);
+  REQUIRE(run(world.clock, {&world.client, &world.pair}, [&] { return flow->received > 0; }));
+  std::uint32_t last = 0;
+  std::size_t seen = 0;
+  std::size_t back = 0;
+  world.wire.watch = [&](const Frame& frame) {
+    const Segment segment = parse(frame);
+    if (!segment.tcp || segment.source.port != kEcho || !segment.timestamps) return;
+    back += seen != 0 && static_cast<std::int32_t>(segment.ts_val - last) < 0 ? 1 : 0;
+    last = segment.ts_val;
+    ++seen;
+  };
+  // Several takeovers within a millisecond push the timestamps ahead of the clock: each process goes on above the last one.
+  for (int i = 0; i < 120; ++i) {
+    world.client.turn();
+    world.pair.turn();
+    world.pair.kill(Pair::Moment::between_turns);
+    world.pair.turn();
+    if (i % 4 == 0) world.clock.advance_ms(1);
+  }
+  CHECK(seen > 100);
+  CHECK(back == 0);
+  CHECK(static_cast<std::int32_t>(last) >= 0);  // it has wrapped
+}
+
 TEST_CASE("10,000 connections: the first packet does not wait for the others", "[takeover][many]") {
   constexpr std::size_t kConnections = 10'000;
   Clock clock;
