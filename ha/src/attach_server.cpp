@@ -137,7 +137,8 @@ void Node::Impl::greet(Session& session, const ha::Hello& hello) {
   const auto is_served = [this](std::uint32_t index) {
     return std::any_of(sessions_.begin(), sessions_.end(), [index](const auto& item) { return item->reader == index; });
   };
-  const auto reader = ha::usable_slot(*group_, static_cast<std::uint32_t>(session.pid), is_served, ha::system::process_exists);
+  const auto reader =
+      ha::usable_slot(*group_, static_cast<std::uint32_t>(session.pid), is_served, ha::system::process_exists);
   if (!reader) return refuse(session, exit_code::kBusy, "removed twins still hold every reader slot. End them.");
   ha::ReaderSlot& slot = group_->readers[*reader];
   slot.position.store(group_->published.load());

@@ -4,6 +4,7 @@
 // or some each turn, so that the time to the first packet does not grow with the number of connections.
 #include <algorithm>
 #include <stdexcept>
+#include <utility>
 
 #include "connection_impl.hpp"
 #include "lwip.hpp"
@@ -16,7 +17,7 @@ namespace {
 
 // What linking costs is building the segments that are in flight, some tens of nanoseconds each; so budgets count segments.
 // The packets that are already in the ring come first and link what they belong to.
-constexpr std::size_t kBudgetAtOnce = 256;
+constexpr std::size_t kBudgetAtOnce = 128;
 constexpr std::size_t kBudgetPerTurn = 1024;
 constexpr std::size_t kSegmentsPerConnection = 16;  ///< what the rest of a connection costs
 
@@ -77,15 +78,21 @@ void Stack::Impl::activate(Adoption how) {
     link_for_a_turn();
     return;
   }
-  for (std::size_t left = kBudgetAtOnce; urgent.newest() != nullptr && cost_of(*urgent.newest()) <= left;) {
-    left -= cost_of(*urgent.newest());
-    if (!bring_to_life(*urgent.newest())) {
+  std::size_t spent = 0;
+  for (bool first = true; urgent.newest() != nullptr; first = false) {
+    spent += cost_of(*urgent.newest());
+    if ((spent > kBudgetAtOnce && !first) || !bring_to_life(*urgent.newest())) {
       break;
     }
   }
+  // The turn that follows sends what these have to say, and waits for no others.
+  linked_at_once = true;
 }
 
 void Stack::Impl::link_for_a_turn() {
+  if (std::exchange(linked_at_once, false)) {
+    return;
+  }
   for (std::size_t spent = 0; spent < kBudgetPerTurn;) {
     auto* const next = urgent.newest() != nullptr ? urgent.newest() : idle.newest();
     if (next == nullptr) {

@@ -144,8 +144,9 @@ struct Stack::Impl {
   void end_turn();
 
   // ---- Twin (mirror.cpp) and promotion (activate.cpp, kick.cpp) ----
-  DormantList urgent;  ///< dormant, with something outstanding or owed
-  DormantList idle;    ///< dormant, the others
+  DormantList urgent;           ///< dormant, with something outstanding or owed
+  bool linked_at_once = false;  ///< by activate(): the turn behind it links no more
+  DormantList idle;             ///< dormant, the others
   Adoption adoption = Adoption::fresh;
   Connection::Impl* add_image(ConnectionId id, const ConnectionImage& image, Replication replication,
                               std::string_view* why);
