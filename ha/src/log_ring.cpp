@@ -29,12 +29,14 @@ bool holds_back(ReaderState state) {
 }  // namespace
 
 LogWriter::LogWriter(SharedGroup& group, std::uint8_t* ring, std::uint64_t bytes)
-    : group_(group), ring_(ring), bytes_(bytes), position_(group.published.load(std::memory_order_acquire)) {}
-
-std::uint64_t LogWriter::pending_bytes() const { return position_ - group_.published.load(std::memory_order_relaxed); }
+    : group_(group),
+      ring_(ring),
+      bytes_(bytes),
+      position_(group.published.load(std::memory_order_acquire)),
+      published_(position_) {}
 
 std::uint64_t LogWriter::room() const {
-  std::uint64_t oldest = group_.published.load(std::memory_order_relaxed);
+  std::uint64_t oldest = published_;
   for (const ReaderSlot& reader : group_.readers) {
     if (!holds_back(reader.state.load(std::memory_order_relaxed))) continue;
     const std::uint64_t at = reader.position.load(std::memory_order_acquire);
@@ -42,7 +44,9 @@ std::uint64_t LogWriter::room() const {
     if (at > oldest || position_ - at > bytes_) continue;
     oldest = at;
   }
-  return bytes_ - (position_ - oldest);
+  // Readers go forward, and a new one starts at what is published: whoever claims to have gone back is not waited for.
+  oldest_ = std::max(oldest_, oldest);
+  return bytes_ - (position_ - oldest_);
 }
 
 void LogWriter::put(RecordType type, std::uint64_t id, std::initializer_list<Bytes> parts) {
@@ -85,6 +89,7 @@ void LogWriter::publish(std::uint32_t rx_index, std::uint32_t tx_index) {
   largest_ = std::max(largest_, pending_bytes());
   in_transaction_ = false;
   TANDEM_STOP_POINT("publish.before");
+  published_ = position_;
   group_.published.store(position_, std::memory_order_release);
 }
 

@@ -21,12 +21,13 @@ class LogWriter {
   /// `ring` is 2 * bytes long, the second half showing the first again.
   LogWriter(SharedGroup& group, std::uint8_t* ring, std::uint64_t bytes);
 
-  /// Bytes that can be appended now without overtaking the slowest reader in force.
+  /// Bytes that can be appended now without overtaking the slowest reader in force. Within a transaction it shrinks by what is
+  /// appended and by nothing else, whatever readers write into their slots.
   [[nodiscard]] std::uint64_t room() const;
   [[nodiscard]] std::uint64_t position() const { return position_; }
   [[nodiscard]] bool in_transaction() const { return in_transaction_; }
   /// Bytes of the open transaction.
-  [[nodiscard]] std::uint64_t pending_bytes() const;
+  [[nodiscard]] std::uint64_t pending_bytes() const { return position_ - published_; }
 
   void set_time(std::uint64_t time_ns) { time_ns_ = time_ns; }
   void set_epoch(std::uint64_t epoch) { epoch_ = epoch; }
@@ -50,6 +51,8 @@ class LogWriter {
   std::uint8_t* ring_;
   std::uint64_t bytes_;
   std::uint64_t position_;
+  std::uint64_t published_;           ///< what is in shared memory is for the readers, who could change it
+  mutable std::uint64_t oldest_ = 0;  ///< bytes before it are wanted by nobody any more
   std::uint64_t time_ns_ = 0;
   std::uint64_t epoch_ = 0;
   std::uint64_t transactions_ = 0;

@@ -57,7 +57,7 @@ class FramePool {
       : view_(view),
         receive_share_(view.geometry.frames / 2),
         transmit_share_(view.geometry.frames - receive_share_),
-        counted_(view.geometry.frames, 0) {
+        use_(view.geometry.frames, Use::uncounted) {
     // Its memory is touched now, not by a takeover.
     free_.resize(view.geometry.frames);
     free_.clear();
@@ -88,6 +88,7 @@ class FramePool {
   [[nodiscard]] std::uint32_t peek_free(std::size_t n) const { return free_[free_.size() - 1 - n]; }
   void take_for_receive(std::size_t n) {
     assert(n <= receive_room());
+    for (std::size_t i = 0; i < n; ++i) use_[peek_free(i)] = Use::receiving;
     free_.resize(free_.size() - n);
     receiving_ += n;
   }
@@ -95,43 +96,38 @@ class FramePool {
     assert(transmit_room() > 0);
     const std::uint32_t frame = free_.back();
     free_.pop_back();
+    use_[frame] = Use::transmitting;
     ++transmitting_;
     return frame;
   }
-  /// The word is already stored.
-  void put_back_received(std::uint32_t frame) {
-    assert(receiving_ > 0);
-    --receiving_;
-    free_.push_back(frame);
-  }
-  void put_back_transmitted(std::uint32_t frame) {
-    assert(transmitting_ > 0);
-    --transmitting_;
-    free_.push_back(frame);
-  }
+  /// The word is already stored. A frame that was not taken for this is not put back: a ring has named it twice, or wrongly.
+  void put_back_received(std::uint32_t frame) { put_back(frame, Use::receiving, receiving_); }
+  void put_back_transmitted(std::uint32_t frame) { put_back(frame, Use::transmitting, transmitting_); }
   /// Forgets what this process thought, to count again what the words say: by count() for single frames, by count_some() for
   /// the others in turn. Until that is through, fewer frames are known to be free, and fewer to be in use, than there are.
   void recount() {
     free_.clear();
     receiving_ = transmitting_ = 0;
     uncounted_ = frames();
-    std::fill(counted_.begin(), counted_.end(), 0);
+    std::fill(use_.begin(), use_.end(), Use::uncounted);
   }
   [[nodiscard]] bool is_counted() const { return uncounted_ == 0; }
-  [[nodiscard]] bool is_counted(std::uint32_t frame) const { return uncounted_ == 0 || counted_[frame] != 0; }
+  [[nodiscard]] bool is_counted(std::uint32_t frame) const { return uncounted_ == 0 || use_[frame] != Use::uncounted; }
   /// Counts one frame as its word says.
   void count(std::uint32_t frame) {
-    counted_[frame] = 1;
     switch (owner(frame)) {
       case FrameOwner::free:
+        use_[frame] = Use::free;
         free_.push_back(frame);
         break;
       case FrameOwner::fill:
       case FrameOwner::receiving:
       case FrameOwner::held:
+        use_[frame] = Use::receiving;
         ++receiving_;
         break;
       default:
+        use_[frame] = Use::transmitting;
         ++transmitting_;
         break;
     }
@@ -141,13 +137,21 @@ class FramePool {
   void count_some(Before before, Enough enough) {
     while (uncounted_ != 0 && !enough()) {
       const std::uint32_t frame = --uncounted_;
-      if (counted_[frame] != 0) continue;
+      if (use_[frame] != Use::uncounted) continue;
       before(frame);
       count(frame);
     }
   }
 
  private:
+  enum class Use : std::uint8_t { uncounted, free, receiving, transmitting };
+
+  void put_back(std::uint32_t frame, Use expected, std::size_t& users) {
+    if (use_[frame] != expected) return;
+    use_[frame] = Use::free;
+    --users;
+    free_.push_back(frame);
+  }
   [[nodiscard]] std::size_t room(std::size_t used, std::size_t share) const {
     const std::size_t left = used < share ? share - used : 0;
     return left < free_.size() ? left : free_.size();
@@ -157,8 +161,8 @@ class FramePool {
   std::size_t receive_share_, transmit_share_;
   std::size_t receiving_ = 0, transmitting_ = 0;
   std::vector<std::uint32_t> free_;
-  std::vector<std::uint8_t> counted_;  ///< a frame, while a recount goes on
-  std::uint32_t uncounted_ = 0;        ///< frames below it have not been come to
+  std::vector<Use> use_;         ///< a frame, as this process believes, whatever the shared words say
+  std::uint32_t uncounted_ = 0;  ///< frames below it have not been come to
 };
 
 }  // namespace tandem

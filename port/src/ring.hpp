@@ -28,6 +28,13 @@ template <class T>
   return std::atomic_ref<T>(*const_cast<T*>(where)).load(std::memory_order_acquire);
 }
 
+[[nodiscard]] inline std::uint64_t read_once(std::uint64_t& entry) {
+  return std::atomic_ref<std::uint64_t>(entry).load(std::memory_order_relaxed);
+}
+[[nodiscard]] inline Descriptor read_once(Descriptor& entry) {
+  return {read_once(entry.address), std::atomic_ref<std::uint32_t>(entry.length).load(std::memory_order_relaxed), 0};
+}
+
 template <class Entry>
 struct Ring {
   std::uint32_t* producer = nullptr;
@@ -37,6 +44,8 @@ struct Ring {
   std::uint32_t size = 0;  ///< power of two
 
   [[nodiscard]] Entry& at(std::uint32_t index) const { return entries[index & (size - 1)]; }
+  /// An entry as it is now, looked at once: whoever else has the memory could change it between two looks.
+  [[nodiscard]] Entry read(std::uint32_t index) const { return read_once(at(index)); }
   /// How far `index` lies ahead of `from`, or 0 when it lies behind or further than the ring is long.
   [[nodiscard]] std::uint32_t ahead(std::uint32_t index, std::uint32_t from) const {
     const std::uint32_t distance = index - from;

@@ -70,9 +70,11 @@ class TapDevice final : public RingDevice<DeviceProbe> {
     for (std::size_t i = 0; i < most; ++i) {
       const std::uint32_t index = load_acquire(rings.rx.producer);
       // With no frame or no entry left, frames wait in the TAP's own queue.
-      if (index == load_acquire(rings.fill.producer) || index - load_acquire(rings.rx.consumer) >= rings.rx.size)
+      if (rings.fill.ahead(load_acquire(rings.fill.producer), index) == 0 ||
+          index - load_acquire(rings.rx.consumer) >= rings.rx.size)
         return;
-      const std::uint64_t address = rings.fill.at(index) + kFrameHeadroom;
+      const std::uint64_t address = rings.fill.read(index) + kFrameHeadroom;
+      if (!rings_.inside({address, view.geometry.capacity(), 0})) return;
       std::uint8_t* data = view.umem + address;
       if (load_acquire(&view.control->poisoned.value) != index + 1 || !is_poisoned(data)) {
         std::memcpy(data, view.control->poison.data(), view.control->poison.size());
@@ -91,15 +93,19 @@ class TapDevice final : public RingDevice<DeviceProbe> {
     const Rings& rings = rings_.rings();
     while (true) {
       const std::uint32_t index = load_acquire(rings.tx.consumer);
-      if (index == load_acquire(rings.tx.producer)) return;
+      if (rings.tx.ahead(load_acquire(rings.tx.producer), index) == 0) return;
       if (index - load_acquire(rings.completion.consumer) >= rings.completion.size) rings_.reap();
       if (index - load_acquire(rings.completion.consumer) >= rings.completion.size) return;
-      const Descriptor descriptor = rings.tx.at(index);
-      ssize_t bytes = 0;
-      do bytes = ::write(tap_.get(), rings_.pool().data(descriptor.address), descriptor.length);
-      while (bytes < 0 && errno == EINTR);
-      if (bytes < 0 && (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM)) return;
-      if (bytes < 0) ++tx_refused_;  // the interface is down, say: lost as on any link
+      const Descriptor descriptor = rings.tx.read(index);
+      if (rings_.inside(descriptor)) {
+        ssize_t bytes = 0;
+        do bytes = ::write(tap_.get(), rings_.pool().data(descriptor.address), descriptor.length);
+        while (bytes < 0 && errno == EINTR);
+        if (bytes < 0 && (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM)) return;
+        if (bytes < 0) ++tx_refused_;  // the interface is down, say: lost as on any link
+      } else {
+        ++tx_refused_;
+      }
       rings.completion.at(index) = descriptor.address;
       store_release(rings.tx.consumer, index + 1);
     }
@@ -117,7 +123,8 @@ class TapDevice final : public RingDevice<DeviceProbe> {
     const Rings& rings = rings_.rings();
     const std::uint32_t index = load_acquire(rings.rx.producer);
     if (index == load_acquire(rings.fill.producer) || load_acquire(&view.control->poisoned.value) != index + 1) return;
-    const std::uint64_t address = rings.fill.at(index) + kFrameHeadroom;
+    const std::uint64_t address = rings.fill.read(index) + kFrameHeadroom;
+    if (!rings_.inside({address, view.geometry.capacity(), 0})) return;
     if (is_poisoned(view.umem + address)) return;
     const std::uint32_t length = frame_length_from_headers({view.umem + address, view.geometry.capacity()});
     if (length == 0) {  // nothing that the stack would have understood; the next read overwrites it

@@ -4,6 +4,9 @@
 // any store and another one can go on without losing or doubling a frame. It knows memory only: the rings may be a
 // kernel's, a TAP's or a test's. `Probe` is called after every store that an adopter could find.
 //
+// What stands in shared memory is believed as far as it can be true. An entry that names no frame of ours, or an index further
+// than its ring is long, can only come from somebody who wrote where he should not: such entries and rings are left alone.
+//
 // What each operation stores, in this order:
 //   peek       saved bytes, word receiving                     (the consumer stays)
 //   stage      word staged, descriptor beyond the producer     (the producer stays)
@@ -31,7 +34,7 @@ template <class Probe>
 class WireRings {
  public:
   WireRings(const WireView& view, const Rings& rings, Probe probe = {})
-      : view_(view), rings_(rings), pool_(view), probe_(probe), done_(view.geometry.frames, 0) {}
+      : view_(view), rings_(rings), pool_(view), probe_(probe), showing_(view.geometry.frames, Shown::no) {}
 
   /// First owner: every frame is free in fresh memory.
   void start() {
@@ -75,6 +78,13 @@ class WireRings {
   [[nodiscard]] const DeviceStatistics& counters() const { return counters_; }
   [[nodiscard]] std::uint64_t held() const { return held_; }
   [[nodiscard]] const Rings& rings() const { return rings_; }
+  /// Whether this lies in one frame, behind the bytes that are kept there.
+  [[nodiscard]] bool inside(const Descriptor& descriptor) const {
+    const std::uint64_t frame = pool_.frame_at(descriptor.address);
+    if (frame >= pool_.frames()) return false;
+    const std::uint64_t offset = descriptor.address - pool_.address(static_cast<std::uint32_t>(frame));
+    return offset >= kSavedBytes && offset + descriptor.length <= view_.geometry.frame_bytes;
+  }
   [[nodiscard]] const FramePool& pool() const { return pool_; }
 
  private:
@@ -88,12 +98,6 @@ class WireRings {
   void reclaim_until_sendable();
   void reclaim_all();
   void meet(std::uint32_t frame);
-  [[nodiscard]] bool inside(const Descriptor& descriptor) const {
-    const std::uint64_t frame = pool_.frame_at(descriptor.address);
-    return frame < pool_.frames() &&
-           descriptor.address - pool_.address(static_cast<std::uint32_t>(frame)) + descriptor.length <=
-               view_.geometry.frame_bytes;
-  }
   [[nodiscard]] std::uint32_t frame_of(std::uint64_t address) const {
     return static_cast<std::uint32_t>(pool_.frame_at(address));
   }
@@ -103,9 +107,11 @@ class WireRings {
   FramePool pool_;
   Probe probe_;
   bool active_ = false;
-  std::vector<std::uint8_t> done_;  ///< a frame: shown in this turn, and the stack is done with it
-  std::uint32_t shown_ = 0;         ///< RX index up to which frames were shown
-  std::uint32_t staged_ = 0;        ///< TX index that the staged packets reach
+  enum class Shown : std::uint8_t { no, yes, done, held };
+  std::vector<Shown>
+      showing_;               ///< a frame: shown and still in the ring, the stack is done with it, or it is given back
+  std::uint32_t shown_ = 0;   ///< RX index up to which frames were shown
+  std::uint32_t staged_ = 0;  ///< TX index that the staged packets reach
   std::uint32_t reserved_ = kNone;  ///< a frame
   std::uint32_t reserved_bytes_ = 0;
   std::uint64_t held_ = 0;
@@ -116,18 +122,17 @@ class WireRings {
 template <class Probe>
 std::size_t WireRings<Probe>::peek(std::span<RxFrame> frames) {
   if (!active_) return 0;
-  const std::uint32_t producer = load_acquire(rings_.rx.producer);
+  const std::uint32_t producer = shown_ + rings_.rx.ahead(load_acquire(rings_.rx.producer), shown_);
   std::size_t count = 0;
   while (count < frames.size() && shown_ != producer) {
-    const Descriptor descriptor = rings_.rx.at(shown_);
+    const Descriptor descriptor = rings_.rx.read(shown_);
     const std::uint32_t slot = shown_++;
-    if (!inside(descriptor)) {
+    if (!inside(descriptor) || showing_[frame_of(descriptor.address)] != Shown::no) {
       ++counters_.rx_invalid;
       continue;
     }
     const std::uint32_t frame = frame_of(descriptor.address);
     std::uint8_t* data = pool_.data(descriptor.address);
-    assert(descriptor.address - pool_.address(frame) >= kSavedBytes);
     // The stack changes headers in place. An adopter must be able to show the frame as it arrived.
     std::memcpy(pool_.data(pool_.address(frame)), data, std::min(descriptor.length, kSavedBytes));
     probe_(WireStep::rx_saved);
@@ -135,7 +140,7 @@ std::size_t WireRings<Probe>::peek(std::span<RxFrame> frames) {
     pool_.set(frame, FrameOwner::receiving, slot);
     std::atomic_signal_fence(std::memory_order_seq_cst);
     probe_(WireStep::rx_word);
-    done_[frame] = 0;
+    showing_[frame] = Shown::yes;
     frames[count++] = {{data, descriptor.length}, frame};
     ++counters_.rx_frames;
     counters_.rx_bytes += descriptor.length;
@@ -146,11 +151,11 @@ std::size_t WireRings<Probe>::peek(std::span<RxFrame> frames) {
 template <class Probe>
 void WireRings<Probe>::rx_done(std::uint32_t frame) {
   if (!active_ || frame >= pool_.frames()) return;
-  const FrameOwner owner = pool_.owner(frame);
-  assert(owner == FrameOwner::receiving || owner == FrameOwner::held);
-  if (owner == FrameOwner::receiving) {
-    done_[frame] = 1;  // still in the ring: rx_release frees it
-  } else if (owner == FrameOwner::held) {
+  assert(showing_[frame] == Shown::yes || showing_[frame] == Shown::held);
+  if (showing_[frame] == Shown::yes) {
+    showing_[frame] = Shown::done;  // still in the ring: rx_release frees it
+  } else if (showing_[frame] == Shown::held) {
+    showing_[frame] = Shown::no;
     pool_.set(frame, FrameOwner::free, 0);
     pool_.put_back_received(frame);
     --held_;
@@ -161,16 +166,19 @@ void WireRings<Probe>::rx_done(std::uint32_t frame) {
 template <class Probe>
 void WireRings<Probe>::rx_release() {
   if (!active_) return;
-  const std::uint32_t consumer = load_acquire(rings_.rx.consumer);
-  if (consumer == shown_) return;
+  const std::uint32_t given_back = load_acquire(rings_.rx.consumer);
+  if (given_back == shown_) return;
+  const std::uint32_t consumer = shown_ - rings_.rx.ahead(shown_, given_back);
   for (std::uint32_t index = consumer; index != shown_; ++index) {
-    const Descriptor& descriptor = rings_.rx.at(index);
+    const Descriptor descriptor = rings_.rx.read(index);
     if (!inside(descriptor)) continue;
     const std::uint32_t frame = frame_of(descriptor.address);
-    if (done_[frame] != 0) {
+    if (showing_[frame] == Shown::done) {
+      showing_[frame] = Shown::no;
       pool_.set(frame, FrameOwner::free, 0);
       pool_.put_back_received(frame);
-    } else {
+    } else if (showing_[frame] == Shown::yes) {
+      showing_[frame] = Shown::held;
       pool_.set(frame, FrameOwner::held, index);
       ++held_;
     }
@@ -217,13 +225,13 @@ template <class Probe>
 bool WireRings<Probe>::tx_release(std::uint32_t index) {
   if (!active_) return false;
   const std::uint32_t producer = load_acquire(rings_.tx.producer);
-  const std::uint32_t count = index - producer;
+  const std::uint32_t count = rings_.tx.ahead(index, producer);
   if (count == 0 || count > staged_ - producer) return false;
   store_release(&view_.control->tx_intent.value, index);
   probe_(WireStep::tx_intent);
   for (std::uint32_t i = producer; i != index; ++i) {
-    const Descriptor& descriptor = rings_.tx.at(i);
-    pool_.set(frame_of(descriptor.address), FrameOwner::transmitting, i);
+    const Descriptor descriptor = rings_.tx.read(i);
+    if (inside(descriptor)) pool_.set(frame_of(descriptor.address), FrameOwner::transmitting, i);
     ++counters_.tx_frames;
     counters_.tx_bytes += descriptor.length;
     probe_(WireStep::tx_word);
@@ -241,11 +249,11 @@ bool WireRings<Probe>::tx_release(std::uint32_t index) {
 template <class Probe>
 void WireRings<Probe>::reap() {
   if (!active_) return;
-  const std::uint32_t producer = load_acquire(rings_.completion.producer);
   const std::uint32_t consumer = load_acquire(rings_.completion.consumer);
+  const std::uint32_t producer = consumer + rings_.completion.ahead(load_acquire(rings_.completion.producer), consumer);
   if (producer == consumer) return;
   for (std::uint32_t index = consumer; index != producer; ++index) {
-    const std::uint64_t frame = pool_.frame_at(rings_.completion.at(index));
+    const std::uint64_t frame = pool_.frame_at(rings_.completion.read(index));
     if (frame >= pool_.frames()) continue;
     meet(static_cast<std::uint32_t>(frame));
     pool_.set(static_cast<std::uint32_t>(frame), FrameOwner::free, 0);
@@ -261,7 +269,8 @@ void WireRings<Probe>::fill() {
   if (!active_) return;
   reclaim_all();
   const std::uint32_t producer = load_acquire(rings_.fill.producer);
-  const std::size_t space = rings_.fill.size - (producer - load_acquire(rings_.fill.consumer));
+  const std::size_t space =
+      rings_.fill.size - std::min(producer - load_acquire(rings_.fill.consumer), rings_.fill.size);
   const std::size_t count = std::min(space, pool_.receive_room());
   if (count == 0) return;
   for (std::size_t i = 0; i < count; ++i)
@@ -269,8 +278,8 @@ void WireRings<Probe>::fill() {
   const std::uint32_t target = producer + static_cast<std::uint32_t>(count);
   store_release(&view_.control->fill_intent.value, target);
   probe_(WireStep::fill_intent);
-  for (std::uint32_t index = producer; index != target; ++index) {
-    pool_.set(frame_of(rings_.fill.at(index)), FrameOwner::fill, index);
+  for (std::size_t i = 0; i < count; ++i) {
+    pool_.set(pool_.peek_free(i), FrameOwner::fill, producer + static_cast<std::uint32_t>(i));
     probe_(WireStep::fill_word);
   }
   pool_.take_for_receive(count);
@@ -297,18 +306,22 @@ void WireRings<Probe>::adopt(const WireMark* committed, const Observer& handed_o
   staged_ = load_acquire(rings_.tx.producer);
   reserved_ = kNone;
   held_ = 0;
+  std::fill(showing_.begin(), showing_.end(), Shown::no);
   active_ = true;
 }
 
 template <class Probe>
 void WireRings<Probe>::adopt_fill() {
   const std::uint32_t producer = load_acquire(rings_.fill.producer);
-  const std::uint32_t target = producer + rings_.fill.ahead(load_acquire(&view_.control->fill_intent.value), producer);
-  if (target == producer) return;
-  for (std::uint32_t index = producer; index != target; ++index) {
-    pool_.set(frame_of(rings_.fill.at(index)), FrameOwner::fill, index);
+  const std::uint32_t intent = producer + rings_.fill.ahead(load_acquire(&view_.control->fill_intent.value), producer);
+  std::uint32_t target = producer;
+  for (; target != intent; ++target) {
+    const std::uint64_t frame = pool_.frame_at(rings_.fill.read(target));
+    if (frame >= pool_.frames()) break;
+    pool_.set(static_cast<std::uint32_t>(frame), FrameOwner::fill, target);
     probe_(WireStep::adopt_store);
   }
+  if (target == producer) return;
   store_release(rings_.fill.producer, target);
   probe_(WireStep::adopt_store);
 }
@@ -322,7 +335,7 @@ void WireRings<Probe>::adopt_tx(const WireMark* committed, const Observer& hande
   // A descriptor that does not fit its frame's word was not staged for this index: nothing from there on may leave.
   std::uint32_t target = producer;
   for (; target != producer + count; ++target) {
-    const Descriptor& descriptor = rings_.tx.at(target);
+    const Descriptor descriptor = rings_.tx.read(target);
     if (!inside(descriptor)) break;
     const std::uint32_t word = pool_.word(frame_of(descriptor.address));
     const FrameOwner owner = FrameWord::owner(word);
@@ -339,7 +352,8 @@ void WireRings<Probe>::adopt_tx(const WireMark* committed, const Observer& hande
   store_release(&view_.control->tx_intent.value, target);
   probe_(WireStep::adopt_store);
   for (std::uint32_t index = producer; index != target; ++index) {
-    const Descriptor& descriptor = rings_.tx.at(index);
+    const Descriptor descriptor = rings_.tx.read(index);
+    if (!inside(descriptor)) continue;
     if (handed_over) handed_over({pool_.data(descriptor.address), descriptor.length});
     pool_.set(frame_of(descriptor.address), FrameOwner::transmitting, index);
     probe_(WireStep::adopt_store);
@@ -354,11 +368,11 @@ void WireRings<Probe>::adopt_tx(const WireMark* committed, const Observer& hande
 
 template <class Probe>
 void WireRings<Probe>::adopt_completion() {
-  const std::uint32_t producer = load_acquire(rings_.completion.producer);
   const std::uint32_t consumer = load_acquire(rings_.completion.consumer);
+  const std::uint32_t producer = consumer + rings_.completion.ahead(load_acquire(rings_.completion.producer), consumer);
   if (producer == consumer) return;
   for (std::uint32_t index = consumer; index != producer; ++index) {
-    const std::uint64_t frame = pool_.frame_at(rings_.completion.at(index));
+    const std::uint64_t frame = pool_.frame_at(rings_.completion.read(index));
     if (frame < pool_.frames()) pool_.set(static_cast<std::uint32_t>(frame), FrameOwner::free, 0);
     probe_(WireStep::adopt_store);
   }
@@ -369,11 +383,11 @@ void WireRings<Probe>::adopt_completion() {
 template <class Probe>
 void WireRings<Probe>::adopt_rx(const WireMark* committed) {
   std::uint32_t consumer = load_acquire(rings_.rx.consumer);
-  const std::uint32_t producer = load_acquire(rings_.rx.producer);
+  const std::uint32_t producer = consumer + rings_.rx.ahead(load_acquire(rings_.rx.producer), consumer);
   const std::uint32_t dealt_with = committed != nullptr ? rings_.rx.ahead(committed->rx_index, consumer) : 0;
   if (dealt_with != 0 && dealt_with <= producer - consumer) {
     for (std::uint32_t index = consumer; index != consumer + dealt_with; ++index) {
-      const Descriptor& descriptor = rings_.rx.at(index);
+      const Descriptor descriptor = rings_.rx.read(index);
       if (inside(descriptor)) pool_.set(frame_of(descriptor.address), FrameOwner::free, 0);
       probe_(WireStep::adopt_store);
     }
@@ -382,7 +396,7 @@ void WireRings<Probe>::adopt_rx(const WireMark* committed) {
     probe_(WireStep::adopt_store);
   }
   for (std::uint32_t index = consumer; index != producer; ++index) {
-    const Descriptor& descriptor = rings_.rx.at(index);
+    const Descriptor descriptor = rings_.rx.read(index);
     if (!inside(descriptor)) continue;
     const std::uint32_t frame = frame_of(descriptor.address);
     if (pool_.owner(frame) == FrameOwner::fill) continue;  // never shown
@@ -436,14 +450,17 @@ FrameCensus WireRings<Probe>::census() const {
         std::find(expected.begin(), expected.end(), pool_.owner(static_cast<std::uint32_t>(frame))) != expected.end();
     ++(fits ? counter : census.duplicated);
   };
-  for (std::uint32_t i = load_acquire(rings_.fill.consumer); i != load_acquire(rings_.fill.producer); ++i)
-    seen(rings_.fill.at(i), census.fill, {FrameOwner::fill});
-  for (std::uint32_t i = load_acquire(rings_.rx.consumer); i != load_acquire(rings_.rx.producer); ++i)
-    seen(rings_.rx.at(i).address, census.receiving, {FrameOwner::fill, FrameOwner::receiving});
-  for (std::uint32_t i = load_acquire(rings_.tx.consumer); i != load_acquire(rings_.tx.producer); ++i)
-    seen(rings_.tx.at(i).address, census.transmitting, {FrameOwner::transmitting});
-  for (std::uint32_t i = load_acquire(rings_.completion.consumer); i != load_acquire(rings_.completion.producer); ++i)
-    seen(rings_.completion.at(i), census.transmitting, {FrameOwner::transmitting});
+  const auto queued = [](const auto& ring) {
+    return ring.ahead(load_acquire(ring.producer), load_acquire(ring.consumer));
+  };
+  for (std::uint32_t i = load_acquire(rings_.fill.consumer), n = queued(rings_.fill); n != 0; ++i, --n)
+    seen(rings_.fill.read(i), census.fill, {FrameOwner::fill});
+  for (std::uint32_t i = load_acquire(rings_.rx.consumer), n = queued(rings_.rx); n != 0; ++i, --n)
+    seen(rings_.rx.read(i).address, census.receiving, {FrameOwner::fill, FrameOwner::receiving});
+  for (std::uint32_t i = load_acquire(rings_.tx.consumer), n = queued(rings_.tx); n != 0; ++i, --n)
+    seen(rings_.tx.read(i).address, census.transmitting, {FrameOwner::transmitting});
+  for (std::uint32_t i = load_acquire(rings_.completion.consumer), n = queued(rings_.completion); n != 0; ++i, --n)
+    seen(rings_.completion.read(i), census.transmitting, {FrameOwner::transmitting});
   for (std::uint32_t frame = 0; frame < pool_.frames(); ++frame) {
     if (places[frame] != 0) continue;
     switch (pool_.owner(frame)) {

@@ -43,6 +43,26 @@ TEST_CASE("a transaction is visible wholly or not at all") {
   CHECK(reader.error().empty());
 }
 
+TEST_CASE("what a reader writes into its slot never takes room from a transaction that has begun") {
+  GroupFixture fixture;
+  ReaderSlot& slot = fixture.attach();
+  LogWriter writer = fixture.writer();
+  for (int i = 0; i < 100; ++i) {
+    writer.append(RecordType::note, 0, {text_bytes(std::string(4000, 'x'))});
+    writer.publish(0, 0);
+    slot.position.store(fixture.group.published.load());
+  }
+  writer.append(RecordType::note, 0, {text_bytes("x")});
+  const std::uint64_t room = writer.room();
+  slot.position.store(slot.position.load() - 100'000);
+  CHECK(writer.room() == room);
+  fixture.group.readers[1].state.store(ReaderState::member);
+  CHECK(writer.room() == room);
+  fixture.group.published.store(1);
+  CHECK(writer.room() == room);
+  CHECK(writer.pending_bytes() < 100);
+}
+
 TEST_CASE("the log's records have the documented bytes") {
   GroupFixture fixture;
   fixture.attach();

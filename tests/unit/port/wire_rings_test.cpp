@@ -77,6 +77,44 @@ TEST_CASE("a frame that the stack keeps is held over the turn and free as soon a
   CHECK(wire.rings.held() == 0);
 }
 
+TEST_CASE("entries that name no frame, or one twice, and indices beyond their rings are left alone") {
+  Wire wire;
+  TestKernel& kernel = wire.kernel;
+  const Rings rings = kernel.rings();
+  REQUIRE(kernel.receive(numbered_packet(1)));
+  REQUIRE(kernel.receive(numbered_packet(2)));
+  REQUIRE(kernel.receive(numbered_packet(3)));
+  const Descriptor first = rings.rx.at(0);
+  rings.rx.at(1) = first;                                   // the same frame twice
+  rings.rx.at(2).address = first.address - kFrameHeadroom;  // over the bytes that are kept there
+  const auto frames = wire.peek();
+  REQUIRE(frames.size() == 1);
+  CHECK(wire.rings.counters().rx_invalid == 2);
+  wire.rings.rx_done(frames[0].cookie);
+  wire.rings.rx_release();
+  const std::size_t free = wire.rings.pool().free_count();
+  *rings.rx.producer += 1000;
+  CHECK(wire.peek().empty());
+  *rings.rx.producer -= 1000;
+
+  // A frame that was not sent comes back as sent.
+  rings.completion.at(0) = 0;
+  ++*rings.completion.producer;
+  wire.rings.reap();
+  CHECK(wire.rings.pool().free_count() == free);
+
+  // The next owner completes a fill that goes beyond the memory only as far as it is sound.
+  wire.rings.stop();
+  *rings.fill.consumer = *rings.fill.producer;
+  rings.fill.at(*rings.fill.producer) = 0;
+  rings.fill.at(*rings.fill.producer + 1) = std::uint64_t{kGeometry.frames} * kGeometry.frame_bytes;
+  kernel.view().control->fill_intent.value = *rings.fill.producer + 2;
+  const std::uint32_t producer = *rings.fill.producer;
+  WireRings<NoProbe> next(kernel.view(), kernel.rings());
+  next.adopt(nullptr, {});
+  CHECK(*rings.fill.producer == producer + 1);
+}
+
 TEST_CASE("staged packets lie beyond the producer and leave only when they are released, in order") {
   Wire wire;
   const Packet a = numbered_packet(1), b = numbered_packet(2), c = numbered_packet(3);
