@@ -7,29 +7,13 @@ import time
 from collections import Counter
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+from tandem_lab.resources import anonymous_kib, descriptors, growth  # noqa: E402
 from tandem_lab.scenario import Scenario, main, rounds  # noqa: E402
-
-
-def descriptors(pid):
-    """What the process holds open, without the numbers that differ from one process to the next."""
-    kinds = []
-    for number in os.listdir(f"/proc/{pid}/fd"):
-        target = os.readlink(f"/proc/{pid}/fd/{number}")
-        kinds.append(target.split("[")[0] if target.startswith(("socket:", "pipe:")) else target)
-    # Which log file a process writes to is a matter of the lab's.
-    return Counter(kind for kind in kinds if not kind.endswith(".log"))
-
-
-def anonymous_kib(pid):
-    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("Pss_Anon:"))
 
 
 class Endurance(Scenario):
     takeovers = 200
     warm_up = 20
-    # What a process holds differs from one life to the next, by when it allocated what; growth does not go
-    # away again. So the least of the later lives is held against the greatest of the earlier ones.
     memory_every = 10
     memory_noise_kib = 256
     options = ["--send-queue", "256K", "--receive-window", "256K", "--log-size", "8M"]
@@ -47,10 +31,8 @@ class Endurance(Scenario):
         return [anonymous_kib(pid) for pid in (status["pid"], status["twin"])]
 
     def assert_no_growth(self, samples):
-        half = len(samples) // 2
         for role, values in zip(("primary", "twin"), zip(*samples)):
-            self.assertLessEqual(min(values[half:]), max(values[:half]) + self.memory_noise_kib,
-                                 f"memory of the {role}, KiB: {values}")
+            self.assertEqual(growth(values, self.memory_noise_kib), 0, f"memory of the {role}, KiB: {values}")
 
     @staticmethod
     def gained(before, after):
@@ -84,8 +66,7 @@ class Endurance(Scenario):
                 after = self.settled()
             self.assertEqual(self.gained(before, after), [Counter(), Counter()], "descriptors of primary and twin")
             self.assertEqual(after[1], before[1], "frames")
-        if len(memory) >= 4:
-            self.assert_no_growth(memory)
+        self.assert_no_growth(memory)
         self.assertEqual(after[1]["frames_missing"], 0)
         self.assert_good(idle)
 

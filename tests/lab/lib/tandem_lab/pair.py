@@ -63,10 +63,12 @@ class Group:
             self.command += self.PATIENT
         self.environment = environment or {}
         self.processes = []
+        self.started = 0
 
     def start(self, environment=None, extra=()):
         """Starts one more process: the primary if there is none, else a twin."""
-        log = os.path.join(self.directory, f"tandem-{len(self.processes)}.log")
+        log = os.path.join(self.directory, f"tandem-{self.started}.log")
+        self.started += 1
         process = Process([*self.command, *extra], log, namespace=self.network.box,
                           environment={**self.environment, **(environment or {})})
         self.processes.append(process)
