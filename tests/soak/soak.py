@@ -12,6 +12,7 @@ import random
 import shutil
 import sys
 import tempfile
+import threading
 import time
 import traceback
 
@@ -36,8 +37,23 @@ def draw(seed, number, lanes):
     return lane, event, pause_s, source
 
 
-def report(lanes, begun, steps):
-    print(f"minute {(time.monotonic() - begun) / 60:.1f}: {steps} events", flush=True)
+class Lateness(threading.Thread):
+    """How late the machine lets this program run: what it keeps waiting for long, it keeps the daemons waiting too."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.most_s = 0
+
+    def run(self):
+        while True:
+            due = time.monotonic() + 0.05
+            time.sleep(0.05)
+            self.most_s = max(self.most_s, time.monotonic() - due)
+
+
+def report(lanes, begun, steps, lateness):
+    print(f"minute {(time.monotonic() - begun) / 60:.1f}: {steps} events; this machine was late by {lateness.most_s * 1000:.0f} ms at "
+          "most", flush=True)
     for lane in lanes:
         events = ", ".join(f"{name.removesuffix('_twin_stays')} {count}" for name, count in sorted(lane.events.items()))
         memory, held = lane.newest("memory", "primary"), lane.newest("descriptors", "primary")
@@ -47,7 +63,7 @@ def report(lanes, begun, steps):
               f"{held} descriptors, {lane.traffic() / 1e6:.0f} MB, {wrong} findings; {events}", flush=True)
 
 
-def go_on(lanes, arguments, log):
+def go_on(lanes, arguments, log, lateness):
     """Draws events until the time is over; returns how many, and the exception that ended it early."""
     begun = time.monotonic()
     end, next_report = begun + arguments.minutes * 60, begun + 60
@@ -59,11 +75,11 @@ def go_on(lanes, arguments, log):
         time.sleep(pause_s)
         try:
             lane.step(event, source)
-            if time.monotonic() >= next_report:
+            if next_report <= time.monotonic() < end:
                 next_report += 60
                 for other in lanes:
                     other.look()
-                report(lanes, begun, number + 1)
+                report(lanes, begun, number + 1, lateness)
         except Exception as error:  # pylint: disable=broad-except
             # Whatever it was that went wrong: it is what this program looks for.
             stream_broke = isinstance(error, AssertionError) and "streams are exact" in lane.checks
@@ -126,8 +142,10 @@ def main():
                     lanes.append(kind(device, directory, int(arguments.minutes * 60) + 900))
                     lanes[-1].start()
             begun = time.monotonic()
-            steps, whole = go_on(lanes, arguments, log)
-            report(lanes, begun, steps)
+            lateness = Lateness()
+            lateness.start()
+            steps, whole = go_on(lanes, arguments, log, lateness)
+            report(lanes, begun, steps, lateness)
             passed, failed = judge(lanes, whole)
         finally:
             for lane in reversed(lanes):
