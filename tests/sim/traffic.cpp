@@ -173,6 +173,8 @@ void Exchange::on_receive(Connection& c, Bytes unread) {
 }
 
 void Exchange::poke(Connection& c, std::size_t lazy_bytes) {
+  // Behind a takeover connections come to life one after the other; one that has not been told so knows no positions yet.
+  if (follows_) return;
   if (is_lazy()) {
     const Bytes unread = c.unread();
     if (!unread.empty() && (client_ || consumed_ >= sizeof(Plan)))
@@ -207,6 +209,7 @@ void Exchange::on_closed(Connection& c) {
 }
 
 void Exchange::on_opened(Connection& c) {
+  follows_ = true;
   consumed_ = c.bytes_consumed();
   written_ = c.bytes_written();
 }
@@ -239,6 +242,7 @@ void Exchange::on_note(Connection&, Bytes bytes) {
 }
 
 void Exchange::on_promote(Connection& c) {
+  follows_ = false;
   if (wants_stream_ && (consumed_ != c.bytes_consumed() || written_ != c.bytes_written())) {
     observer_.wrong("at promotion the handler of exchange " + std::to_string(plan_.number) + " has seen " +
                     std::to_string(consumed_) + " bytes consumed and " + std::to_string(written_) +

@@ -127,6 +127,7 @@ class Exchange final : public Handler {
   bool wants_stream_;
   bool eof_ = false;
   bool closed_ = false;
+  bool follows_ = false;  ///< a twin's, and not yet promoted
 };
 
 }  // namespace tandem::sim
