@@ -185,6 +185,8 @@ class Director {
   virtual void at_step(Process& process, Step step) = 0;
   virtual void on_log_line(Process& process, std::string_view role, std::string_view text) = 0;
   virtual void on_end(Process& process) = 0;
+  /// Another process is about to kill it.
+  virtual void on_fence(Process& process) = 0;
   /// The process is about to die.
   virtual void on_death(Process& process) = 0;
   /// The process is going to drive the wire from now on.

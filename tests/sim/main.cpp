@@ -164,10 +164,11 @@ int main(int argc, char** argv) {
     died += totals.died_at[i] != 0 ? 1 : 0;
   }
   std::printf(
-      "%lu runs in %.1f s: %lu takeovers (%.0f a second), %lu of them planned, %lu primaries and %lu twins killed, "
+      "%lu runs in %.1f s: %lu takeovers (%.0f a second), %lu of them planned, %lu behind a hang, %lu primaries and "
+      "%lu twins killed, "
       "%lu groups lost\n",
       totals.runs, took, totals.takeovers, static_cast<double>(totals.takeovers) / took, totals.switchovers,
-      totals.deaths, totals.twin_deaths, totals.groups_lost);
+      totals.hangs, totals.deaths, totals.twin_deaths, totals.groups_lost);
   std::printf(
       "%lu exchanges, %lu frames (%lu judged), %lu steps, %lu views of twins compared; deaths at %zu of %zu steps "
       "passed\n",

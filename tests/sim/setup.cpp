@@ -36,6 +36,10 @@ Setup Setup::draw(std::uint64_t seed) {
     s.faults.corruption_permille = prng.one_in(3) ? static_cast<std::uint32_t>(prng.below(50)) : 0;
     s.faults.reordering_permille = prng.one_in(2) ? static_cast<std::uint32_t>(prng.below(200)) : 0;
   }
+  // New draws follow here, so that the seeds before them stay what they were.
+  s.partitions = prng.one_in(10);
+  constexpr std::uint32_t kFrames[] = {64, 128, 256};
+  if (prng.one_in(8)) s.nic_frames = kFrames[prng.below(3)];
   return s;
 }
 
@@ -44,12 +48,12 @@ std::string Setup::describe() const {
   std::snprintf(
       text, sizeof text,
       "IPv%d, %u disturbances, %u exchanges of up to %u bytes, batches of %u, re-protected after %u ms, loss %u, "
-      "duplication %u, corruption %u, reordering %u in 1000%s%s%s%s%s%s%s",
+      "duplication %u, corruption %u, reordering %u in 1000%s%s%s%s%s%s%s%s",
       v6 ? 6 : 4, disturbances, transfers, max_bytes, batch_frames, reprotect_delay_ms, faults.loss_permille,
       faults.duplication_permille, faults.corruption_permille, faults.reordering_permille,
       active_opens ? ", active opens" : "", aborts ? ", aborts" : "", lazy ? ", lazy readers" : "",
-      pauses ? ", pauses" : "", switchovers ? ", switchovers" : "", twin_deaths ? ", twins die" : "",
-      deaths_in_takeover ? ", deaths in takeovers" : "");
+      pauses ? ", pauses" : "", partitions ? ", partitions" : "", switchovers ? ", switchovers" : "",
+      twin_deaths ? ", twins die" : "", deaths_in_takeover ? ", deaths in takeovers" : "");
   return text;
 }
 

@@ -41,6 +41,7 @@ struct Setup {
   bool deaths_in_takeover = false;  ///< the group is lost then
   bool chosen_steps = true;         ///< deaths at a step that was chosen, whoever comes there
   bool newcomer_deaths = true;      ///< a process may die before it is a member
+  bool partitions = false;
   LinkFaults faults;
 
   static Setup draw(std::uint64_t seed);

@@ -258,7 +258,10 @@ bool process_exists(std::uint32_t pid) {
 bool kill_process(int process) {
   const auto* const object = object_as<sim::ProcessRef>(process, Object::Kind::process);
   if (object == nullptr) return false;
-  if (Process* const victim = the_kernel->find(object->pid)) the_kernel->kill(*victim);
+  if (Process* const victim = the_kernel->find(object->pid)) {
+    the_kernel->director().on_fence(*victim);
+    the_kernel->kill(*victim);
+  }
   return true;
 }
 

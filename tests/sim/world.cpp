@@ -242,6 +242,7 @@ void World::disturb(Process& primary) {
   }
   const std::uint64_t roll = script_.below(100);
   if (setup_.chosen_steps && script_.one_in(3)) return doom_at_some_step();
+  if (setup_.partitions && script_.one_in(4)) partition();
   if (roll < 10 && setup_.switchovers) {
     ++under_way_;
     kernel_->after(script_.skewed(3 * kMs), [this, pid] {
@@ -266,6 +267,17 @@ void World::disturb(Process& primary) {
   }
 }
 
+/// One direction of the wire, or both, carry nothing for a while. It goes on beside whatever happens to the processes.
+void World::partition() {
+  const std::uint64_t which = script_.below(3);
+  for (const std::size_t direction : {0, 1}) link_->faults[direction].partitioned = which == direction || which == 2;
+  kernel_->trace("the wire carries nothing %s", which == 0 ? "to the peer" : which == 1 ? "to us" : "either way");
+  kernel_->after(script_.skewed(30 * kMs), [this] {
+    for (LinkFaults& faults : link_->faults) faults.partitioned = false;
+    kernel_->trace("the wire carries again");
+  });
+}
+
 /// Places that few processes pass are as likely as others.
 void World::doom_at_some_step() {
   if (target_ != kNoStep) return;
@@ -287,7 +299,9 @@ void World::doom_at_some_step() {
 void World::doom(Process& process, Doom::What what) {
   process.stop_at_step = process.steps + 1 + script_.skewed(setup_.die_within_steps);
   under_way_ += dooms_.contains(process.pid) ? 0 : 1;
-  dooms_[process.pid] = {what, what == Doom::What::pause ? script_.skewed(200 * kMs) : 0};
+  dooms_[process.pid] = {what, what != Doom::What::pause ? 0
+                               : script_.one_in(2)       ? script_.skewed(20 * kMs)
+                                                         : script_.between(50 * kMs, 400 * kMs)};
   kernel_->after(10 * kMs, [this, pid = process.pid] {
     Process* const late = kernel_->find(pid);
     if (late != nullptr && !faults_stopped_ && dooms_.contains(pid)) kill(*late, "by the clock, at last");
@@ -309,7 +323,9 @@ void World::at_stop(Process& process, Step step) {
   } else if (doom.what == Doom::What::pause) {
     undisturbed_ = false;
     const std::int32_t pid = process.pid;
+    ++under_way_;
     kernel_->after(doom.for_ns, [this, pid] {
+      --under_way_;
       if (Process* const paused = kernel_->find(pid)) kernel_->resume(*paused);
     });
     const HeapScope back(process.arena);
@@ -369,6 +385,11 @@ void World::kill(Process& process, const char* why) {
   if (process.state == Process::State::dead || process.state == Process::State::ended) return;
   kernel_->trace("%s: the end of process %d", why, process.pid);
   kernel_->kill(process);
+}
+
+void World::on_fence(Process& process) {
+  ++totals_.hangs;
+  kernel_->trace("the twin takes process %d for hung", process.pid);
 }
 
 void World::on_death(Process& process) {

@@ -59,6 +59,7 @@ class World final : public Director, public TrafficObserver {
   void at_step(Process& process, Step step) override;
   void on_log_line(Process& process, std::string_view role, std::string_view text) override;
   void on_end(Process& process) override;
+  void on_fence(Process& process) override;
   void on_death(Process& process) override;
   void on_speaker(Process& process, bool adopts) override;
   void violation(std::string_view rule, std::string text) override;
@@ -125,6 +126,7 @@ class World final : public Director, public TrafficObserver {
   void doom(Process& process, Doom::What what);
   void doom_at_some_step();
   void kill(Process& process, const char* why);
+  void partition();
   void lose_group(std::uint64_t& counter);
   void after_death(const Process& process);
   [[nodiscard]] bool group_survives(const Process& dead);
