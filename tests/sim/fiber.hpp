@@ -38,8 +38,8 @@ class Fiber {
   /// The C++ runtime's stacks of exceptions in flight are per thread; these are the fiber's.
   std::uint64_t exceptions_[2] = {};
   int errno_ = 0;
-  const void* outside_bottom_ = nullptr;  ///< for the address sanitizer
-  std::size_t outside_bytes_ = 0;
+  [[maybe_unused]] const void* outside_bottom_ = nullptr;  ///< for the address sanitizer
+  [[maybe_unused]] std::size_t outside_bytes_ = 0;
 };
 
 }  // namespace tandem::sim
