@@ -596,7 +596,6 @@ void World::run_until(std::uint64_t until_ns) {
 void World::stop_faults() {
   faults_stopped_ = true;
   kernel_->trace("faults stop");
-  const bool was_clean = undisturbed_ && !link_->has_disturbed() && nic_->dropped == 0;
   link_->faults[0] = link_->faults[1] = {};
   nic_->busy_permille = 0;
   dooms_.clear();
@@ -604,8 +603,12 @@ void World::stop_faults() {
   const std::uint64_t stopped_ns = kernel_->now_ns;
   std::uint64_t last_open_ns = stopped_ns;
   for (const Transfer& item : transfers_) last_open_ns = std::max(last_open_ns, item.open_at_ns);
-  const std::uint64_t limit = last_open_ns + (was_clean ? kSoon_ns : kLongest_ns);
-  while (result_.good && !all_done() && kernel_->now_ns < limit) kernel_->run_next(limit);
+  // A group can still be lost in a switchover that was begun before; then there is no hurry.
+  const auto limit = [this, last_open_ns] {
+    const bool clean = undisturbed_ && !link_->has_disturbed() && nic_->dropped == 0;
+    return last_open_ns + (clean ? kSoon_ns : kLongest_ns);
+  };
+  while (result_.good && !all_done() && kernel_->now_ns < limit()) kernel_->run_next(limit());
   if (!result_.good || all_done()) return;
   std::string text = "after " + std::to_string((kernel_->now_ns - last_open_ns) / kMs) + " ms without a fault";
   for (const Transfer& item : transfers_) {
