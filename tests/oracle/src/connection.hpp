@@ -79,8 +79,8 @@ struct End {
   std::uint64_t edge_max = 0;
   std::uint16_t window_last = 0;
   std::uint64_t window_max = 65535;
-  std::uint8_t scale = 0;  ///< of its windows after the handshake, once negotiated
-  std::array<std::uint32_t, 16> recent_acks{};
+  std::uint8_t scale = 0;                       ///< of its windows after the handshake, once negotiated
+  std::array<std::uint32_t, 16> recent_acks{};  ///< an RST may answer a segment that carried one
   std::size_t recent_ack = 0;
   Ranges sacked;
   bool sacked_too_much = false;  ///< more ranges than a receiver has to remember for its SACK options
@@ -98,6 +98,11 @@ struct End {
   std::uint64_t ts_of_newest = 0;  ///< that of the last segment that was the first to carry what it carries
 
   void forget();
+  void remember_ack(std::uint32_t number) {
+    if (recent_acks[(recent_ack + recent_acks.size() - 1) % recent_acks.size()] == number) return;
+    recent_acks[recent_ack] = number;
+    recent_ack = (recent_ack + 1) % recent_acks.size();
+  }
 };
 
 /// What is remembered of an end when its ports begin a new connection.

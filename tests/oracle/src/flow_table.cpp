@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "flow_table.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 namespace tandem::oracle {
@@ -36,7 +37,7 @@ std::size_t FlowTable::slot_of(const FlowKey& key) const {
 Connection* FlowTable::find(const FlowKey& key) { return slots_[slot_of(key)]; }
 
 Connection& FlowTable::add(const FlowKey& key, std::uint64_t now_ns) {
-  if (by_age_.size() >= kKept) recycle(now_ns);
+  if (by_age_.size() >= recycle_at_) recycle(now_ns);
   if ((by_age_.size() + 1) * 2 > slots_.size()) rehash(slots_.size() * 2);
   if (free_.empty()) free_.push_back(&pool_.emplace_back());
   Connection& connection = *free_.back();
@@ -64,13 +65,14 @@ void FlowTable::recycle(std::uint64_t now_ns) {
   std::deque<Connection*> kept;
   for (Connection* connection : by_age_) {
     const std::uint64_t quiet_ns = now_ns - connection->last_ns;
-    if (quiet_ns > kLingerNs || (connection->is_over() && by_age_.size() - kept.size() > kKept / 2)) {
+    if (quiet_ns > kLingerNs || connection->is_over()) {
       free_.push_back(connection);
     } else {
       kept.push_back(connection);
     }
   }
   by_age_ = std::move(kept);
+  recycle_at_ = std::max(kKept, 2 * by_age_.size());
   rehash(slots_.size());
 }
 

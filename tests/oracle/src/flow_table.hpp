@@ -19,9 +19,10 @@ class FlowTable {
   /// A connection that was not there before.
   Connection& add(const FlowKey& key, std::uint64_t now_ns);
   void clear();
+  std::size_t size() const { return by_age_.size(); }
 
  private:
-  /// Connections that are kept although they have ended, for what comes late. More than these are recycled, the oldest first.
+  /// So many connections are kept although they have ended, for what comes late; then they are recycled.
   static constexpr std::size_t kKept = 16384;
 
   std::size_t slot_of(const FlowKey& key) const;
@@ -32,6 +33,8 @@ class FlowTable {
   std::vector<Connection*> free_;
   std::deque<Connection*> by_age_;
   std::vector<Connection*> slots_;
+  /// Twice as many as were left the last time, so that many live connections are not gone through for each new one.
+  std::size_t recycle_at_ = kKept;
 };
 
 }  // namespace tandem::oracle

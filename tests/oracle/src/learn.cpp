@@ -43,10 +43,7 @@ void Judge::learn() {
     from.ack_max = from.acks ? std::max(from.ack_max, ack) : ack;
     from.acks = true;
     from.window_last = tcp.window;
-    if (from.recent_acks[(from.recent_ack + 15) % 16] != tcp.ack) {
-      from.recent_acks[from.recent_ack] = tcp.ack;
-      from.recent_ack = (from.recent_ack + 1) % 16;
-    }
+    from.remember_ack(tcp.ack);
     connection.synchronized |=
         from.syn.seen && to.syn.seen && to.acks && from.ack_max > to.isn && to.ack_max > from.isn;
   }
@@ -123,6 +120,8 @@ void Judge::learn_settled() {
 
 void Judge::learn_arrival() {
   if (!to.judged) return;
+  // One that was long under way may draw an RST at its ACK still.
+  if (tcp.has(flag::ack)) from.remember_ack(tcp.ack);
   if (tcp.length() > 0) to.owed_acks = std::min(to.owed_acks + 1, kMostOwedAcks);
   if (from.syn.seen && tcp.length() > 0) to.arrived.insert({seq, end});
 }

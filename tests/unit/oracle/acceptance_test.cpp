@@ -185,6 +185,32 @@ TEST_CASE("an RST stands exactly where the peer takes it") {
   }
 }
 
+TEST_CASE("an RST may answer a segment that was long under way") {
+  Setting setting = numbers(GENERATE(false, true));
+  setting.options.arrivals = true;
+  Conversation talk(setting);
+  talk.opening_arrives = true;
+  talk.open();
+  const Segment late = talk.from_peer();
+  talk.peer_sends(late);
+  Segment reset = talk.from_us({}, RST);
+  reset.timestamps = false;
+  reset.seq = late.ack;
+  for (int i = 0; i < 20; ++i) {
+    talk.we_send("x");
+    talk.peer_sends();
+  }
+  SECTION("once it has arrived") {
+    talk.reaches_us(late);
+    talk.we_send(reset);
+    CHECK(talk.broken() == "");
+  }
+  SECTION("and not before") {
+    talk.we_send(reset);
+    CHECK(talk.broken() == "reset-inexact");
+  }
+}
+
 TEST_CASE("an RST against a closed port acknowledges the SYN") {
   Conversation talk(numbers(GENERATE(false, true)));
   Segment syn = talk.from_peer({}, SYN);
@@ -198,6 +224,11 @@ TEST_CASE("an RST against a closed port acknowledges the SYN") {
   SECTION("exactly") {
     talk.we_send(refusal);
     CHECK(talk.broken() == "");
+  }
+  SECTION("no less than that") {
+    refusal.ack -= 1;
+    talk.we_send(refusal);
+    CHECK(talk.broken() == "reset-inexact");
   }
   SECTION("no more than that") {
     refusal.ack += 1;

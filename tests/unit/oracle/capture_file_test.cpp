@@ -164,6 +164,21 @@ TEST_CASE("what is no capture of Ethernet is refused") {
   }
 }
 
+TEST_CASE("a packet stays within its block, and names an interface of its section") {
+  const auto refused = [](std::size_t from_end, std::uint8_t value) {
+    Bytes bytes = pcapng(true);  // the last section is little-endian then
+    bytes[bytes.size() - from_end] = value;
+    const TemporaryFile file(bytes);
+    CaptureFile capture(file.path());
+    CapturedFrame frame;
+    REQUIRE(capture.next(frame));
+    CHECK_THROWS_AS(capture.next(frame), CaptureError);
+  };
+  // The last block: type, length, interface, time, 5, bytes kept, bytes, 4 bytes of frame and padding, length.
+  refused(28, 2);
+  refused(16, 5);
+}
+
 TEST_CASE("a damaged file yields frames or an error, and nothing else") {
   std::mt19937 random(1);
   for (int i = 0; i < 3000; ++i) {

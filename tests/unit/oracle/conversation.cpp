@@ -140,6 +140,7 @@ void Conversation::open() {
   syn.window = 64000;
   syn.more_options = setting.peer_offers.bytes();
   peer_sends(syn);
+  if (opening_arrives) reaches_us(syn);
   Segment answer = from_us({}, SYN | ACK);
   Offers ours = setting.our_offers;
   ours.sack = ours.sack && setting.peer_offers.sack;

@@ -77,6 +77,8 @@ class Conversation {
   /// The rules that were broken, in order, joined by blanks.
   std::string broken() const;
 
+  /// With Options::arrivals: open() also says that what the peer sends has arrived.
+  bool opening_arrives = false;
   Setting setting;
   Side us, peer;
   Oracle oracle;

@@ -116,6 +116,12 @@ TEST_CASE("a SYN-ACK answers the peer's SYN") {
     talk.we_send(answer(talk));
     CHECK(talk.broken() == "handshake handshake handshake");
   }
+  SECTION("with a possible MSS") {
+    talk.peer_sends(peer_syn(talk));
+    talk.setting.our_offers.mss = 0;
+    talk.we_send(answer(talk));
+    CHECK(talk.broken() == "handshake");
+  }
   SECTION("with a possible scale") {
     talk.peer_sends(peer_syn(talk));
     talk.setting.our_offers.scale = 15;

@@ -44,6 +44,10 @@ TEST_CASE("SACK blocks lie within what the peer has sent, above the ACK, apart")
     talk.tell(10);
     CHECK(talk.broken() == "");
   }
+  SECTION("touching one another") {
+    talk.tell(1, {{3, 5}, {5, 6}});
+    CHECK(talk.broken() == "");
+  }
   SECTION("beyond what was sent") {
     talk.tell(1, {{9, 11}});
     CHECK(talk.broken() == "sack-unsent");
@@ -83,6 +87,7 @@ TEST_CASE("the first block may report what came twice") {
   }
   SECTION("within the second block") {
     talk.tell(1, {{4, 5}, {3, 6}});
+    talk.tell(1, {{3, 6}, {3, 6}});
     CHECK(talk.broken() == "");
   }
   SECTION("and is not taken for held data") {
