@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "byte_history.hpp"
@@ -79,9 +80,11 @@ struct End {
   std::uint64_t edge_max = 0;
   std::uint16_t window_last = 0;
   std::uint64_t window_max = 65535;
-  std::uint8_t scale = 0;                       ///< of its windows after the handshake, once negotiated
-  std::array<std::uint32_t, 16> recent_acks{};  ///< an RST may answer a segment that carried one
-  std::size_t recent_ack = 0;
+  std::uint8_t scale = 0;  ///< of its windows after the handshake, once negotiated
+  /// What it has acknowledged lately, the newest over the oldest: an RST may answer any segment that carried one of them, also
+  /// when a batch of others has come in since.
+  std::array<std::uint32_t, 128> recent_acks{};
+  std::size_t recent_ack_count = 0;
   Ranges sacked;
   bool sacked_too_much = false;  ///< more ranges than a receiver has to remember for its SACK options
   std::array<TcpOptions::Block, 4> blocks_last{};
@@ -99,9 +102,12 @@ struct End {
 
   void forget();
   void remember_ack(std::uint32_t number) {
-    if (recent_acks[(recent_ack + recent_acks.size() - 1) % recent_acks.size()] == number) return;
-    recent_acks[recent_ack] = number;
-    recent_ack = (recent_ack + 1) % recent_acks.size();
+    if (recent_ack_count > 0 && recent_acks[(recent_ack_count - 1) % recent_acks.size()] == number) return;
+    recent_acks[recent_ack_count++ % recent_acks.size()] = number;
+  }
+  bool has_acknowledged_lately(std::uint32_t number) const {
+    const auto end = recent_acks.begin() + static_cast<std::ptrdiff_t>(std::min(recent_ack_count, recent_acks.size()));
+    return std::find(recent_acks.begin(), end, number) != end;
   }
 };
 

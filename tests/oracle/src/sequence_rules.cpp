@@ -93,7 +93,7 @@ void Judge::judge_reset() const {
     }
     return;
   }
-  const bool answers = std::find(to.recent_acks.begin(), to.recent_acks.end(), tcp.seq) != to.recent_acks.end();
+  const bool answers = to.has_acknowledged_lately(tcp.seq);
   if (answers || (from.known && seq == from.nxt) || (!from.settled && !answers && !connection.negotiated)) return;
   if (tcp.has(flag::ack) && !connection.synchronized) return;
   violation(

@@ -31,9 +31,6 @@ void WireJudge::sent(Bytes frame) {
   oracle_.observe(world_.kernel().now_ns, frame);
   for (; seen_ < oracle_.violations().size(); ++seen_) {
     const oracle::Violation& found = oracle_.violations()[seen_];
-    // A segment that meets a closed connection is answered by an RST at its own ACK (RFC 9293, 3.10.7.1). That may be an old one where
-    // frames overtake one another, and any of a window's where we have reset the connection before.
-    if (found.rule == "reset-inexact" && (world_.wire_overtakes() || world_.setup().aborts)) continue;
     world_.violation("the wire oracle: " + found.rule, found.connection + ": " + found.words);
   }
 }

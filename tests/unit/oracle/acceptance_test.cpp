@@ -196,7 +196,7 @@ TEST_CASE("an RST may answer a segment that was long under way") {
   Segment reset = talk.from_us({}, RST);
   reset.timestamps = false;
   reset.seq = late.ack;
-  for (int i = 0; i < 20; ++i) {
+  for (int i = 0; i < 150; ++i) {
     talk.we_send("x");
     talk.peer_sends();
   }
