@@ -60,7 +60,10 @@ struct Node::Impl {
   void wait_for_log();
   [[nodiscard]] std::uint64_t next_deadline_ns();
   int orderly_close();
-  int hand_over();
+  /// False: the twin did not take over, and this process has everything back.
+  bool hand_over();
+  [[nodiscard]] bool twin_takes_over(ha::OwnerSlot& given);
+  void take_back();
 
   // ---- attach_server.cpp ----
   struct Session {
@@ -125,7 +128,6 @@ struct Node::Impl {
   bool stop_requested_ = false;
   bool switchover_requested_ = false;
   bool rejoin_wanted_ = false;
-  bool gave_away_ = false;
   bool realtime_ = false;           ///< runs SCHED_FIFO
   std::optional<int> nice_before_;  ///< while it attaches it steps back
   std::uint64_t now_ns_ = 0;

@@ -25,6 +25,26 @@ pid_t thread_id() { return static_cast<pid_t>(syscall(SYS_gettid)); }
 
 void wake_all(std::atomic<std::uint32_t>& word) { syscall(SYS_futex, &word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0); }
 
+std::uint32_t own_word() { return static_cast<std::uint32_t>(prepared_thread) | FUTEX_WAITERS; }
+
+/// Puts the slot on this thread's robust list, if `take` gets its word. The kernel looks at what is pending too: there is no moment
+/// at which the word is ours and our end would not be seen in it.
+template <typename Take>
+bool enlist(OwnerSlot& slot, Take take) {
+  auto* node = reinterpret_cast<struct robust_list*>(&slot.node);
+  list_head.list_op_pending = node;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  const bool taken = take();
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  if (taken) {
+    node->next = &list_head.list;
+    list_head.list.next = node;
+  }
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  list_head.list_op_pending = nullptr;
+  return taken;
+}
+
 extern "C" void on_fatal_signal(int number) {
   if (crash_slot != nullptr && thread_id() == crash_thread) declare_owner_stopped(*crash_slot);
   // The signal is blocked while its handler runs: with the default action restored it takes effect when unblocked below.
@@ -55,20 +75,26 @@ OwnerSlot& claim_ownership(SharedGroup& group) {
   prepare_ownership();
   const std::uint32_t index = (group.owner.load(std::memory_order_relaxed) + 1) % kOwnerSlots;
   OwnerSlot& slot = group.owners[index];
-  auto* node = reinterpret_cast<struct robust_list*>(&slot.node);
   slot.pid.store(static_cast<std::uint32_t>(prepared_process), std::memory_order_relaxed);
   slot.heartbeat.store(0, std::memory_order_relaxed);
-  // The kernel looks at what is pending too: there is no moment at which the word is ours and our end would not be seen in it.
-  list_head.list_op_pending = node;
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  slot.word.store(static_cast<std::uint32_t>(prepared_thread) | FUTEX_WAITERS, std::memory_order_release);
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  node->next = &list_head.list;
-  list_head.list.next = node;
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  list_head.list_op_pending = nullptr;
+  enlist(slot, [&slot] {
+    slot.word.store(own_word(), std::memory_order_release);
+    return true;
+  });
   group.owner.store(index, std::memory_order_release);
   return slot;
+}
+
+bool reclaim_ownership(OwnerSlot& slot) {
+  return enlist(slot, [&slot] {
+    std::uint32_t expected = kOwnerHandedOver;
+    return slot.word.compare_exchange_strong(expected, own_word());
+  });
+}
+
+bool take_handed_over(OwnerSlot& slot) {
+  std::uint32_t expected = kOwnerHandedOver;
+  return slot.word.compare_exchange_strong(expected, kOwnerTaken);
 }
 
 void hand_over_ownership(OwnerSlot& slot) {
@@ -85,7 +111,7 @@ void declare_owner_stopped(OwnerSlot& slot) {
 
 OwnerFate owner_fate(std::uint32_t word) {
   if ((word & FUTEX_OWNER_DIED) != 0) return OwnerFate::died;
-  if (word == kOwnerHandedOver) return OwnerFate::handed_over;
+  if (word == kOwnerHandedOver || word == kOwnerTaken) return OwnerFate::handed_over;
   return OwnerFate::alive;
 }
 

@@ -16,6 +16,10 @@ void prepare_ownership();
 OwnerSlot& claim_ownership(SharedGroup& group);
 /// Gives the claim up in good order: the word becomes kOwnerHandedOver and waiters are woken. Only the owner thread.
 void hand_over_ownership(OwnerSlot& slot);
+/// Twin: what was given away is its own from now on. False: whoever gave it away has it back, or never gave it.
+[[nodiscard]] bool take_handed_over(OwnerSlot& slot);
+/// Whoever gave it away: claims it again. False: the twin has taken it. Only one of the two succeeds.
+[[nodiscard]] bool reclaim_ownership(OwnerSlot& slot);
 /// From the owner thread's own fatal-signal handler, which never returns: as if the thread had died. Async-signal-safe.
 void declare_owner_stopped(OwnerSlot& slot);
 

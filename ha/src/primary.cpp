@@ -6,6 +6,7 @@
 #include <new>
 #include <utility>
 
+#include "membership.hpp"
 #include "node_impl.hpp"
 #include "system.hpp"
 #include "tandem/stop_point.hpp"
@@ -23,6 +24,8 @@ constexpr std::uint64_t kOrderlyClose_ns = 3'000'000'000;
 constexpr std::uint32_t kFirstBatchFrames = 4;
 /// How long a planned switchover waits for a turn that sends something.
 constexpr std::uint64_t kHandOverWithin_ns = 2'000'000;
+/// How often it then looks whether the twin has taken over.
+constexpr std::uint64_t kLookForTwin_ns = 200'000;
 /// What handlers may write in one turn: bounds the transaction, and the turn's length too.
 constexpr std::uint64_t kTurnWriteBytes = 512 * 1024;
 constexpr std::uint64_t kStateRecordBytes = 512;
@@ -258,7 +261,7 @@ int Node::Impl::run_primary() {
       if (hand_over_by_ns_ == 0) hand_over_by_ns_ = now_ns_ + kHandOverWithin_ns;
       if (turn_sent_ || now_ns_ >= hand_over_by_ns_) {
         rejoin_wanted_ = switchover_requested_ && !stop_requested_;
-        return hand_over();
+        if (hand_over()) return exit_code::kOk;
       }
     } else {
       hand_over_by_ns_ = 0;
@@ -277,7 +280,7 @@ int Node::Impl::run_primary() {
   }
 }
 
-int Node::Impl::hand_over() {
+bool Node::Impl::hand_over() {
   now_ns_ = monotonic_ns();
   // The last transaction says so, and covers everything that was staged or dealt with.
   const std::uint32_t payload[2] = {1, 0};
@@ -287,13 +290,46 @@ int Node::Impl::hand_over() {
   TANDEM_STOP_POINT("switchover.published");
   device_->give_away();
   TANDEM_STOP_POINT("switchover.given");
-  gave_away_ = true;
   ha::hand_over_ownership(*slot_);
-  slot_ = nullptr;
   TANDEM_STEP("switchover.handed_over");
+  if (!twin_takes_over(*slot_)) {
+    take_back();
+    return false;
+  }
+  slot_ = nullptr;
   step_aside();
   log("planned switchover: handed over to the twin");
-  return exit_code::kOk;
+  return true;
+}
+
+/// When the twin has gone, or does not move within the time after which a primary counts as hung, everything is claimed again;
+/// whoever is first at the owner's word decides.
+bool Node::Impl::twin_takes_over(ha::OwnerSlot& given) {
+  const Session* const session = reader_session();
+  const std::uint64_t until = monotonic_ns() + std::uint64_t{options_.detect_ms} * 1'000'000;
+  while (given.word.load(std::memory_order_acquire) != ha::kOwnerTaken) {
+    if (session_is_gone(*session) || monotonic_ns() > until) {
+      TANDEM_STEP("switchover.alone");
+      return !ha::reclaim_ownership(given);
+    }
+    // Whoever else waits for this processor is let in by sleeping only.
+    ha::system::sleep(kLookForTwin_ns);
+  }
+  return true;
+}
+
+void Node::Impl::take_back() {
+  ha::set_crash_notice(slot_);
+  TANDEM_STEP("switchover.reclaimed");
+  // Whatever the twin has begun, it will find the owner's word claimed.
+  Session& session = *reader_session();
+  group_->readers[*session.reader].state.store(ha::ReaderState::ineligible);
+  device_->take_back();
+  writer_->set_epoch(group_->epoch.fetch_add(1) + 1);
+  switchover_requested_ = rejoin_wanted_ = false;
+  hand_over_by_ns_ = 0;
+  log("planned switchover: the twin did not take over, going on");
+  drop_reader(session, "it did not take over when it was handed everything");
 }
 
 int Node::Impl::orderly_close() {

@@ -30,6 +30,7 @@ struct alignas(64) ReaderSlot {
 
 /// Values of OwnerSlot::word beside "thread id, with FUTEX_WAITERS".
 inline constexpr std::uint32_t kOwnerHandedOver = FUTEX_WAITERS;  ///< no thread id: given away in a planned switchover
+inline constexpr std::uint32_t kOwnerTaken = 0;  ///< the twin has taken what was given away: it is not to be had back
 
 /// A thread's claim to the rings: an element of its robust list (set_robust_list(2)). The kernel sets FUTEX_OWNER_DIED in
 /// the word and wakes a waiter when the thread is gone. List pointers are the owner's own addresses; others never follow them.

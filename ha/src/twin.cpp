@@ -277,10 +277,14 @@ void Node::Impl::stop_watching_owner() {
   word_watched_ = false;
 }
 
-Node::Impl::TwinEnd Node::Impl::owner_is_gone(OwnerFate) {
+Node::Impl::TwinEnd Node::Impl::owner_is_gone(OwnerFate fate) {
   if (replica_->complete() && ha::begin_promotion(group_->readers[reader_])) {
     TANDEM_STEP("takeover.promoted");
-    return TwinEnd::take_over;
+    ha::OwnerSlot& owner = group_->owners[group_->owner.load() % ha::kOwnerSlots];
+    if (fate != OwnerFate::handed_over || ha::take_handed_over(owner)) return TwinEnd::take_over;
+    group_->readers[reader_].state.store(ReaderState::ineligible);
+    log("the primary has taken back what it had handed over, which took this twin too long; joining again");
+    return TwinEnd::join_again;
   }
   log("the primary is gone and this twin had not been brought up to date: its connections are lost, starting anew");
   return TwinEnd::join_again;

@@ -102,6 +102,7 @@ class CaptureDevice final : public Device {
   }
   [[nodiscard]] bool tx_pending() const override { return device_->tx_pending(); }
   void tx_kick() override { device_->tx_kick(); }
+  void take_back() override { device_->take_back(); }
   void give_back_memory() override { device_->give_back_memory(); }
   [[nodiscard]] int poll_fd() const override { return device_->poll_fd(); }
   [[nodiscard]] std::vector<NamedDescriptor> descriptors() const override { return device_->descriptors(); }

@@ -54,6 +54,7 @@ class RingDevice : public Device {
   [[nodiscard]] std::uint64_t adopted_packets() const override { return rings_.adopted_packets(); }
   [[nodiscard]] bool adoption_sent() const override { return adoption_sent_; }
   void give_away() override { rings_.stop(); }
+  void take_back() override { rings_.go_on(); }
 
   [[nodiscard]] DeviceStatistics statistics() override {
     DeviceStatistics statistics = rings_.counters();

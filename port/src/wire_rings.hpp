@@ -47,6 +47,8 @@ class WireRings {
 
   /// From here on nothing is touched, whoever still calls.
   void stop() { active_ = false; }
+  /// Undoes stop().
+  void go_on() { active_ = true; }
   [[nodiscard]] bool active() const { return active_; }
 
   std::size_t peek(std::span<RxFrame> frames);

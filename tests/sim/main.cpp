@@ -174,9 +174,6 @@ int main(int argc, char** argv) {
       "passed\n",
       totals.exchanges, totals.frames, totals.frames_checked, totals.steps, totals.transactions_compared, died,
       reachable);
-  if (totals.lost_in_switchover != 0)
-    std::printf("%lu groups lost because a twin died just before it was handed everything\n",
-                totals.lost_in_switchover);
   if (options.runs != 1 || options.one) {
     std::string missed;
     for (std::size_t i = 0; i < kSteps; ++i) {

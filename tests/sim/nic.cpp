@@ -163,6 +163,10 @@ class NicDevice final : public RingDevice<KernelProbe> {
     the_kernel->director().on_speaker(*the_kernel->current, true);
     RingDevice::adopt(committed);
   }
+  void take_back() override {
+    the_kernel->director().on_speaker(*the_kernel->current, true);
+    RingDevice::take_back();
+  }
 
  protected:
   void transmit() override {

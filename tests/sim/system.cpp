@@ -176,11 +176,25 @@ void hand_over_ownership(OwnerSlot& slot) {
   the_kernel->notify();
 }
 
+bool take_handed_over(OwnerSlot& slot) {
+  std::uint32_t expected = kOwnerHandedOver;
+  return slot.word.compare_exchange_strong(expected, kOwnerTaken);
+}
+
+bool reclaim_ownership(OwnerSlot& slot) {
+  Process& process = *the_kernel->current;
+  std::uint32_t expected = kOwnerHandedOver;
+  if (!slot.word.compare_exchange_strong(expected, static_cast<std::uint32_t>(process.pid) | FUTEX_WAITERS))
+    return false;
+  process.claim = &slot;
+  return true;
+}
+
 void declare_owner_stopped(OwnerSlot& slot) { slot.word.store(FUTEX_WAITERS | FUTEX_OWNER_DIED); }
 
 OwnerFate owner_fate(std::uint32_t word) {
   if ((word & FUTEX_OWNER_DIED) != 0) return OwnerFate::died;
-  if (word == kOwnerHandedOver) return OwnerFate::handed_over;
+  if (word == kOwnerHandedOver || word == kOwnerTaken) return OwnerFate::handed_over;
   return OwnerFate::alive;
 }
 

@@ -367,8 +367,6 @@ void World::at_step(Process& process, Step step) {
     ++totals_.takeovers;
   } else if (step == steps.handed_over) {
     ++totals_.switchovers;
-    // The primary has given everything away. A twin that died just now, unnoticed, takes the connections with it.
-    if (!group_survives(process)) lose_group(totals_.lost_in_switchover);
   }
   if (step == target_ && target_passes_-- == 0) {
     const HeapScope heap;
@@ -408,7 +406,8 @@ bool World::group_survives(const Process& dead) {
            process->state != Process::State::ended;
   };
   const ha::OwnerSlot& owner = group->owners[group->owner.load() % ha::kOwnerSlots];
-  if ((owner.word.load() & FUTEX_TID_MASK) != 0 && alive(owner.pid.load())) return true;
+  // Whoever handed over still has everything until the twin has taken it.
+  if (owner.word.load() != ha::kOwnerTaken && alive(owner.pid.load())) return true;
   return std::any_of(group->readers.begin(), group->readers.end(), [&alive](const ha::ReaderSlot& reader) {
     const ha::ReaderState state = reader.state.load();
     return (state == ha::ReaderState::member || state == ha::ReaderState::promoted) && alive(reader.pid.load());

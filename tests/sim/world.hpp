@@ -32,7 +32,6 @@ class WireJudge;
 /// What the runs of a program have come to together.
 struct Totals {
   std::uint64_t runs = 0, takeovers = 0, switchovers = 0, hangs = 0, deaths = 0, twin_deaths = 0, groups_lost = 0;
-  std::uint64_t lost_in_switchover = 0;  ///< handed over to a twin that had just died
   std::uint64_t exchanges = 0, frames = 0, steps = 0, transactions_compared = 0, frames_checked = 0;
   /// How often each step was passed, and how often a process died at it.
   std::vector<std::uint64_t> passed = std::vector<std::uint64_t>(kSteps);

@@ -105,6 +105,8 @@ class Device : public LinkDevice {
   [[nodiscard]] virtual bool adoption_is_exact() const { return true; }
   /// Planned switchover: stop touching the rings for good (cancel reads, flush). The other side then adopts.
   virtual void give_away() = 0;
+  /// Undoes give_away, where it is certain that nobody has adopted and nobody will: everything is where it was.
+  virtual void take_back() = 0;
   /// Behind give_away, when the other side has adopted: the frames' memory is dropped in pieces, with sleeps in between.
   virtual void give_back_memory() {}
 

@@ -82,6 +82,8 @@ inline constexpr std::array kSteps = std::to_array<std::string_view>({
     "activate.connection",     // one connection is linked
     "switchover.recorded",     // the role change is in the log
     "switchover.handed_over",  // the owner's word says so
+    "switchover.alone",        // the twin does not take over, and everything is to be claimed again
+    "switchover.reclaimed",    // it is ours again, the wire not taken back
     "close.began",             // the process ends, connections are being closed
 });
 

@@ -45,6 +45,19 @@ OwnerFate fate_of_child(GroupFixture& fixture, int& status, Act act) {
   return fate;
 }
 
+/// The same, seen when the child has ended and not on the way there.
+template <typename Act>
+OwnerFate fate_after(GroupFixture& fixture, int& status, Act act) {
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    act(claim_ownership(fixture.group));
+    _exit(0);
+  }
+  waitpid(child, &status, 0);
+  return owner_fate(fixture.group.owners[fixture.group.owner.load() % kOwnerSlots].word.load());
+}
+
 }  // namespace
 
 TEST_CASE("the end of the owner thread is seen, whatever ends it", "[robust_futex]") {
@@ -68,6 +81,35 @@ TEST_CASE("a claim that is given away is told from one that was lost") {
           hand_over_ownership(slot);
           for (;;) pause();
         }) == OwnerFate::handed_over);
+}
+
+TEST_CASE("what was given away can be had back until it is taken", "[robust_futex]") {
+  GroupFixture fixture;
+  int status = 0;
+  SECTION("had back: its owner's end is seen again") {
+    CHECK(fate_after(fixture, status, [](OwnerSlot& slot) {
+            hand_over_ownership(slot);
+            if (!reclaim_ownership(slot) || take_handed_over(slot)) _exit(1);
+            raise(SIGKILL);
+          }) == OwnerFate::died);
+    CHECK(WIFSIGNALED(status));
+  }
+  SECTION("taken: nobody's end is seen in it any more") {
+    CHECK(fate_after(fixture, status, [](OwnerSlot& slot) {
+            hand_over_ownership(slot);
+            if (!take_handed_over(slot) || reclaim_ownership(slot) || take_handed_over(slot)) _exit(1);
+            _exit(0);
+          }) == OwnerFate::handed_over);
+    CHECK(WEXITSTATUS(status) == 0);
+    CHECK(fixture.group.owners[fixture.group.owner.load() % kOwnerSlots].word.load() == kOwnerTaken);
+  }
+  SECTION("what was never given away is not to be taken") {
+    CHECK(fate_after(fixture, status, [](OwnerSlot& slot) {
+            if (take_handed_over(slot) || reclaim_ownership(slot)) _exit(1);
+            raise(SIGKILL);
+          }) == OwnerFate::died);
+    CHECK(WIFSIGNALED(status));
+  }
 }
 
 TEST_CASE("a crash is declared before the core is dumped, and the process still ends by its signal") {

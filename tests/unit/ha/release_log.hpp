@@ -27,6 +27,7 @@ struct ReleaseLog final : tandem::Device {
   std::vector<std::uint8_t> adoption_info() const override { return {}; }
   void adopt(const tandem::WireMark*) override {}
   void give_away() override {}
+  void take_back() override {}
   tandem::DeviceStatistics statistics() override { return {}; }
   tandem::FrameCensus census() override { return {}; }
 };

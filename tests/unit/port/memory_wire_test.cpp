@@ -170,6 +170,14 @@ TEST_CASE("a device that was given away shows and takes nothing, and the adopter
   const auto twin = wire.attach(a);
   const WireMark mark = primary->mark();
   primary->give_away();
+  if (GENERATE(false, true)) {
+    // Nobody came for it.
+    send(*peer, packet(4));
+    CHECK(receive(*primary).empty());
+    primary->take_back();
+    CHECK(receive(*primary) == std::vector<Packet>{packet(4)});
+    return;
+  }
   twin->adopt(&mark);
   send(*peer, packet(5));
   CHECK_FALSE(primary->rx_ready());
