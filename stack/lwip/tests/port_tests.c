@@ -497,6 +497,95 @@ static void the_announced_window_obeys_its_limit(void) {
   wire_close(&wire);
 }
 
+struct both_edges {
+  struct edges announced;
+  enum { pass, drop_all, only_first } answers; /* what becomes of side 1's frames */
+  u32_t first;                                 /* the sequence number that alone passes */
+  unsigned long beyond;
+};
+
+static int watch_data(struct wire* wire, int from, const unsigned char* data, uint16_t bytes) {
+  struct both_edges* both = wire->tap_argument;
+  const struct tcp_hdr* tcp = tcp_of(data, bytes);
+  const struct ip_hdr* ip = (const struct ip_hdr*)(data + SIZEOF_ETH_HDR);
+  u32_t length;
+  if (tcp == NULL) {
+    return 1;
+  }
+  length = lwip_ntohs(IPH_LEN(ip)) - IPH_HL_BYTES(ip) - TCPH_HDRLEN_BYTES(tcp);
+  if (from == 0) {
+    both->beyond += (s32_t)(lwip_ntohl(tcp->seqno) + length - both->announced.edge) > 0;
+    return 1;
+  }
+  wire->tap_argument = &both->announced;
+  watch_edge(wire, from, data, bytes);
+  wire->tap_argument = both;
+  return both->answers == pass || (both->answers == only_first && length > 0 && lwip_ntohl(tcp->seqno) == both->first);
+}
+
+/* An ACK that advances counts with its own window, also when it comes with data that is sent again: a window that was
+ * announced later but further back must not be taken for one that begins at the new ACK. */
+static void a_repeated_segment_brings_its_window(void) {
+  struct wire wire;
+  struct stream a, b;
+  struct both_edges both;
+  memset(&a, 0, sizeof a);
+  memset(&b, 0, sizeof b);
+  memset(&both, 0, sizeof both);
+  wire_open(&wire, 21, 1500);
+  stream_pair(&wire, &a, &b, 0, 7);
+  enter(b.stack);
+  tandem_tcp_set_rcv_wnd_max(b.pcb, 16 * 1460);
+  tcp_nagle_disable(b.pcb);
+  both.announced.from = 1;
+  both.announced.scale = b.pcb->rcv_scale;
+  wire.tap = watch_data;
+  wire.tap_argument = &both;
+  a.reading = 1;
+
+  /* The window falls to its limit as data comes in. */
+  a.to_write = 5 << 20;
+  while (both.announced.edge - a.pcb->lastack > 16 * 1460 || a.pcb->snd_wnd > 16 * 1460) {
+    b.reading = b.received - b.consumed > 4 * 1460;
+    stream_work(&b);
+    stream_work(&a);
+    wire_run(&wire, 10);
+  }
+  a.to_write = a.written;
+  b.reading = 1;
+  stream_finish(&wire, &a, &b, 60000);
+  b.reading = 0;
+
+  /* Of two segments of the peer's the first is lost. */
+  both.answers = drop_all;
+  both.first = b.pcb->snd_nxt;
+  b.to_write += 100;
+  stream_work(&b);
+  wire_run(&wire, 10);
+  both.answers = pass;
+  b.to_write += 100;
+  stream_work(&b);
+  wire_run(&wire, 10);
+
+  /* The window is filled, and of the peer nothing arrives but that segment, when it is repeated. */
+  enter(a.stack);
+  tcp_nagle_disable(a.pcb);
+  both.answers = only_first;
+  both.beyond = 0;
+  a.to_write += 16 * 1448;
+  stream_work(&a);
+  wire_run(&wire, 3000);
+  CHECK(a.received == 200 && a.written - a.acknowledged < 2 * 1460);
+  both.answers = pass;
+  a.to_write += 16 * 1460;
+  stream_work(&a);
+  wire_run(&wire, 1000);
+  CHECK(both.beyond == 0);
+  b.reading = 1;
+  stream_finish(&wire, &a, &b, 60000);
+  wire_close(&wire);
+}
+
 static void lowering_the_limit_takes_nothing_back(void) {
   struct wire wire;
   struct stream a, b;
@@ -789,6 +878,7 @@ static const struct {
     TEST(hooks_see_what_changes),
     TEST(out_of_order_data_holds_no_frame),
     TEST(the_announced_window_obeys_its_limit),
+    TEST(a_repeated_segment_brings_its_window),
     TEST(lowering_the_limit_takes_nothing_back),
     TEST(two_closed_windows_do_not_answer_each_other_forever),
     TEST(keepalives_and_window_probes_carry_timestamps),
