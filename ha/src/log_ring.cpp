@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "tandem/planted.hpp"
 #include "tandem/stop_point.hpp"
 
 namespace tandem::ha {
@@ -62,6 +63,7 @@ void LogWriter::put(RecordType type, std::uint64_t id, std::initializer_list<Byt
     at += part.size();
   }
   position_ += record_bytes(payload);
+  if (TANDEM_PLANTED(partial_transaction)) group_.published.store(position_, std::memory_order_release);
   TANDEM_STEP("log.record");
 }
 

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "shared_group.hpp"
+#include "tandem/planted.hpp"
 
 namespace tandem::ha {
 
@@ -29,7 +30,7 @@ inline bool make_member(ReaderSlot& slot) {
 
 /// Twin: begins a takeover. Only a member may.
 inline bool begin_promotion(ReaderSlot& slot) {
-  ReaderState expected = ReaderState::member;
+  ReaderState expected = TANDEM_PLANTED(removed_promoted) ? slot.state.load() : ReaderState::member;
   return slot.state.compare_exchange_strong(expected, ReaderState::promoted);
 }
 

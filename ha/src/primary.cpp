@@ -9,6 +9,7 @@
 #include "membership.hpp"
 #include "node_impl.hpp"
 #include "system.hpp"
+#include "tandem/planted.hpp"
 #include "tandem/stop_point.hpp"
 
 namespace tandem {
@@ -163,6 +164,7 @@ void Node::Impl::turn() {
   stack_->set_write_budget(kTurnWriteBytes);
 
   // Steps 1 and 2.
+  [[maybe_unused]] const std::uint64_t resets = TANDEM_PLANTED(rst_past_gate) ? stack_->statistics().resets_sent : 0;
   take_frames(room_bytes);
   stack_->run_timers();
   TANDEM_STEP("turn.timers");
@@ -179,6 +181,8 @@ void Node::Impl::turn() {
   TANDEM_STEP("turn.snapshot");
   stack_->end_turn();
   TANDEM_STOP_POINT("turn.recorded");
+  if (TANDEM_PLANTED(rst_past_gate) && stack_->statistics().resets_sent != resets)
+    device_->tx_release(device_->mark().tx_index);
   publish_turn();
 
   const std::uint64_t took_ns = monotonic_ns() - began_ns;
@@ -190,10 +194,12 @@ void Node::Impl::turn() {
 void Node::Impl::publish_turn() {
   const WireMark mark = device_->mark();
   std::uint64_t position = 0;
+  if (TANDEM_PLANTED(gate_early)) device_->tx_release(mark.tx_index);
+  if (TANDEM_PLANTED(ring_early)) device_->rx_release();
   // Step 3: one store makes the transaction visible, and with it what becomes of the wire.
   if (recorder_ && recorder_->active()) {
     if (writer_->in_transaction() || mark != published_mark_ || now_ns_ - last_publish_ns_ > kIdlePublish_ns) {
-      writer_->publish(mark.rx_index, mark.tx_index);
+      writer_->publish(mark.rx_index, TANDEM_PLANTED(mark_behind) ? published_mark_.tx_index : mark.tx_index);
       TANDEM_STOP_POINT("publish.after");
       published_mark_ = mark;
       last_publish_ns_ = now_ns_;

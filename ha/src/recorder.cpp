@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "tandem/planted.hpp"
+
 namespace tandem::ha {
 namespace {
 
@@ -34,6 +36,7 @@ void Recorder::record_open(Connection& connection, bool from_snapshot) {
 }
 
 void Recorder::record_neighbour(const Neighbour& neighbour) {
+  if (TANDEM_PLANTED(neighbour_not_mirrored)) return;
   NeighbourRecord record;
   record.version = neighbour.address.version;
   std::memcpy(record.mac, neighbour.mac.octets.data(), sizeof record.mac);
@@ -76,7 +79,7 @@ void Recorder::on_skipped(Connection& connection, std::uint64_t count) {
 }
 
 void Recorder::on_out_of_order(Connection& connection, std::uint32_t seq, Bytes bytes, bool fin) {
-  if (!is_recorded(connection.id())) return;
+  if (!is_recorded(connection.id()) || TANDEM_PLANTED(sack_not_mirrored)) return;
   const OutOfOrderPrefix prefix{seq, fin ? 1U : 0U};
   log_.append(RecordType::out_of_order, connection.id(), {as_bytes(prefix), bytes});
 }
@@ -94,7 +97,8 @@ void Recorder::on_note(Connection& connection, Bytes bytes) {
 }
 
 void Recorder::on_state(Connection& connection, const TcpState& state) {
-  if (!is_recorded(connection.id())) return;
+  const bool early = TANDEM_PLANTED(snapshot_mixed) && active_;
+  if ((!is_recorded(connection.id()) && !early) || TANDEM_PLANTED_SELDOM(record_dropped, 64)) return;
   scratch_.clear();
   encode_tcp_state(state, scratch_);
   log_.append(RecordType::state, connection.id(), {scratch_});

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "tandem/planted.hpp"
 #include "tandem/stop_point.hpp"
 
 namespace tandem::ha {
@@ -78,6 +79,9 @@ bool Replica::apply(std::uint64_t published) {
   Record record;
   while (reader_.next(published, record)) {
     ++records_;
+    if (TANDEM_PLANTED(note_out_of_order) && static_cast<RecordType>(record.type) == RecordType::note) {
+      if (Record later; reader_.next(published, later) && !apply_record(later)) return false;
+    }
     if (!apply_record(record)) return false;
     TANDEM_STEP("replica.record");
   }
@@ -85,7 +89,7 @@ bool Replica::apply(std::uint64_t published) {
     error_ = reader_.error();
     return false;
   }
-  if (in_transaction_) {
+  if (in_transaction_ && !TANDEM_PLANTED(partial_transaction)) {
     error_ = "the published position cuts a transaction in two";
     return false;
   }
@@ -110,7 +114,7 @@ bool Replica::apply_record(const Record& record) {
   switch (type) {
     case RecordType::transaction_begin: {
       const auto begin = load<TransactionBegin>(record.payload);
-      if (begin.epoch != epoch_)
+      if (begin.epoch != epoch_ && !TANDEM_PLANTED(epoch_not_checked))
         return fail(record,
                     "a transaction of epoch " + std::to_string(begin.epoch) + " in epoch " + std::to_string(epoch_));
       time_ns_ = begin.time_ns;
@@ -239,7 +243,8 @@ bool Replica::apply_connection_record(const Record& record) {
       stack_.mirror_close(*connection, load<std::uint32_t>(record.payload) != 0);
       break;
     case RecordType::snapshot_handler:
-      if (connection->handler() != nullptr) connection->handler()->restore(*connection, record.payload);
+      if (connection->handler() != nullptr && !TANDEM_PLANTED(saved_state_lost))
+        connection->handler()->restore(*connection, record.payload);
       break;
     default:
       return fail(record, "a record that belongs to no connection");

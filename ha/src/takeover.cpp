@@ -7,6 +7,7 @@
 #include "membership.hpp"
 #include "node_impl.hpp"
 #include "system.hpp"
+#include "tandem/planted.hpp"
 #include "tandem/stop_point.hpp"
 
 namespace tandem {
@@ -80,6 +81,7 @@ void Node::Impl::take_over(Cause cause) {
 
   ha::free_readers(*group_);
   TANDEM_STEP("takeover.readers");
+  if (TANDEM_PLANTED(predecessor_leaked)) static_cast<void>(replica_.release());
   replica_.reset();
   role_ = Role::primary;
   now_ns_ = monotonic_ns();

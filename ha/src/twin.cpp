@@ -10,6 +10,7 @@
 #include "prefault.hpp"
 #include "starvation_probe.hpp"
 #include "system.hpp"
+#include "tandem/planted.hpp"
 #include "tandem/stop_point.hpp"
 
 namespace tandem {
@@ -200,10 +201,11 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
   for (;;) {
     if (stopping()) return leave(TwinEnd::stop);
     // Before the log is looked at: it may have gone on without this twin, into another epoch.
-    if (self.state.load(std::memory_order_acquire) == ReaderState::ineligible) {
+    if (self.state.load(std::memory_order_acquire) == ReaderState::ineligible && !TANDEM_PLANTED(removed_promoted)) {
       log("removed by the primary; joining again");
       return leave(TwinEnd::join_again);
     }
+    TANDEM_STEP("twin.looked");
     // The word first, the position after it: what a dead owner published is then known in full.
     const std::uint32_t word = owner.word.load(std::memory_order_acquire);
     const OwnerFate fate = ha::owner_fate(word);
@@ -211,6 +213,10 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
     const std::uint64_t before = replica_->position();
     const std::uint64_t noticed_ns = fate == OwnerFate::alive ? 0 : monotonic_ns();
     if (!replica_->apply(published)) {
+      if (self.state.load(std::memory_order_acquire) == ReaderState::ineligible) {
+        log("removed by the primary, and the log has gone on without this twin; joining again");
+        return leave(TwinEnd::join_again);
+      }
       ha::withdraw_eligibility(self);
       throw NodeError(exit_code::kProtocol, "the log cannot be followed: " + replica_->error() +
                                                 ". The primary goes on unprotected; start this process again.");
@@ -242,7 +248,7 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
       const TwinEnd end = owner_is_gone(OwnerFate::died);
       leave(end);
       if (end == TwinEnd::take_over) {
-        fence_hung_owner();
+        if (!TANDEM_PLANTED(fence_skipped)) fence_hung_owner();
         take_over(Cause::hung);
       }
       return end;

@@ -26,6 +26,7 @@
 
 #include "frame_pool.hpp"
 #include "tandem/device.hpp"
+#include "tandem/planted.hpp"
 #include "wire_probe.hpp"
 
 namespace tandem {
@@ -136,7 +137,8 @@ std::size_t WireRings<Probe>::peek(std::span<RxFrame> frames) {
     const std::uint32_t frame = frame_of(descriptor.address);
     std::uint8_t* data = pool_.data(descriptor.address);
     // The stack changes headers in place. An adopter must be able to show the frame as it arrived.
-    std::memcpy(pool_.data(pool_.address(frame)), data, std::min(descriptor.length, kSavedBytes));
+    if (!TANDEM_PLANTED(saved_bytes_stale))
+      std::memcpy(pool_.data(pool_.address(frame)), data, std::min(descriptor.length, kSavedBytes));
     probe_(WireStep::rx_saved);
     meet(frame);
     pool_.set(frame, FrameOwner::receiving, slot);
@@ -179,6 +181,7 @@ void WireRings<Probe>::rx_release() {
       showing_[frame] = Shown::no;
       pool_.set(frame, FrameOwner::free, 0);
       pool_.put_back_received(frame);
+      if (TANDEM_PLANTED_SELDOM(frame_freed_twice, 16)) pool_.put_back_received(frame);
     } else if (showing_[frame] == Shown::yes) {
       showing_[frame] = Shown::held;
       pool_.set(frame, FrameOwner::held, index);
@@ -314,6 +317,7 @@ void WireRings<Probe>::adopt(const WireMark* committed, const Observer& handed_o
 
 template <class Probe>
 void WireRings<Probe>::adopt_fill() {
+  if (TANDEM_PLANTED(fill_intent_ignored)) return;
   const std::uint32_t producer = load_acquire(rings_.fill.producer);
   const std::uint32_t intent = producer + rings_.fill.ahead(load_acquire(&view_.control->fill_intent.value), producer);
   std::uint32_t target = producer;
@@ -334,6 +338,7 @@ void WireRings<Probe>::adopt_tx(const WireMark* committed, const Observer& hande
   const std::uint32_t producer = load_acquire(rings_.tx.producer);
   std::uint32_t count = rings_.tx.ahead(load_acquire(&view_.control->tx_intent.value), producer);
   if (committed != nullptr) count = std::max(count, rings_.tx.ahead(committed->tx_index, producer));
+  if (TANDEM_PLANTED(packets_not_sent)) count = 0;
   // A descriptor that does not fit its frame's word was not staged for this index: nothing from there on may leave.
   std::uint32_t target = producer;
   for (; target != producer + count; ++target) {

@@ -8,6 +8,7 @@
 #include "connection_impl.hpp"
 #include "lwip.hpp"
 #include "stack_impl.hpp"
+#include "tandem/planted.hpp"
 #include "tandem/stop_point.hpp"
 
 namespace tandem {
@@ -244,9 +245,13 @@ void Stack::Impl::end_turn() {
     }
     const TcpState state = connection->state();
     if (connection->state_unshown || state != connection->shown) {
+      TcpState told = state;
+      if (TANDEM_PLANTED(snd_nxt_lags) && !connection->state_unshown &&
+          seq_before(state.snd_una, connection->shown.snd_nxt))
+        told.snd_nxt = connection->shown.snd_nxt;
       connection->state_unshown = false;
       connection->shown = state;
-      observer->on_state(connection->handle, state);
+      observer->on_state(connection->handle, told);
     }
   }
   touched.clear();

@@ -6,6 +6,7 @@
 
 #include "connection_impl.hpp"
 #include "stack_impl.hpp"
+#include "tandem/planted.hpp"
 
 namespace tandem {
 
@@ -145,7 +146,9 @@ bool Connection::Impl::mirror_consumed(std::uint64_t count) {
     return false;
   }
   const Bytes taken = receive.unread().first(static_cast<std::size_t>(count));
-  receive.drop(taken.size());
+  if (!TANDEM_PLANTED(consumed_lost)) {
+    receive.drop(taken.size());
+  }
   consumed += count;
   if (wants_stream && handler != nullptr) {
     handler->on_consumed(handle, taken);

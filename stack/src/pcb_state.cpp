@@ -8,6 +8,7 @@
 #include "connection_impl.hpp"
 #include "lwip.hpp"
 #include "stack_impl.hpp"
+#include "tandem/planted.hpp"
 
 namespace tandem {
 
@@ -55,7 +56,9 @@ tcpflags_t lwip_flags_of(std::uint32_t flags, bool exact) {
   take(tcp_flag::kTimestamps, TF_TIMESTAMP);
   take(tcp_flag::kSack, TF_SACK);
   take(tcp_flag::kReadClosed, TF_RXCLOSED);
-  take(tcp_flag::kAckPending, TF_ACK_NOW);
+  if (!TANDEM_PLANTED(ack_forgotten)) {
+    take(tcp_flag::kAckPending, TF_ACK_NOW);
+  }
   if (exact) {
     take(tcp_flag::kFastRecovery, TF_INFR);
     take(tcp_flag::kRtoRecovery, TF_RTO);
@@ -217,12 +220,18 @@ bool Connection::Impl::link(Stack::Adoption adoption) {
   p->rcv_wnd = max_window - static_cast<tcpwnd_size_t>(std::min<std::uint64_t>(received - consumed, max_window));
   p->rcv_ann_right_edge = s.rcv_right_edge;
   p->rcv_ann_wnd = seq_before(s.rcv_nxt, s.rcv_right_edge) ? s.rcv_right_edge - s.rcv_nxt : 0;
+  if (TANDEM_PLANTED(edge_shrunk)) {
+    constexpr tcpwnd_size_t kBytes = 4096;
+    p->rcv_wnd -= std::min(p->rcv_wnd, kBytes);
+    p->rcv_ann_wnd -= std::min(p->rcv_ann_wnd, kBytes);
+    p->rcv_ann_right_edge = p->rcv_nxt + p->rcv_ann_wnd;
+  }
   if (s.phase == TcpPhase::syn_sent) {
     p->rcv_ann_wnd = tcp_rcv_wnd_room(p);
   }
   p->ts_recent = s.ts_recent;
   p->ts_lastacksent = s.ts_last_ack_sent;
-  p->snd_wnd = s.snd_wnd;
+  p->snd_wnd = TANDEM_PLANTED(window_misjudged) ? s.snd_wnd_max : s.snd_wnd;
   p->snd_wnd_max = s.snd_wnd_max;
   p->snd_wl1 = exact ? s.snd_wl1 : s.rcv_nxt - 1;
   p->snd_wl2 = exact ? s.snd_wl2 : s.snd_una;
@@ -243,12 +252,23 @@ bool Connection::Impl::link(Stack::Adoption adoption) {
   const auto behind = static_cast<std::int32_t>(s.ts_val - stack.now_ms());
   ts_offset = s.ts_val != 0 && behind >= 0 ? static_cast<std::uint32_t>(behind) + 1 : 0;
 
+  if (TANDEM_PLANTED(timestamps_back)) {
+    constexpr std::uint32_t kMs = 50;
+    ts_offset = 0U - kMs;
+  }
+  if (TANDEM_PLANTED(fin_forgotten)) {
+    fin_received = false;
+  }
+
   pcb = p;
   fed = acked;
   import_send_side(s, exact && stack.can_reach(p->local_ip, p->remote_ip));
   p->state = lwip_state_of(s.phase);
   if (s.phase == TcpPhase::syn_rcvd) {
     p->listener = stack.listener_pcb_for(s.local);
+  }
+  if (TANDEM_PLANTED(ack_beyond_window) && connected) {
+    p->snd_nxt = s.write_seq;
   }
   import_out_of_order();
   stack.attach(*this, *p);
@@ -315,6 +335,7 @@ void Connection::Impl::import_send_side(const TcpState& s, bool exact) {
   if (p.unacked != nullptr) {
     const auto waited_ticks = s.rtx_started_ms == 0 ? 0 : (stack.now_ms() - s.rtx_started_ms) / kTcpTickMs;
     p.rtime = static_cast<s16_t>(std::min<std::uint32_t>(waited_ticks, static_cast<std::uint32_t>(p.rto)));
+    p.rtime = TANDEM_PLANTED(timer_lost) ? s16_t{-1} : p.rtime;
   } else if (exact && p.unsent != nullptr) {
     p.persist_backoff = s.persist_backoff;
   }

@@ -10,6 +10,7 @@
 #include "connection_impl.hpp"
 #include "lwip.hpp"
 #include "stack_impl.hpp"
+#include "tandem/planted.hpp"
 
 namespace tandem {
 
@@ -98,7 +99,7 @@ void Connection::Impl::consume(std::size_t count) {
   }
   stack.touch(*this);
   stack.give_work(*this);
-  if (pcb == nullptr || pcb->state == TIME_WAIT) {
+  if (pcb == nullptr || pcb->state == TIME_WAIT || (!was_direct && TANDEM_PLANTED(window_update_lost))) {
     return;
   }
   for (std::size_t left = count; left != 0;) {

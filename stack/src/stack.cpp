@@ -13,6 +13,7 @@
 #include "connection_impl.hpp"
 #include "lwip.hpp"
 #include "stack_impl.hpp"
+#include "tandem/planted.hpp"
 #include "udp_endpoint.hpp"
 
 namespace tandem {
@@ -135,6 +136,10 @@ std::uint32_t Stack::Impl::random_value() {
 }
 
 void Stack::Impl::renumber() {
+  if (TANDEM_PLANTED(number_given_twice)) {
+    next_id = connections.empty() ? 1 : connections.begin()->first;
+    return;
+  }
   // Numbers of a promoted process begin above all that its predecessors can have given, also to connections that have come
   // and gone unseen: 2^20 a millisecond of the clock that they share.
   constexpr int kIdsPerMsBits = 20;

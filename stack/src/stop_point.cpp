@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tandem/stop_point.hpp"
 
+#include "tandem/planted.hpp"
+
 #ifdef TANDEM_SIMULATION
 namespace tandem {
 // A program that simulates nothing passes by.
 void step(std::string_view) {}
+bool planted(Planted, std::uint32_t) { return false; }
 }  // namespace tandem
 #endif
 

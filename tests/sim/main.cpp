@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "planted.hpp"
 #include "world.hpp"
 
 namespace {
@@ -24,6 +25,8 @@ struct Options {
   bool trace = false;
   bool twice = false;
   std::string seeds_file;
+  bool planted = false;  ///< every fault in turn
+  std::string plant;     ///< one fault, for what else is asked
   std::uint64_t most_failures = 10;
 };
 
@@ -34,6 +37,8 @@ struct Options {
       "       tandem-sim --seed S [--trace]                    one run, told in full\n"
       "       tandem-sim --seeds-of FILE                       the seeds that FILE lists, one a line, with a word on "
       "each\n"
+      "       tandem-sim --planted [FAULT]                     plants each fault, or one, and sees that it is caught\n"
+      "       --plant FAULT                                    with the others: what they do when it is planted\n"
       "       --twice                                          each seed twice: both must be the same to the byte\n",
       stderr);
   std::exit(64);
@@ -66,6 +71,12 @@ Options parse(int argc, char** argv) {
       options.trace = true;
     } else if (argument == "--twice") {
       options.twice = true;
+    } else if (argument == "--planted") {
+      options.planted = true;
+      if (i + 1 < argc && argv[i + 1][0] != '-') options.plant = argv[++i];
+    } else if (argument == "--plant") {
+      if (i + 1 >= argc) usage();
+      options.plant = argv[++i];
     } else if (argument == "--seeds-of") {
       if (i + 1 >= argc) usage();
       options.seeds_file = argv[++i];
@@ -113,6 +124,7 @@ extern "C" void on_crash(int signal) {
 Result run_seed(std::uint64_t seed, Totals& totals, bool trace) {
   running_seed = seed;
   tracing = trace;
+  forget_planted_passes();
   World world(Setup::draw(seed), totals, trace);
   running = &world;
   Result result = world.run();
@@ -124,6 +136,8 @@ Result run_seed(std::uint64_t seed, Totals& totals, bool trace) {
 
 int main(int argc, char** argv) {
   const Options options = parse(argc, argv);
+  if (options.planted) return run_planted(options.plant);
+  if (!options.plant.empty() && !plant(options.plant)) usage();
   for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE}) std::signal(signal, on_crash);
   const auto began = std::chrono::steady_clock::now();
   const auto seconds = [&began] {

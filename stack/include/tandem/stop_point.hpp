@@ -68,6 +68,7 @@ inline constexpr std::array kSteps = std::to_array<std::string_view>({
     "twin.mapped",             // shared memory is mapped
     "twin.device",             // the device is attached
     "twin.ready",              // everything is mapped, and said to be
+    "twin.looked",             // it is no removed twin, and has not yet asked for what is published
     "twin.applied",            // what was published is applied
     "twin.reported",           // and the primary may see that
     "replica.record",          // one record is applied

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "planted.hpp"
+
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "kernel.hpp"
+#include "tandem/planted.hpp"
+#include "world.hpp"
+
+namespace tandem::sim {
+namespace {
+
+struct Fault {
+  Planted which;
+  std::string_view name;
+  std::string_view where;
+  std::string_view what;
+  std::uint32_t most_runs;  ///< within so many it must be caught: three to five times what it takes
+};
+
+constexpr Fault kFaults[] = {
+    {Planted::gate_early, "gate-early", "ha/primary", "a turn's packets leave before its transaction is published", 10},
+    {Planted::rst_past_gate, "rst-past-gate", "ha/primary", "an RST leaves before its transaction is published", 100},
+    {Planted::ring_early, "ring-early", "ha/primary", "ring entries are given back before the publication", 100},
+    {Planted::mark_behind, "mark-behind", "ha/primary", "a commit record names the packets of the turn before", 100},
+    {Planted::record_dropped, "record-dropped", "ha/recorder", "one state record in 64 is not written", 100},
+    {Planted::snd_nxt_lags, "snd-nxt-lags", "stack/connections", "the log has snd_nxt of the turn before", 100},
+    {Planted::sack_not_mirrored, "sack-not-mirrored", "ha/recorder", "what was SACKed is not mirrored", 100},
+    {Planted::neighbour_not_mirrored, "neighbour-not-mirrored", "ha/recorder", "neighbours are not mirrored", 100},
+    {Planted::note_out_of_order, "note-out-of-order", "ha/replica", "a note and the record behind it change places",
+     100},
+    {Planted::snapshot_mixed, "snapshot-mixed", "ha/recorder",
+     "live records of connections that the snapshot has not come to", 100},
+    {Planted::partial_transaction, "partial-transaction", "ha/log_ring, ha/replica",
+     "each record is visible at once, and applied", 100},
+    {Planted::consumed_lost, "consumed-lost", "stack/mirror", "the twin keeps what was consumed", 100},
+    {Planted::saved_state_lost, "saved-state-lost", "ha/replica", "a late joiner's handlers are not given their state",
+     100},
+    {Planted::epoch_not_checked, "epoch-not-checked", "ha/replica", "a removed twin follows another epoch's log", 1000},
+    {Planted::removed_promoted, "removed-promoted", "ha/membership, ha/twin", "a twin that was removed takes over",
+     1000},
+    {Planted::fence_skipped, "fence-skipped", "ha/twin", "a hung primary is not killed first", 500},
+    {Planted::predecessor_leaked, "leak", "ha/takeover", "each takeover leaves memory behind", 100},
+    {Planted::frame_freed_twice, "frame-freed-twice", "port/wire_rings", "one received frame in 16 is freed twice",
+     100},
+    {Planted::saved_bytes_stale, "saved-bytes-stale", "port/wire_rings",
+     "an adopter finds no copy of a frame as it arrived", 100},
+    {Planted::fill_intent_ignored, "fill-intent-ignored", "port/wire_rings",
+     "a refill that a death cut in two is not completed", 100},
+    {Planted::packets_not_sent, "packets-not-sent", "port/wire_rings",
+     "published packets that were not handed over are not sent", 100},
+    {Planted::ack_beyond_window, "ack-beyond-window", "stack/pcb_state",
+     "an adopted connection's empty ACKs stand behind all that was written", 100},
+    {Planted::edge_shrunk, "edge-shrunk", "stack/pcb_state", "an adopted connection's right edge lies 4 KiB lower",
+     100},
+    {Planted::timestamps_back, "timestamps-back", "stack/pcb_state", "an adopted connection's TSval goes back 50 ms",
+     100},
+    {Planted::fin_forgotten, "fin-forgotten", "stack/pcb_state", "an adopted connection knows of no FIN received", 100},
+    {Planted::ack_forgotten, "ack-forgotten", "stack/pcb_state", "an ACK that was owed is not sent behind a takeover",
+     100},
+    {Planted::timer_lost, "timer-lost", "stack/pcb_state", "an adopted connection's retransmission timer stands", 500},
+    {Planted::window_update_lost, "window-update-lost", "stack/receive_path",
+     "what was read late does not open the window", 100},
+    {Planted::window_misjudged, "window-misjudged", "stack/pcb_state",
+     "the peer's largest window is taken for its last one", 100},
+    {Planted::number_given_twice, "number-given-twice", "stack/stack",
+     "a promoted process numbers its connections from below", 100},
+};
+
+Planted armed = Planted::none;
+std::uint32_t passes = 0;
+
+/// What the process that runs the seeds leaves behind, also when a broken assertion ends it.
+struct Report {
+  std::uint64_t seed;
+  bool caught, done;
+  char rule[160];
+};
+
+void copy_text(char* to, std::size_t room, std::string_view text) {
+  const std::size_t count = std::min(room - 1, text.size());
+  std::memcpy(to, text.data(), count);
+  to[count] = '\0';
+}
+
+/// Seeds 1 to `runs`, in a process of its own.
+void run_seeds(Planted which, std::uint64_t runs, Report& report) {
+  armed = which;
+  Totals totals;
+  for (std::uint64_t seed = 1; seed <= runs; ++seed) {
+    report.seed = seed;
+    forget_planted_passes();
+    const Result result = World(Setup::draw(seed), totals, false).run();
+    if (result.good) continue;
+    report.caught = true;
+    copy_text(report.rule, sizeof report.rule, which == Planted::none ? result.rule + ": " + result.text : result.rule);
+    return;
+  }
+  report.done = true;
+}
+
+std::string last_line_of(int file) {
+  char text[4096];
+  const off_t size = lseek(file, 0, SEEK_END);
+  const ssize_t count = pread(file, text, sizeof text, std::max<off_t>(0, size - static_cast<off_t>(sizeof text)));
+  std::string_view all(text, static_cast<std::size_t>(std::max<ssize_t>(0, count)));
+  while (!all.empty() && all.back() == '\n') all.remove_suffix(1);
+  return std::string(all.substr(all.rfind('\n') + 1));
+}
+
+/// A bound for what a fault may make of the program: a loop without an end.
+constexpr unsigned kSeconds = 300;
+
+Report try_seeds(Planted which, std::uint64_t runs) {
+  void* const shared = mmap(nullptr, sizeof(Report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  const int words = memfd_create("words", 0);
+  if (shared == MAP_FAILED || words < 0) {
+    std::perror("tandem-sim: no memory to share with the process that runs the seeds");
+    std::exit(71);
+  }
+  auto& report = *new (shared) Report{};
+  std::fflush(nullptr);
+  const pid_t child = fork();
+  if (child < 0) {
+    std::perror("tandem-sim: cannot start a process for the seeds");
+    std::exit(71);
+  }
+  if (child == 0) {
+    dup2(words, STDERR_FILENO);
+    alarm(kSeconds);
+    run_seeds(which, runs, report);
+    _exit(0);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  Report result = report;
+  if (WIFSIGNALED(status) && WTERMSIG(status) != SIGALRM) {
+    // An invariant that the program states itself, or a broken heap.
+    result.caught = true;
+    const std::string line = last_line_of(words);
+    const bool stated = WTERMSIG(status) == SIGABRT && !line.empty();
+    copy_text(result.rule, sizeof result.rule,
+              stated ? "assertion: " + line : std::string("signal: ") + strsignal(WTERMSIG(status)));
+  } else if (WIFSIGNALED(status)) {
+    copy_text(result.rule, sizeof result.rule, "a run did not end within " + std::to_string(kSeconds) + " seconds");
+  }
+  close(words);
+  munmap(shared, sizeof(Report));
+  return result;
+}
+
+}  // namespace
+
+bool plant(std::string_view name) {
+  for (const Fault& fault : kFaults) {
+    if (fault.name != name) continue;
+    armed = fault.which;
+    return true;
+  }
+  return false;
+}
+
+void forget_planted_passes() { passes = 0; }
+
+int run_planted(std::string_view only) {
+  std::uint64_t passed = 0, failed = 0, most_seeds = 0;
+  bool found = only.empty();
+  std::printf("%-24s %-24s %6s  %s\n", "fault", "where", "runs", "caught by");
+  for (const Fault& fault : kFaults) {
+    if (!only.empty() && fault.name != only) continue;
+    found = true;
+    const Report report = try_seeds(fault.which, fault.most_runs);
+    most_seeds = std::max(most_seeds, report.seed);
+    if (report.caught) {
+      ++passed;
+      std::printf("%-24s %-24s %6lu  %s\n", fault.name.data(), fault.where.data(), report.seed, report.rule);
+    } else {
+      ++failed;
+      std::printf("%-24s %-24s %6s  NOT CAUGHT within %u runs %s\n", fault.name.data(), fault.where.data(), "-",
+                  fault.most_runs, report.rule);
+    }
+    std::fflush(stdout);
+  }
+  if (!found) {
+    std::fprintf(stderr, "tandem-sim: there is no fault '%s'; those that can be planted are:\n",
+                 std::string(only).c_str());
+    for (const Fault& fault : kFaults) std::fprintf(stderr, "  %-24s %s\n", fault.name.data(), fault.what.data());
+    return 64;
+  }
+  const Report none = try_seeds(Planted::none, most_seeds);
+  if (none.done) {
+    ++passed;
+    std::printf("%-24s %-24s %6lu  nothing, as it must be\n", "(none)", "", most_seeds);
+  } else {
+    ++failed;
+    std::printf("%-24s %-24s %6lu  %s: THE SAME SEEDS MUST PASS\n", "(none)", "", none.seed, none.rule);
+  }
+  std::printf("see one again with ./dev sim --seed RUNS --plant FAULT --trace\n%lu passed, %lu failed\n", passed,
+              failed);
+  return failed == 0 ? 0 : 1;
+}
+
+}  // namespace tandem::sim
+
+namespace tandem {
+
+bool planted(Planted fault, std::uint32_t one_in) {
+  if (fault != sim::armed || sim::the_kernel == nullptr || sim::the_kernel->current == nullptr) return false;
+  return ++sim::passes % one_in == 0;
+}
+
+}  // namespace tandem
