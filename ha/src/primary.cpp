@@ -181,7 +181,8 @@ void Node::Impl::turn() {
   TANDEM_STEP("turn.snapshot");
   stack_->end_turn();
   TANDEM_STOP_POINT("turn.recorded");
-  if (TANDEM_PLANTED(rst_past_gate) && stack_->statistics().resets_sent != resets)
+  if (TANDEM_PLANTED(rst_past_gate) && stack_->statistics().resets_sent != resets &&
+      device_->mark().tx_index == released_tx_index_ + 1)
     device_->tx_release(device_->mark().tx_index);
   publish_turn();
 

@@ -181,7 +181,7 @@ void WireRings<Probe>::rx_release() {
       showing_[frame] = Shown::no;
       pool_.set(frame, FrameOwner::free, 0);
       pool_.put_back_received(frame);
-      if (TANDEM_PLANTED_SELDOM(frame_freed_twice, 16)) pool_.put_back_received(frame);
+      if (TANDEM_PLANTED(frame_freed_twice)) pool_.put_back_received(frame);
     } else if (showing_[frame] == Shown::yes) {
       showing_[frame] = Shown::held;
       pool_.set(frame, FrameOwner::held, index);

@@ -40,20 +40,26 @@ Setup Setup::draw(std::uint64_t seed) {
   s.partitions = prng.one_in(10);
   constexpr std::uint32_t kFrames[] = {64, 128, 256};
   if (prng.one_in(8)) s.nic_frames = kFrames[prng.below(3)];
+  s.stalls = prng.one_in(16);
+  s.slow_joins = prng.one_in(4);
+  s.bulk = prng.one_in(8);
+  s.quiet = prng.one_in(8);
   return s;
 }
 
 std::string Setup::describe() const {
-  char text[512];
+  char text[640];
   std::snprintf(
       text, sizeof text,
       "IPv%d, %u disturbances, %u exchanges of up to %u bytes, batches of %u, re-protected after %u ms, loss %u, "
-      "duplication %u, corruption %u, reordering %u in 1000%s%s%s%s%s%s%s%s",
+      "duplication %u, corruption %u, reordering %u in 1000%s%s%s%s%s%s%s%s%s%s%s%s",
       v6 ? 6 : 4, disturbances, transfers, max_bytes, batch_frames, reprotect_delay_ms, faults.loss_permille,
       faults.duplication_permille, faults.corruption_permille, faults.reordering_permille,
       active_opens ? ", active opens" : "", aborts ? ", aborts" : "", lazy ? ", lazy readers" : "",
-      pauses ? ", pauses" : "", partitions ? ", partitions" : "", switchovers ? ", switchovers" : "",
-      twin_deaths ? ", twins die" : "", deaths_in_takeover ? ", deaths in takeovers" : "");
+      pauses ? ", pauses" : "", partitions ? ", partitions" : "", stalls ? ", stalled twins" : "",
+      slow_joins ? ", slow joins" : "", bulk ? ", more than the windows hold" : "", quiet ? ", a silence" : "",
+      switchovers ? ", switchovers" : "", twin_deaths ? ", twins die" : "",
+      deaths_in_takeover ? ", deaths in takeovers" : "");
   return text;
 }
 

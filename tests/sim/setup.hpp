@@ -42,6 +42,10 @@ struct Setup {
   bool chosen_steps = true;         ///< deaths at a step that was chosen, whoever comes there
   bool newcomer_deaths = true;      ///< a process may die before it is a member
   bool partitions = false;
+  bool stalls = false;      ///< a twin stands still for so long that it is removed, and goes on beside the next ones
+  bool slow_joins = false;  ///< a newcomer's snapshot takes many turns
+  bool quiet = false;       ///< nothing new is said for longer than a retransmission timeout while all goes on
+  bool bulk = false;        ///< more than the windows hold, read slowly
   LinkFaults faults;
 
   static Setup draw(std::uint64_t seed);

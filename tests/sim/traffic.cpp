@@ -234,7 +234,10 @@ void Exchange::on_written(Connection&, Bytes bytes) {
   written_ += bytes.size();
 }
 
-void Exchange::on_note(Connection&, Bytes bytes) {
+void Exchange::on_note(Connection& c, Bytes bytes) {
+  // A server's comes when it has consumed the header, a client's before everything.
+  if (c.bytes_consumed() != (client_ ? 0 : sizeof(Plan)) || (client_ && c.bytes_written() != 0))
+    observer_.wrong("a note comes at another place of the streams than it was written at");
   if (bytes.size() == sizeof(Plan))
     learn(bytes);
   else

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "application.hpp"
+#include "checks/epoch_check.hpp"
 #include "checks/frame_check.hpp"
 #include "checks/twin_view.hpp"
 #include "checks/wire_judge.hpp"
@@ -18,6 +19,10 @@ namespace tandem::sim {
 namespace {
 
 constexpr std::uint64_t kMs = 1'000'000;
+/// Longer than the peer's retransmission timeout.
+constexpr std::uint64_t kSilence_ns = 700 * kMs;
+/// More than a window, and than a queue.
+constexpr std::uint64_t kBulkBytes = 300'000;
 /// A run that has not come to its end by then hangs.
 constexpr std::uint64_t kLongest_ns = 120'000 * kMs;
 constexpr std::uint64_t kDisturbingFor_ns = 600 * kMs;
@@ -44,7 +49,11 @@ struct KnownSteps {
   Step published = step_of("publish.after");
   Step reported = step_of("twin.reported");
   Step member = step_of("attach.member");
+  Step ready = step_of("twin.ready");
+  Step adopting = step_of("adopt.begin");
+  Step begun = step_of("attach.begun");
   Step ineligible = step_of("attach.ineligible");
+  Step dropped = step_of("attach.dropped");
   Step promoted = step_of("takeover.promoted");
   Step adopted = step_of("adopt.done");
   Step linked = step_of("promote.linked");
@@ -103,6 +112,7 @@ World::World(const Setup& setup, Totals& totals, bool tracing)
       *this);
   twin_view_ = std::make_unique<TwinView>(*this);
   frame_check_ = std::make_unique<FrameCheck>(*this);
+  epoch_check_ = std::make_unique<EpochCheck>(*this);
   wire_judge_ = std::make_unique<WireJudge>(*this, setup_.v6);
 }
 
@@ -121,9 +131,11 @@ Result World::run() {
   spawn_node();
   kernel_->after(500'000, [this] { spawn_node(); });
   kernel_->after(setup_.poke_interval_ns, [this] { poke(); });
-  const std::uint64_t until = start_ns_ + kDisturbingFor_ns;
+  const std::uint64_t until = start_ns_ + (setup_.stalls ? 5 : 1) * kDisturbingFor_ns;
   while (result_.good && kernel_->now_ns < until && (disturbances_left_ > 0 || under_way_ > 0))
     kernel_->run_next(until);
+  // Whatever was owed, and is not said again by what follows, is missed by the peer.
+  if (result_.good && setup_.quiet) run_until(kernel_->now_ns + kSilence_ns);
   if (result_.good) stop_faults();
   if (result_.good) finish();
   totals_.frames += link_->carried;
@@ -145,6 +157,11 @@ void World::start_traffic() {
     transfer.plan.server_bytes = static_cast<std::uint32_t>(script_.skewed(setup_.max_bytes));
     transfer.plan.piece = static_cast<std::uint32_t>(1 + script_.skewed(3000));
     transfer.plan.flags = static_cast<std::uint8_t>(script_.next() & flags_all);
+    if (setup_.bulk) {
+      transfer.plan.client_bytes = static_cast<std::uint32_t>(script_.skewed(kBulkBytes));
+      transfer.plan.server_bytes = static_cast<std::uint32_t>(script_.skewed(kBulkBytes));
+      transfer.plan.flags |= script_.one_in(2) ? exchange_flag::kLazyServer : exchange_flag::kLazyClient;
+    }
     if (setup_.aborts && script_.one_in(3))
       transfer.plan.flags |= script_.one_in(2) ? exchange_flag::kClientAborts : exchange_flag::kServerAborts;
     if (setup_.lazy && script_.one_in(2))
@@ -181,7 +198,10 @@ void World::spawn_node() {
   if (finishing_) return;
   std::size_t alive = 0;
   for (const auto& process : kernel_->processes())
-    alive += process->state != Process::State::dead && process->state != Process::State::ended ? 1 : 0;
+    alive += process->state != Process::State::dead && process->state != Process::State::ended &&
+                     !(setup_.stalls && process->paused)
+                 ? 1
+                 : 0;
   if (alive >= 2) return;
   Process& spawned = kernel_->spawn([this]() -> int {
     Process& self = *kernel_->current;
@@ -243,6 +263,7 @@ void World::disturb(Process& primary) {
   const std::uint64_t roll = script_.below(100);
   if (setup_.chosen_steps && script_.one_in(3)) return doom_at_some_step();
   if (setup_.partitions && script_.one_in(4)) partition();
+  if (setup_.stalls && twin != nullptr && script_.one_in(2)) return doom(*twin, Doom::What::stall);
   if (roll < 10 && setup_.switchovers) {
     ++under_way_;
     kernel_->after(script_.skewed(3 * kMs), [this, pid] {
@@ -299,9 +320,11 @@ void World::doom_at_some_step() {
 void World::doom(Process& process, Doom::What what) {
   process.stop_at_step = process.steps + 1 + script_.skewed(setup_.die_within_steps);
   under_way_ += dooms_.contains(process.pid) ? 0 : 1;
-  dooms_[process.pid] = {what, what != Doom::What::pause ? 0
-                               : script_.one_in(2)       ? script_.skewed(20 * kMs)
-                                                         : script_.between(50 * kMs, 400 * kMs)};
+  // A twin that takes nothing for longer than half a second is removed.
+  dooms_[process.pid] = {what, what == Doom::What::die     ? 0
+                               : what == Doom::What::stall ? script_.between(600 * kMs, 1000 * kMs)
+                               : script_.one_in(2)         ? script_.skewed(20 * kMs)
+                                                           : script_.between(50 * kMs, 400 * kMs)};
   kernel_->after(10 * kMs, [this, pid = process.pid] {
     Process* const late = kernel_->find(pid);
     if (late != nullptr && !faults_stopped_ && dooms_.contains(pid)) kill(*late, "by the clock, at last");
@@ -320,7 +343,7 @@ void World::at_stop(Process& process, Step step) {
   if (doom.what == Doom::What::die) {
     ++totals_.died_at[step];
     kill(process, "at its step");
-  } else if (doom.what == Doom::What::pause) {
+  } else {
     undisturbed_ = false;
     const std::int32_t pid = process.pid;
     ++under_way_;
@@ -347,11 +370,26 @@ void World::at_step(Process& process, Step step) {
     ha::SharedGroup* const group = group_of(process);
     if (its == nullptr || group == nullptr) return;
     for (const ha::ReaderSlot& reader : group->readers) {
-      if (reader.pid.load() == static_cast<std::uint32_t>(process.pid) &&
-          reader.state.load() == ha::ReaderState::member)
+      if (reader.pid.load() != static_cast<std::uint32_t>(process.pid)) continue;
+      epoch_check_->applied(process.pid, reader.position.load());
+      if (reader.state.load() == ha::ReaderState::member)
         twin_view_->applied(*its->node, *its->application, *group, reader.position.load());
     }
+  } else if (step == steps.ready || step == steps.adopting) {
+    const HeapScope heap;
+    if (step == steps.ready) {
+      epoch_check_->joined(process.pid, *group_of(process));
+    } else {
+      epoch_check_->began(*group_of(process));
+    }
+  } else if (step == steps.begun) {
+    if (setup_.slow_joins && !faults_stopped_) process.slow_ns = script_.skewed(20'000);
+  } else if (step == steps.dropped) {
+    process.slow_ns = 0;
+    const HeapScope heap;
+    if (setup_.stalls) kernel_->after(script_.skewed(setup_.respawn_within_ns), [this] { spawn_node(); });
   } else if (step == steps.member) {
+    process.slow_ns = 0;
     const HeapScope heap;
     disturb(process);
   } else if (step == steps.ineligible || step == steps.adopted) {
@@ -421,6 +459,7 @@ void World::lose_group(std::uint64_t& counter) {
   kernel_->trace("nobody is left who has the connections");
   frame_check_->forget();
   twin_view_->forget();
+  epoch_check_->forget();
   wire_judge_->stop();
   for (Transfer& transfer : transfers_) transfer.may_break = transfer.may_break || transfer.opened;
 }
@@ -577,6 +616,7 @@ std::uint64_t World::client_may_write(std::uint32_t number) {
   // Spread over the time in which things happen.
   const std::uint64_t elapsed = kernel_->now_ns - item->opened_ns;
   const std::uint64_t whole = setup_.disturbances * 8 * kMs;
+  if (setup_.quiet && elapsed >= whole / 4) return sizeof(Plan) + item->plan.client_bytes / 4;
   return sizeof(Plan) + (elapsed >= whole ? item->plan.client_bytes : item->plan.client_bytes * elapsed / whole);
 }
 

@@ -27,6 +27,7 @@ namespace tandem::sim {
 class Application;
 class TwinView;
 class FrameCheck;
+class EpochCheck;
 class WireJudge;
 
 /// What the runs of a program have come to together.
@@ -113,7 +114,7 @@ class World final : public Director, public TrafficObserver {
   };
 
   struct Doom {
-    enum class What : std::uint8_t { none, die, pause } what = What::none;
+    enum class What : std::uint8_t { none, die, pause, stall } what = What::none;
     std::uint64_t for_ns = 0;
   };
   void spawn_node();
@@ -148,6 +149,7 @@ class World final : public Director, public TrafficObserver {
   std::unique_ptr<Peer> peer_;
   std::unique_ptr<TwinView> twin_view_;
   std::unique_ptr<FrameCheck> frame_check_;
+  std::unique_ptr<EpochCheck> epoch_check_;
   std::unique_ptr<WireJudge> wire_judge_;
   Prng script_;
   std::map<std::int32_t, Context> contexts_;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // Invariants I1 and I2: while a twin is a member, nothing leaves that says more than what is published: no ACK beyond the bytes that
-// the log holds, no byte beyond those that it holds as sent.
+// the log holds, no byte beyond those that it holds as sent, no RST of a
+// connection that lives there.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +29,7 @@ class FrameCheck {
  private:
   struct Limits {
     std::uint32_t rcv_nxt, snd_nxt;
+    bool is_synchronized;  ///< and not at its end
   };
   static std::uint64_t key(std::uint8_t version, std::uint16_t ours, std::uint16_t theirs) {
     return std::uint64_t{version} << 32 | std::uint32_t{ours} << 16 | theirs;

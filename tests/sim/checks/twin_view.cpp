@@ -70,7 +70,9 @@ void TwinView::look(Node& node, const Application& application, Kept& into) {
       entry.view = exchange->view();
     }
   });
+  const std::vector<Neighbour> neighbours = node.stack().neighbours();
   const HeapScope heap;
+  into.neighbours.assign(neighbours.begin(), neighbours.end());
   into.ledger.assign(application.ledger().begin(), application.ledger().end());
 }
 
@@ -123,6 +125,11 @@ void TwinView::compare(const Kept& primary, const Kept& twin) {
       return fail(name + "the primary's handler has read " + std::to_string(ours.view.consumed) + " and written " +
                   std::to_string(ours.view.written) + ", the twin's has seen " + std::to_string(theirs.view.consumed) +
                   " and " + std::to_string(theirs.view.written));
+  }
+  // The twin may know more of them: those that have grown old.
+  for (const Neighbour& neighbour : primary.neighbours) {
+    if (std::find(twin.neighbours.begin(), twin.neighbours.end(), neighbour) == twin.neighbours.end())
+      return fail("the twin does not know the neighbour " + neighbour.address.to_string());
   }
   if (primary.ledger != twin.ledger) fail("the application's ledgers differ");
 }

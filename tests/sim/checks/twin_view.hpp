@@ -42,6 +42,7 @@ class TwinView {
     std::uint64_t epoch = 0;
     std::vector<Entry> connections;
     std::vector<std::uint32_t> ledger;
+    std::vector<Neighbour> neighbours;
   };
   static void look(Node& node, const Application& application, Kept& into);
   void compare(const Kept& primary, const Kept& twin);
