@@ -4,6 +4,7 @@
 import os
 import signal
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from tandem_lab import eventually, exit_code, run  # noqa: E402
@@ -46,6 +47,29 @@ class Switchover(Scenario):
         self.assert_good(foreign, *streams)
         self.assert_no_reset(resets)
         self.assert_no_frame_lost()
+
+    def test_a_switchover_to_a_twin_that_does_not_move_is_taken_back(self):
+        before = self.group.start_pair()
+        resets = self.watch_resets()
+        streams = [self.perf("echo", "--rate", "20M", version=4), self.perf("chargen", version=6)]
+        stopped = self.group.process_of(before["twin"])
+        stopped.signal(signal.SIGSTOP)
+        answer = self.group.ask("switchover")
+        self.assertEqual(answer["switchover"], "begun")
+        status = eventually(lambda: (now := self.group.status(1)) and now["epoch"] > before["epoch"] and now, "the primary goes on")
+        self.assertEqual((status["pid"], status["takeovers"], status["protected"]), (before["pid"], 0, False))
+        for stream in streams:
+            stream.wait_progress(time.monotonic_ns(), directions=["received"])
+        # The one that did not move finds itself removed and joins again, and then nothing is in the way of a switchover.
+        stopped.signal(signal.SIGCONT)
+        self.assertEqual(self.group.wait_protected()["twin"], stopped.pid)
+        self.group.ask("switchover")
+        taken = self.group.wait_taken_over(before["pid"])
+        self.assertEqual((taken["pid"], taken["timeline"]["cause"]), (stopped.pid, "switchover"))
+        for stream in streams:
+            stream.wait_progress(taken["timeline"]["noticed_at"], directions=["received"])
+        self.assert_good(*streams)
+        self.assert_no_reset(resets)
 
     def test_without_a_twin_a_switchover_is_refused_and_sigterm_closes_in_good_order(self):
         primary = self.group.start_primary()
