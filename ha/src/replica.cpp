@@ -122,6 +122,7 @@ bool Replica::apply_record(const Record& record) {
       return true;
     }
     case RecordType::commit: {
+      if (!stack_.mirror_is_settled()) return fail(record, "bytes of a connection without the state that counts them");
       const auto commit = load<Commit>(record.payload);
       mark_ = WireMark{commit.rx_index, commit.tx_index};
       ++transactions_;

@@ -74,6 +74,7 @@ struct Connection::Impl {
   bool reset : 1 = false;  ///< how it went, once `gone`
   bool gone : 1 = false;
   bool abort_requested : 1 = false;
+  bool unsettled : 1 = false;      ///< bytes were mirrored that the state does not count yet
   bool announced : 1 = false;      ///< replicated, and the observer knows it (on_open)
   bool state_unshown : 1 = false;  ///< on_state is due whatever the state is
   bool in_touched : 1 = false;

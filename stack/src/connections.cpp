@@ -114,6 +114,7 @@ void Stack::Impl::announce(Connection::Impl& connection) {
 
 void Stack::Impl::forget(Connection::Impl& connection) {
   note_time_wait(connection, false);
+  note_unsettled(connection, false);
   if (connection.listed) {
     unlist_dormant(connection);
   }

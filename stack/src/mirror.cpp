@@ -43,6 +43,13 @@ void Stack::Impl::unlist_dormant(Connection::Impl& connection) {
   connection.listed = false;
 }
 
+void Stack::Impl::note_unsettled(Connection::Impl& connection, bool unsettled) {
+  if (connection.unsettled != unsettled) {
+    connection.unsettled = unsettled;
+    unsettled_count += unsettled ? 1 : std::size_t(-1);
+  }
+}
+
 Connection::Impl* Stack::Impl::add_image(ConnectionId id, const ConnectionImage& image, Replication replication,
                                          std::string_view* why) {
   const auto refuse = [&](std::string_view reason) {
@@ -114,6 +121,7 @@ bool Connection::Impl::mirror_received(Bytes bytes) {
   }
   receive.append(bytes);
   received += bytes.size();
+  stack.note_unsettled(*this, true);
   return true;
 }
 
@@ -123,11 +131,24 @@ bool Connection::Impl::mirror_skipped(std::uint64_t count) {
   }
   received += count;
   consumed += count;
+  stack.note_unsettled(*this, true);
   return true;
 }
 
 bool Connection::Impl::mirror_out_of_order(std::uint32_t seq, Bytes bytes, bool fin) {
-  return is_mirrored() && out_of_order.add(seq, bytes, fin, stack.options.receive_window_bytes);
+  if (!is_mirrored()) {
+    return false;
+  }
+  if (shown.phase == TcpPhase::syn_sent) {
+    // Where the peer's numbers begin is told when the turn ends.
+    stack.note_unsettled(*this, true);
+  } else {
+    const auto ahead = distance(shown.rcv_nxt + static_cast<std::uint32_t>(received - shown.bytes_received), seq);
+    if (ahead < 0 || static_cast<std::uint32_t>(ahead) > kMaxWindowBytes) {
+      return false;
+    }
+  }
+  return out_of_order.add(seq, bytes, fin, stack.options.receive_window_bytes);
 }
 
 bool Connection::Impl::mirror_written(Bytes bytes) {
@@ -135,6 +156,7 @@ bool Connection::Impl::mirror_written(Bytes bytes) {
     return false;
   }
   send.append(bytes);
+  stack.note_unsettled(*this, true);
   if (wants_stream && handler != nullptr) {
     handler->on_written(handle, bytes);
   }
@@ -150,6 +172,7 @@ bool Connection::Impl::mirror_consumed(std::uint64_t count) {
     receive.drop(taken.size());
   }
   consumed += count;
+  stack.note_unsettled(*this, true);
   if (wants_stream && handler != nullptr) {
     handler->on_consumed(handle, taken);
   }
@@ -174,10 +197,13 @@ bool Connection::Impl::mirror_state(const TcpState& state) {
       state.iss != iss || (state.irs != irs && !answered) || state.bytes_written != send.end() ||
       state.bytes_received != received || state.bytes_consumed != consumed || state.bytes_acked < acked ||
       distance(before.snd_una, state.snd_una) < 0 || distance(before.snd_nxt, state.snd_nxt) < 0 ||
-      (!answered && distance(before.rcv_nxt, state.rcv_nxt) < 0)) {
+      (!answered && distance(before.rcv_nxt, state.rcv_nxt) < 0) ||
+      (!out_of_order.empty() &&
+       (state.phase == TcpPhase::syn_sent || !out_of_order.is_within(state.rcv_nxt, kMaxWindowBytes)))) {
     return false;
   }
   const bool eof = eof_delivered;
+  stack.note_unsettled(*this, false);
   adopt_state(state);
   eof_delivered = eof;
   send.release(acked);

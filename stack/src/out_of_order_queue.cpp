@@ -28,6 +28,12 @@ bool OutOfOrderQueue::add(std::uint32_t seq, Bytes bytes, bool fin, std::size_t 
   return true;
 }
 
+bool OutOfOrderQueue::is_within(std::uint32_t rcv_nxt, std::uint32_t window_bytes) const {
+  return std::all_of(pieces_.begin(), pieces_.end(), [&](const OutOfOrderPiece& piece) {
+    return !before(rcv_nxt, piece.seq) || piece.seq - rcv_nxt <= window_bytes;
+  });
+}
+
 void OutOfOrderQueue::trim(std::uint32_t rcv_nxt) {
   std::erase_if(pieces_, [&](const OutOfOrderPiece& piece) {
     const bool passed = !before(rcv_nxt, end_of(piece));
@@ -43,7 +49,10 @@ void OutOfOrderQueue::clear() {
 
 std::vector<OutOfOrderPiece> OutOfOrderQueue::pieces(std::uint32_t rcv_nxt) const {
   auto sorted = pieces_;
-  std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return before(a.seq, b.seq); });
+  // By their distance, which orders them also when they lie further apart than sequence numbers can be compared.
+  std::stable_sort(sorted.begin(), sorted.end(), [rcv_nxt](const auto& a, const auto& b) {
+    return static_cast<std::int32_t>(a.seq - rcv_nxt) < static_cast<std::int32_t>(b.seq - rcv_nxt);
+  });
   std::vector<OutOfOrderPiece> out;
   std::uint32_t next = rcv_nxt;
   for (auto& piece : sorted) {

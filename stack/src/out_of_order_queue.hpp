@@ -11,10 +11,14 @@
 
 namespace tandem {
 
+inline constexpr std::uint32_t kMaxWindowBytes = 0xffffU << 14;  ///< RFC 7323 section 2.3
+
 class OutOfOrderQueue {
  public:
   /// False when that would be more than `limit_bytes`, or more pieces than any window can be cut into.
   bool add(std::uint32_t seq, Bytes bytes, bool fin, std::size_t limit_bytes);
+  /// Whether nothing begins more than `window_bytes` behind `rcv_nxt`.
+  [[nodiscard]] bool is_within(std::uint32_t rcv_nxt, std::uint32_t window_bytes) const;
   /// Forgets what `rcv_nxt` has passed.
   void trim(std::uint32_t rcv_nxt);
   void clear();

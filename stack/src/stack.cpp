@@ -308,6 +308,8 @@ bool Stack::mirror_note(Connection& connection, Bytes bytes) {
   return connection.impl_->mirror_note(bytes);
 }
 
+bool Stack::mirror_is_settled() const { return impl_->unsettled_count == 0; }
+
 bool Stack::mirror_state(Connection& connection, const TcpState& state) {
   const StackScope scope(*impl_);
   return connection.impl_->mirror_state(state);

@@ -117,12 +117,14 @@ struct Stack::Impl {
   ConnectionId next_id = 1;
   void renumber();
   std::size_t time_wait_count = 0;
+  std::size_t unsettled_count = 0;  ///< mirrored connections with bytes that their state does not count yet
   Connection::Impl& add_connection(ConnectionId id, std::uint16_t service, Replication replication,
                                    const Endpoint& local, const Endpoint& remote);
   void attach(Connection::Impl& connection, tcp_pcb& pcb);
   void announce(Connection::Impl& connection);
   void forget(Connection::Impl& connection);
   void note_time_wait(Connection::Impl& connection, bool in_time_wait);
+  void note_unsettled(Connection::Impl& connection, bool unsettled);
   Connection::Impl* connect(const Endpoint& local, const Endpoint& remote, Replication replication,
                             std::uint16_t service);
   [[nodiscard]] std::uint16_t pick_port(const IpAddress& local, const Endpoint& remote);

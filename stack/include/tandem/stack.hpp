@@ -123,6 +123,9 @@ class Stack {
   bool mirror_note(Connection& connection, Bytes bytes);
   bool mirror_state(Connection& connection, const TcpState& state);
   void mirror_close(Connection& connection, bool reset);
+  /// Whether each byte that was mirrored has been followed by the state that counts it, as it is when a turn ends. What is not
+  /// must not be activated: the peer would be asked for bytes again that the application has.
+  [[nodiscard]] bool mirror_is_settled() const;
   void mirror_neighbour(const Neighbour& neighbour);
   /// Forgets every dormant connection and neighbour (a new snapshot begins). Handlers get no call.
   void mirror_clear();

@@ -40,6 +40,7 @@ class Echo final : public Handler {
 /// Does nothing by itself; it is told from outside. On the twin it counts what it is shown.
 class Manual final : public Handler {
  public:
+  void on_receive(Connection&, Bytes) override {}
   void on_eof(Connection&) override {}
   void on_opened(Connection& c) override {
     consumed_ = c.bytes_consumed();
@@ -487,6 +488,10 @@ void World::take_over(bool within_turn, Stack::Adoption adoption) {
   seen_.clear();
   for (Octets& frame : again) inject(std::move(frame));
   turn();
+}
+
+Bytes World::log() const {
+  return Bytes(shared_group().log.data(), std::min<std::uint64_t>(group_.published.load(), kLogBytes));
 }
 
 void World::check_connections() {

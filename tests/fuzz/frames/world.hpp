@@ -114,6 +114,8 @@ class World {
   [[nodiscard]] const std::deque<Octets>& lately() const { return lately_; }
   [[nodiscard]] const std::deque<Octets>& from_neighbour() const { return from_neighbour_; }
   void check_everything();
+  /// What the log holds from its beginning on, as far as it has not gone round.
+  [[nodiscard]] Bytes log() const;
 
  private:
   struct Seen {

@@ -231,6 +231,24 @@ TEST_CASE("a corrupt log yields an error, never a crash") {
   CHECK(replica.error().empty());
 }
 
+TEST_CASE("a transaction without the state that counts its bytes is refused") {
+  World world;
+  world.connect(1, 60'000);
+  world.attach();
+  for (int i = 0; i < 5; ++i) world.step();
+  ConnectionId id = 0;
+  world.twin->stack().for_each_connection([&](Connection& connection) { id = connection.id(); });
+  REQUIRE(id != 0);
+  const std::uint64_t from = world.group.group.published.load();
+  ha::LogWriter writer = world.group.writer();
+  writer.set_epoch(world.epoch);
+  writer.append(ha::RecordType::received, id, {text_bytes("never counted")});
+  writer.publish(0, 0);
+  REQUIRE(world.group.group.published.load() > from);
+  CHECK_FALSE(world.replica->apply(world.group.group.published.load()));
+  CHECK(world.replica->error().find("without the state") != std::string::npos);
+}
+
 TEST_CASE("unknown records are skipped when optional and refused when mandatory") {
   GroupFixture group(std::size_t{8} << 20);
   World world;

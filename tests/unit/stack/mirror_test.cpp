@@ -179,6 +179,9 @@ TEST_CASE("records that do not follow from what came before are refused and chan
   CHECK_FALSE(twin.mirror_consumed(mirrored, 2));
   CHECK_FALSE(twin.mirror_skipped(mirrored, 1));  // something is unread: it cannot be skipped
   CHECK_FALSE(twin.mirror_out_of_order(mirrored, 1, huge, false));
+  const auto small = Bytes(huge).first(10);
+  CHECK_FALSE(twin.mirror_out_of_order(mirrored, before.state.rcv_nxt - 1, small, false));
+  CHECK_FALSE(twin.mirror_out_of_order(mirrored, before.state.rcv_nxt + (1U << 30), small, false));
   const auto refused = [&](const std::function<void(TcpState&)>& spoil) {
     auto state = before.state;
     spoil(state);
@@ -206,6 +209,26 @@ TEST_CASE("records that do not follow from what came before are refused and chan
   CHECK(twin.connection_count() == 0);
   CHECK(twin.neighbours().empty());
   CHECK(twin.mirror_open(1, before) != nullptr);
+}
+
+TEST_CASE("bytes wait for the state that counts them before a twin may be activated", "[mirror]") {
+  DiaryWorld world(false);
+  world.say("abcd");
+  auto& twin = world.pair.twin();
+  auto& mirrored = world.mirrored();
+  const std::vector<std::uint8_t> bytes(10);
+  auto state = mirrored.state();
+  CHECK(twin.mirror_is_settled());
+  REQUIRE(twin.mirror_received(mirrored, bytes));
+  CHECK_FALSE(twin.mirror_is_settled());
+  state.rcv_nxt += 10;
+  state.bytes_received += 10;
+  REQUIRE(twin.mirror_state(mirrored, state));
+  CHECK(twin.mirror_is_settled());
+  REQUIRE(twin.mirror_written(mirrored, bytes));
+  CHECK_FALSE(twin.mirror_is_settled());
+  twin.mirror_close(mirrored, true);
+  CHECK(twin.mirror_is_settled());
 }
 
 TEST_CASE("a connection that is tagged late is mirrored from then on", "[mirror]") {
