@@ -307,5 +307,7 @@ extern Kernel* the_kernel;
 
 /// Memory files that no run uses; given out again zeroed where they were used.
 std::size_t memory_in_use();
+/// In a child of the program, which must not write into its parent's.
+void forget_memory();
 
 }  // namespace tandem::sim

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // tandem-sim: runs seeds, prints what failed and how to see it again.
+#include <unistd.h>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "planted.hpp"
+#include "shrink.hpp"
 #include "world.hpp"
 
 namespace {
@@ -24,6 +27,8 @@ struct Options {
   bool one = false;
   bool trace = false;
   bool twice = false;
+  bool shrink = true;  ///< the first failure
+  std::optional<Setup> setup;
   std::string seeds_file;
   bool planted = false;  ///< every fault in turn
   std::string plant;     ///< one fault, for what else is asked
@@ -39,6 +44,8 @@ struct Options {
       "each\n"
       "       tandem-sim --planted [FAULT]                     plants each fault, or one, and sees that it is caught\n"
       "       --plant FAULT                                    with the others: what they do when it is planted\n"
+      "       tandem-sim --setup NAME=VALUE,... [--trace]      the run that a reduced failure names\n"
+      "       --no-shrink                                      a failure is not reduced\n"
       "       --twice                                          each seed twice: both must be the same to the byte\n",
       stderr);
   std::exit(64);
@@ -77,6 +84,14 @@ Options parse(int argc, char** argv) {
     } else if (argument == "--plant") {
       if (i + 1 >= argc) usage();
       options.plant = argv[++i];
+    } else if (argument == "--no-shrink") {
+      options.shrink = false;
+    } else if (argument == "--setup") {
+      if (i + 1 >= argc) usage();
+      options.setup = Setup::from_text(argv[++i]);
+      if (!options.setup) usage();
+      options.runs = 1;
+      options.one = true;
     } else if (argument == "--seeds-of") {
       if (i + 1 >= argc) usage();
       options.seeds_file = argv[++i];
@@ -87,49 +102,92 @@ Options parse(int argc, char** argv) {
   return options;
 }
 
-/// The first number of each line; what begins with '#' is skipped.
-std::vector<std::uint64_t> read_seeds(const std::string& path) {
+/// The first word of each line is a seed, or a setup in full; what begins with '#' is skipped.
+std::vector<Setup> read_seeds(const std::string& path) {
   std::ifstream file(path);
   if (!file) {
     std::fprintf(stderr, "tandem-sim: cannot read the seeds in %s; name a file that is there\n", path.c_str());
     std::exit(64);
   }
-  std::vector<std::uint64_t> seeds;
+  std::vector<Setup> setups;
   for (std::string line; std::getline(file, line);) {
-    if (!line.empty() && line[0] != '#') seeds.push_back(std::strtoull(line.c_str(), nullptr, 10));
+    if (line.empty() || line[0] == '#') continue;
+    const std::string word = line.substr(0, line.find(' '));
+    const auto setup = word.find('=') == std::string::npos ? Setup::draw(std::strtoull(word.c_str(), nullptr, 10))
+                                                           : Setup::from_text(word);
+    if (!setup) {
+      std::fprintf(stderr, "tandem-sim: %s has a line that is neither a seed nor a setup: %s\n", path.c_str(),
+                   line.c_str());
+      std::exit(64);
+    }
+    setups.push_back(*setup);
   }
-  return seeds;
+  return setups;
 }
 
-std::uint64_t running_seed = 0;
+Setup running_setup;
 World* running = nullptr;
 bool tracing = false;
+bool shrinks_crashes = false;
+std::string planted_fault;
+
+std::string how_to_see(const Setup& setup) {
+  // What the seed alone draws needs no more words.
+  return Setup::draw(setup.seed).to_text() == setup.to_text() ? "--seed " + std::to_string(setup.seed)
+                                                              : "--setup " + setup.to_text();
+}
 
 /// A broken assertion, or worse. Says which run it was, and what happened before.
 extern "C" void on_crash(int signal) {
   current_arena = nullptr;
-  std::signal(signal, SIG_DFL);
   if (tracing && running != nullptr) {
     const std::string& text = running->kernel().trace_text;
     std::fwrite(text.data(), 1, text.size(), stdout);
   }
   std::printf(
-      "seed %lu FAILED: the program stopped with signal %d (what it said stands above)\n  see it with ./dev sim --seed "
-      "%lu --trace\n0 passed, 1 failed\n",
-      running_seed, signal, running_seed);
+      "seed %lu FAILED: the program stopped with signal %d (what it said stands above)\n  see it with ./dev sim %s "
+      "--trace\n",
+      running_setup.seed, signal, how_to_see(running_setup).c_str());
+  std::fflush(stdout);
+  if (shrinks_crashes) {
+    // Nothing of this process can be relied upon; a fresh one makes the run smaller.
+    const std::string text = running_setup.to_text();
+    execl("/proc/self/exe", "tandem-sim", "--setup", text.c_str(), planted_fault.empty() ? nullptr : "--plant",
+          planted_fault.c_str(), static_cast<char*>(nullptr));
+  }
+  std::printf("0 passed, 1 failed\n");
   std::fflush(stdout);
   std::raise(signal);
 }
 
-Result run_seed(std::uint64_t seed, Totals& totals, bool trace) {
-  running_seed = seed;
+void catch_crashes() {
+  struct sigaction action {};
+  action.sa_handler = on_crash;
+  action.sa_flags = static_cast<int>(SA_NODEFER | SA_RESETHAND);
+  for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE}) sigaction(signal, &action, nullptr);
+}
+
+Result run_setup(const Setup& setup, Totals& totals, bool trace) {
+  running_setup = setup;
   tracing = trace;
   forget_planted_passes();
-  World world(Setup::draw(seed), totals, trace);
+  World world(setup, totals, trace);
   running = &world;
   Result result = world.run();
   running = nullptr;
   return result;
+}
+
+/// Makes a failing run smaller and says how to see it. True when it did fail.
+bool reduce(const Setup& setup) {
+  const Reduced reduced = shrink(setup);
+  if (reduced.rule.empty()) return false;
+  std::printf(
+      "  reduced in %lu runs: %s\n  it breaks \"%s\" after %lu steps; see it with ./dev sim --setup %s --trace\n",
+      reduced.runs, reduced.setup.describe().c_str(), reduced.rule.c_str(), reduced.steps,
+      reduced.setup.to_text().c_str());
+  std::fflush(stdout);
+  return true;
 }
 
 }  // namespace
@@ -138,24 +196,32 @@ int main(int argc, char** argv) {
   const Options options = parse(argc, argv);
   if (options.planted) return run_planted(options.plant);
   if (!options.plant.empty() && !plant(options.plant)) usage();
-  for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE}) std::signal(signal, on_crash);
+  planted_fault = options.plant;
+  if (options.setup && !options.trace && options.shrink && reduce(*options.setup)) {
+    std::printf("0 passed, 1 failed\n");
+    return 1;
+  }
+  shrinks_crashes = options.shrink && !options.trace && !options.setup;
+  catch_crashes();
   const auto began = std::chrono::steady_clock::now();
   const auto seconds = [&began] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   };
   Totals totals;
   std::uint64_t passed = 0, failed = 0;
-  const std::vector<std::uint64_t> listed =
-      options.seeds_file.empty() ? std::vector<std::uint64_t>{} : read_seeds(options.seeds_file);
-  const std::uint64_t runs = options.seeds_file.empty() ? options.runs : listed.size();
+  std::vector<Setup> listed;
+  if (!options.seeds_file.empty()) listed = read_seeds(options.seeds_file);
+  if (options.setup) listed.push_back(*options.setup);
+  const std::uint64_t runs = listed.empty() ? options.runs : listed.size();
   for (std::uint64_t i = 0; i < runs; ++i) {
     if (options.seconds != 0 && seconds() >= static_cast<double>(options.seconds)) break;
-    const std::uint64_t seed = options.seeds_file.empty() ? options.from + i : listed[i];
-    Result result = run_seed(seed, totals, options.trace || options.twice);
-    if (options.one) std::printf("seed %lu: %s\n", seed, Setup::draw(seed).describe().c_str());
+    const Setup setup = listed.empty() ? Setup::draw(options.from + i) : listed[i];
+    Result result = run_setup(setup, totals, options.trace || options.twice);
+    if (options.one)
+      std::printf("seed %lu: %s\n  --setup %s\n", setup.seed, setup.describe().c_str(), setup.to_text().c_str());
     if (options.trace) std::fwrite(result.trace.data(), 1, result.trace.size(), stdout);
     if (options.twice && result.good) {
-      const Result again = run_seed(seed, totals, true);
+      const Result again = run_setup(setup, totals, true);
       if (again.trace != result.trace || again.digest != result.digest) {
         result.good = false;
         result.rule = "the same seed, the same run";
@@ -167,8 +233,10 @@ int main(int argc, char** argv) {
       continue;
     }
     ++failed;
-    std::printf("seed %lu FAILED: %s: %s\n  see it with ./dev sim --seed %lu --trace\n", seed, result.rule.c_str(),
-                result.text.c_str(), seed);
+    std::printf("seed %lu FAILED: %s: %s\n  see it with ./dev sim %s --trace\n", setup.seed, result.rule.c_str(),
+                result.text.c_str(), how_to_see(setup).c_str());
+    std::fflush(stdout);
+    if (failed == 1 && options.shrink && !options.trace && !options.setup) reduce(setup);
     if (failed >= options.most_failures) break;
   }
   const double took = seconds();

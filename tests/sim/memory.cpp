@@ -83,4 +83,6 @@ Memory::~Memory() {
 
 std::size_t memory_in_use() { return in_use; }
 
+void forget_memory() { pool().clear(); }
+
 }  // namespace tandem::sim

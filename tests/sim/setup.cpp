@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "setup.hpp"
 
+#include <algorithm>
+#include <charconv>
 #include <cstdio>
+#include <type_traits>
+#include <vector>
 
 namespace tandem::sim {
 
@@ -61,6 +65,42 @@ std::string Setup::describe() const {
       switchovers ? ", switchovers" : "", twin_deaths ? ", twins die" : "",
       deaths_in_takeover ? ", deaths in takeovers" : "");
   return text;
+}
+
+std::string Setup::to_text() const {
+  std::string text = "seed=" + std::to_string(seed);
+  std::vector<std::uint64_t> plain;
+  const Setup plain_setup;
+  for_each_field(plain_setup, [&plain](const char*, const auto& field) { plain.push_back(std::uint64_t{field}); });
+  for_each_field(*this, [&text, &plain, i = std::size_t{0}](const char* name, const auto& field) mutable {
+    if (plain[i++] != field) text += std::string(",") + name + "=" + std::to_string(field);
+  });
+  return text;
+}
+
+std::optional<Setup> Setup::from_text(std::string_view text) {
+  Setup setup;
+  while (!text.empty()) {
+    const std::string_view item = text.substr(0, text.find(','));
+    text.remove_prefix(std::min(text.size(), item.size() + 1));
+    const std::size_t equals = item.find('=');
+    if (equals == std::string_view::npos) return std::nullopt;
+    const std::string_view name = item.substr(0, equals);
+    const char* const end = item.data() + item.size();
+    std::uint64_t value = 0;
+    if (const auto [at, error] = std::from_chars(item.data() + equals + 1, end, value);
+        error != std::errc{} || at != end)
+      return std::nullopt;
+    bool known = name == "seed";
+    if (known) setup.seed = value;
+    for_each_field(setup, [&](const char* field_name, auto& field) {
+      if (name != field_name) return;
+      known = true;
+      field = static_cast<std::remove_reference_t<decltype(field)>>(value);
+    });
+    if (!known) return std::nullopt;
+  }
+  return setup;
 }
 
 }  // namespace tandem::sim

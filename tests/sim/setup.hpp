@@ -5,7 +5,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "link.hpp"
 #include "prng.hpp"
@@ -50,6 +52,54 @@ struct Setup {
 
   static Setup draw(std::uint64_t seed);
   [[nodiscard]] std::string describe() const;
+  /// All that differs from a plain Setup, as "seed=42,v6=1,disturbances=3": the same run on any day, whatever `draw` makes of
+  /// its seed by then.
+  [[nodiscard]] std::string to_text() const;
+  static std::optional<Setup> from_text(std::string_view text);
+
+  /// Calls `f(name, field)` for everything that a run is made of but its seed.
+  template <class S, class F>
+  static void for_each_field(S& setup, F f);
 };
+
+template <class S, class F>
+void Setup::for_each_field(S& s, F f) {
+  f("transfers", s.transfers);
+  f("disturbances", s.disturbances);
+  f("max_bytes", s.max_bytes);
+  f("loss", s.faults.loss_permille);
+  f("duplication", s.faults.duplication_permille);
+  f("corruption", s.faults.corruption_permille);
+  f("reordering", s.faults.reordering_permille);
+  f("v6", s.v6);
+  f("active_opens", s.active_opens);
+  f("aborts", s.aborts);
+  f("lazy", s.lazy);
+  f("pauses", s.pauses);
+  f("partitions", s.partitions);
+  f("stalls", s.stalls);
+  f("slow_joins", s.slow_joins);
+  f("quiet", s.quiet);
+  f("bulk", s.bulk);
+  f("switchovers", s.switchovers);
+  f("twin_deaths", s.twin_deaths);
+  f("deaths_in_takeover", s.deaths_in_takeover);
+  f("chosen_steps", s.chosen_steps);
+  f("newcomer_deaths", s.newcomer_deaths);
+  f("busy", s.busy_permille);
+  f("batch_frames", s.batch_frames);
+  f("reprotect_delay_ms", s.reprotect_delay_ms);
+  f("window_bytes", s.window_bytes);
+  f("send_queue_bytes", s.send_queue_bytes);
+  f("nic_frames", s.nic_frames);
+  f("ring_entries", s.ring_entries);
+  f("start_ns", s.start_ns);
+  f("poke_interval_ns", s.poke_interval_ns);
+  f("link_delay_ns", s.link_delay_ns);
+  f("wake_latency_ns", s.wake_latency_ns);
+  f("detect_ms", s.detect_ms);
+  f("die_within_steps", s.die_within_steps);
+  f("respawn_within_ns", s.respawn_within_ns);
+}
 
 }  // namespace tandem::sim
