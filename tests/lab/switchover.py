@@ -13,6 +13,7 @@ from tandem_lab.scenario import Scenario, main, rounds  # noqa: E402
 
 
 class Switchover(Scenario):
+    judged_bytes = 160
     def test_streams_survive_planned_switchovers(self):
         self.group.start_pair()
         resets = self.watch_resets()
