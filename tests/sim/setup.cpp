@@ -27,7 +27,7 @@ Setup Setup::draw(std::uint64_t seed) {
   s.respawn_within_ns = static_cast<std::uint32_t>(prng.between(100'000, 4'000'000));
   s.busy_permille = prng.one_in(4) ? 300 : 0;
   s.active_opens = prng.one_in(2);
-  s.aborts = prng.one_in(5);
+  s.aborts = prng.one_in(3);
   s.lazy = prng.one_in(4);
   s.pauses = prng.one_in(8);
   s.deaths_in_takeover = prng.one_in(8);
