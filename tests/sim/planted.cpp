@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -118,7 +119,7 @@ std::string last_line_of(int file) {
 }
 
 /// A bound for what a fault may make of the program: a loop without an end.
-constexpr unsigned kSeconds = 300;
+constexpr unsigned kSeconds = 60;
 
 Report try_seeds(Planted which, std::uint64_t runs) {
   void* const shared = mmap(nullptr, sizeof(Report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
