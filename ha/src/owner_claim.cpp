@@ -86,6 +86,8 @@ OwnerSlot& claim_ownership(SharedGroup& group) {
 }
 
 bool reclaim_ownership(OwnerSlot& slot) {
+  // The slot may have gone round since.
+  if (slot.pid.load() != static_cast<std::uint32_t>(prepared_process)) return false;
   return enlist(slot, [&slot] {
     std::uint32_t expected = kOwnerHandedOver;
     return slot.word.compare_exchange_strong(expected, own_word());

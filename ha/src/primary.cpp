@@ -314,7 +314,7 @@ bool Node::Impl::hand_over() {
 bool Node::Impl::twin_takes_over(ha::OwnerSlot& given) {
   const Session* const session = reader_session();
   const std::uint64_t until = monotonic_ns() + std::uint64_t{options_.detect_ms} * 1'000'000;
-  while (given.word.load(std::memory_order_acquire) != ha::kOwnerTaken) {
+  while (given.word.load(std::memory_order_acquire) == ha::kOwnerHandedOver) {
     if (session_is_gone(*session) || monotonic_ns() > until) {
       TANDEM_STEP("switchover.alone");
       return !ha::reclaim_ownership(given);

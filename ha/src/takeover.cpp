@@ -23,7 +23,7 @@ constexpr std::uint32_t kMaxFutileTakeovers = 3;
 }  // namespace
 
 void Node::Impl::fence_hung_owner() {
-  const ha::OwnerSlot& owner = group_->owners[group_->owner.load() % ha::kOwnerSlots];
+  ha::OwnerSlot& owner = group_->owners[group_->owner.load() % ha::kOwnerSlots];
   log("the primary (pid " + std::to_string(owner.pid.load()) + ") has not turned for " +
       std::to_string(options_.detect_ms) + " ms: killing it, then taking over");
   if (!ha::system::kill_process(owner_process_.get())) {
@@ -31,7 +31,9 @@ void Node::Impl::fence_hung_owner() {
                                                ". No fence, no takeover: end it by hand.");
   }
   const std::uint64_t until = monotonic_ns() + kFenceWithin_ns;
-  while (ha::owner_fate(owner.word.load(std::memory_order_acquire)) == OwnerFate::alive) {
+  // It may have handed over in its last moment, and could have had that back: so that is taken, not looked at.
+  while (ha::owner_fate(owner.word.load(std::memory_order_acquire)) != OwnerFate::died &&
+         !ha::take_handed_over(owner)) {
     if (monotonic_ns() > until) {
       throw NodeError(exit_code::kSystem,
                       "the hung primary was killed but its thread has not ended after 5 seconds (blocked in the "

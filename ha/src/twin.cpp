@@ -288,6 +288,10 @@ Node::Impl::TwinEnd Node::Impl::owner_is_gone(OwnerFate fate) {
     TANDEM_STEP("takeover.promoted");
     ha::OwnerSlot& owner = group_->owners[group_->owner.load() % ha::kOwnerSlots];
     if (fate != OwnerFate::handed_over || ha::take_handed_over(owner)) return TwinEnd::take_over;
+    // Whoever claimed it again removes this twin before it goes on; one that ended before that has done nothing.
+    if (ha::owner_fate(owner.word.load()) == OwnerFate::died &&
+        group_->readers[reader_].state.load() == ReaderState::promoted)
+      return TwinEnd::take_over;
     group_->readers[reader_].state.store(ReaderState::ineligible);
     log("the primary has taken back what it had handed over, which took this twin too long; joining again");
     return TwinEnd::join_again;

@@ -27,7 +27,7 @@
 
 #define event(text) printf("process %d (epoch %d) ", me, process[me].epoch); printf(text); printf("\n")
 
-mtype = { gone, starting, twin, promoted, drained, primary };  // where a process stands
+mtype = { gone, starting, twin, promoted, drained, primary, handing, reclaiming };  // where a process stands
 mtype = { free, joining, member, ineligible, taken };          // ReaderState; `taken` is its `promoted`
 
 typedef Process {
@@ -38,6 +38,7 @@ typedef Process {
   byte writer[POSITIONS];  // the epoch that wrote each
   bool complete;           // twin: has applied the end of its snapshot
   bool saw_death;          // twin: found the owner's word marked, and has not acted on it yet
+  bool saw_given;          // the same, and it was handed over
   bool recording;          // primary: writes the log; off, nobody is waited for
   bool snapshotting;       // primary: brings up a late joiner
   byte session;            // primary: slot + 1 of the twin that it serves, 0 = none
@@ -48,6 +49,7 @@ Process process[PROCESSES];
 // SharedGroup.
 byte epoch = 1;
 bool owner_gone;           // the word of the slot in force is marked
+bool given;                // it is marked as handed over, and the twin has not taken it
 byte owner;
 byte published;            // what a reader holds that applied everything
 byte published_writer[POSITIONS];
@@ -64,7 +66,7 @@ byte told;
 byte told_writer[POSITIONS];
 bool outsider[PROCESSES];  // not in sync: it never was in this life, or the gate has opened without it since
 byte epochs_used = 2;
-bool hung_fenced, rolled_forward, removed_one, stale_twin_saw_death;
+bool hung_fenced, rolled_forward, removed_one, stale_twin_saw_death, taken_back;
 
 bool one_speaker = true;
 bool nothing_acknowledged_lost = true;
@@ -92,7 +94,7 @@ inline check_told(p) {
 }
 
 inline forget(p) {
-  process[p].epoch = 0; process[p].slot = 0; process[p].length = 0; process[p].complete = false; process[p].saw_death = false;
+  process[p].epoch = 0; process[p].slot = 0; process[p].length = 0; process[p].complete = false; process[p].saw_death = false; process[p].saw_given = false;
   process[p].recording = false; process[p].snapshotting = false; process[p].session = 0; process[p].dropping = free;
   outsider[p] = true;
   i = 0;
@@ -105,7 +107,7 @@ inline forget(p) {
 
 inline kill(p) {
   if
-  :: owner == p && process[p].role == primary -> owner_gone = true
+  :: owner == p && (process[p].role == primary || process[p].role == reclaiming) -> owner_gone = true
   :: else
   fi;
   forget(p); process[p].role = gone; kills++
@@ -232,7 +234,29 @@ proctype node(byte me) {
   :: d_step { process[me].role == primary && process[me].session > 0 && process[me].dropping == free && process[me].recording &&
               state[served] == member && epoch < EPOCHS &&
               published == process[me].length ->
-       event("hands over"); owner_gone = true; forget(me); process[me].role = starting }
+       event("hands over"); owner_gone = true; given = true; process[me].role = handing }
+  :: d_step { process[me].role == handing && !(given && owner == me) -> event("has handed over"); forget(me); process[me].role = starting }
+  // (Each owner has a word of its own, kOwnerSlots of them in turn: `given` is that of `owner`.)
+  // The twin has gone or does not move: the word is claimed again, if the twin has not taken it. Then the twin is removed.
+#ifdef MUTANT_TAKE_BACK_WITHOUT_COMPARING
+  :: d_step { process[me].role == handing && epoch < EPOCHS && owner == me ->
+#else
+  :: d_step { process[me].role == handing && given && owner == me && epoch < EPOCHS ->
+#endif
+       event("claims again what it had handed over"); given = false; owner_gone = false; process[me].role = reclaiming }
+  :: d_step { process[me].role == reclaiming -> event("makes the twin ineligible and goes on");
+       state[served] = ineligible;
+       if
+       :: in_slot(holder[served], served) -> outsider[holder[served]] = true
+       :: else
+       fi;
+       serve_nobody();
+       epoch++;
+       epoch_never_reused = !(epochs_used & (1 << epoch));
+       assert(epoch_never_reused);
+       epochs_used = epochs_used | (1 << epoch);
+       process[me].role = primary; process[me].epoch = epoch; taken_back = true;
+       check_told(me); check_speakers() }
 
   // ---- Starting: primary of a new group when the lock is free, else a twin ----
   :: d_step { process[me].role == starting && lock_is_free && epoch < EPOCHS -> event("is the first of a new group");
@@ -254,7 +278,7 @@ proctype node(byte me) {
        told = 0; published = 0;
        // A new group counts from 1 in memory of its own; here the number goes on, so that groups can be told apart.
        epoch++; published_epoch = epoch; epochs_used = epochs_used | (1 << epoch);
-       owner = me; owner_gone = false;
+       owner = me; owner_gone = false; given = false;
        process[me].role = primary; process[me].epoch = epoch; outsider[me] = false;
        check_speakers() }
   :: d_step { process[me].role == starting && !owner_gone && process[owner].role == primary && joins < JOINS &&
@@ -284,6 +308,7 @@ proctype node(byte me) {
             forget(me); process[me].role = starting
        :: else ->
             process[me].saw_death = owner_gone || epoch != process[me].epoch;
+            process[me].saw_given = given;
             apply();
             process[me].complete = snapshot_ended[process[me].slot] && holder[process[me].slot] == me;
             if
@@ -311,6 +336,25 @@ proctype node(byte me) {
             state[process[me].slot] = taken; process[me].role = promoted
        :: else -> event("may not take over: joins again"); forget(me); process[me].role = starting
        fi }
+  // What was handed over is taken by comparing and swapping the word (take_handed_over).
+  :: d_step { process[me].role == promoted && owner_gone && given && epoch == process[me].epoch ->
+       event("takes what was handed over"); given = false; process[me].saw_given = false }
+#ifdef MUTANT_TAKE_WITHOUT_COMPARING
+  :: d_step { process[me].role == promoted && process[me].saw_given && !given -> process[me].saw_given = false; owner_gone = true }
+#else
+  :: d_step { process[me].role == promoted && process[me].saw_given && !given ->
+       if
+       // Whoever claimed it again ended before it removed this twin.
+       :: owner_gone && epoch == process[me].epoch && state[process[me].slot] == taken ->
+            event("finds that who took it back has ended"); process[me].saw_given = false
+       :: else -> event("finds it taken back: joins again");
+            if
+            :: holder[process[me].slot] == me && state[process[me].slot] == taken -> state[process[me].slot] = ineligible
+            :: else
+            fi;
+            forget(me); process[me].role = starting
+       fi }
+#endif
   // It takes the owner for hung, rightly or not.
   :: d_step { process[me].role == twin && !process[me].saw_death && kills < KILLS && eligible &&
               epoch == process[me].epoch && !owner_gone && epoch < EPOCHS ->
@@ -320,10 +364,10 @@ proctype node(byte me) {
        state[process[me].slot] = taken; process[me].role = promoted }
   // Fence: the kill, and the word that says that it has worked.
 #ifndef MUTANT_NO_FENCE
-  :: d_step { process[me].role == promoted && !owner_gone && epoch == process[me].epoch && kills < KILLS ->
+  :: d_step { process[me].role == promoted && !process[me].saw_given && !owner_gone && epoch == process[me].epoch && kills < KILLS ->
        event("fences the owner"); kill(owner); hung_fenced = true }
 #endif
-  :: d_step { process[me].role == promoted && epoch == process[me].epoch &&
+  :: d_step { process[me].role == promoted && !process[me].saw_given && !given && epoch == process[me].epoch &&
 #if defined(MUTANT_NO_FENCE) || defined(MUTANT_DRAIN_BEFORE_FENCE)
               true ->
 #else
@@ -369,7 +413,7 @@ proctype node(byte me) {
        :: else -> break
        od;
        s = 0;
-       owner = me; owner_gone = false;
+       owner = me; owner_gone = false; given = false;
        process[me].role = primary; process[me].epoch = epoch; process[me].slot = 0; process[me].complete = false;
        check_told(me); check_speakers() }
 
@@ -399,6 +443,9 @@ proctype node(byte me) {
 #endif
 #ifdef REACH_SWITCHOVER
 #define goal (epoch == 2 && kills == 0 && speaks(1) && told == 1 && told_writer[0] == 1)
+#endif
+#ifdef REACH_TAKEN_BACK
+#define goal (taken_back && epoch == 2 && speaks(0) && told == 2 && told_writer[0] == 1 && told_writer[1] == 2)
 #endif
 #ifdef REACH_STALE_TWIN
 #define goal (stale_twin_saw_death)
