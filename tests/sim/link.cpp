@@ -15,6 +15,11 @@ void Link::send(Direction direction, Bytes frame) {
   const LinkFaults& faults_here = faults[static_cast<std::size_t>(direction)];
   ++carried;
   std::uint64_t delay = delay_ns;
+  if (loses && loses(direction, frame)) {
+    ++lost;
+    kernel_.trace("  the wire loses a frame %s", direction == Direction::from_us ? "to the peer" : "to us");
+    return;
+  }
   if (!faults_here.any()) return carry(direction, frame, delay);
   if (faults_here.partitioned || prng_.chance(faults_here.loss_permille)) {
     ++lost;

@@ -32,6 +32,8 @@ class Link {
 
   void send(Direction direction, Bytes frame);
   LinkFaults faults[2];
+  /// Frames that are lost by a script, not by chance.
+  std::function<bool(Direction, Bytes)> loses;
   std::uint64_t delay_ns = 10'000;
 
   std::uint64_t carried = 0, lost = 0, duplicated = 0, corrupted = 0, reordered = 0;

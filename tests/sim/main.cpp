@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "matrix/matrix.hpp"
 #include "planted.hpp"
 #include "shrink.hpp"
 #include "world.hpp"
@@ -46,6 +47,7 @@ struct Options {
       "       --plant FAULT                                    with the others: what they do when it is planted\n"
       "       tandem-sim --setup NAME=VALUE,... [--trace]      the run that a reduced failure names\n"
       "       --no-shrink                                      a failure is not reduced\n"
+      "       tandem-sim --matrix ...                          a crash at every step of scripted scenarios\n"
       "       --twice                                          each seed twice: both must be the same to the byte\n",
       stderr);
   std::exit(64);
@@ -193,6 +195,7 @@ bool reduce(const Setup& setup) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc > 1 && std::strcmp(argv[1], "--matrix") == 0) return matrix_main(argc - 2, argv + 2);
   const Options options = parse(argc, argv);
   if (options.planted) return run_planted(options.plant);
   if (!options.plant.empty() && !plant(options.plant)) usage();

@@ -14,6 +14,8 @@
 
 namespace tandem::sim {
 
+class Script;
+
 struct Setup {
   std::uint64_t seed = 0;
   bool v6 = false;
@@ -49,6 +51,7 @@ struct Setup {
   bool quiet = false;       ///< nothing new is said for longer than a retransmission timeout while all goes on
   bool bulk = false;        ///< more than the windows hold, read slowly
   LinkFaults faults;
+  Script* script = nullptr;  ///< what happens, where it is not drawn
 
   static Setup draw(std::uint64_t seed);
   [[nodiscard]] std::string describe() const;

@@ -78,4 +78,9 @@ std::string_view name_of(Step step) {
   return kWireStepNames[step - points - ::tandem::kSteps.size()];
 }
 
+bool is_alias(Step step) {
+  const std::size_t others = ::tandem::kStopPoints.size() + ::tandem::kSteps.size();
+  return step >= others && step_of(static_cast<WireStep>(step - others)) != step;
+}
+
 }  // namespace tandem::sim

@@ -25,5 +25,7 @@ Step step_of(std::string_view name);
 /// A store that is a stop point as well has the stop point's number.
 Step step_of(WireStep step);
 std::string_view name_of(Step step);
+/// A number that nobody passes: that of a store which is a stop point as well.
+bool is_alias(Step step);
 
 }  // namespace tandem::sim

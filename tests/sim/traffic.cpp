@@ -118,6 +118,12 @@ void Exchange::settle(Connection& c) {
   const bool all_written = written_ == (client_ ? plan_.client_stream() : plan_.server_bytes);
   const bool all_read = consumed_ == to_read();
   if (!all_written) return;
+  if (plan_.has(exchange_flag::kBothClose)) {
+    if (!all_read || !(eof_ || observer_.may_close(plan_.number))) return;
+    closed_ = true;
+    c.close();
+    return;
+  }
   const bool closes_first =
       client_ ? !plan_.has(exchange_flag::kServerCloses) : plan_.has(exchange_flag::kServerCloses);
   if (all_read && closes_first && plan_.has(client_ ? exchange_flag::kClientAborts : exchange_flag::kServerAborts)) {

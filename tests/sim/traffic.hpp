@@ -36,6 +36,7 @@ inline constexpr std::uint8_t kLazyServer = 8;        ///< reads only now and th
 inline constexpr std::uint8_t kLazyClient = 16;
 inline constexpr std::uint8_t kClientAborts = 32;  ///< resets instead of closing
 inline constexpr std::uint8_t kServerAborts = 64;
+inline constexpr std::uint8_t kBothClose = 128;  ///< neither closes before a certain time, then both do
 }  // namespace exchange_flag
 
 struct Plan {
@@ -67,6 +68,8 @@ class TrafficObserver {
   virtual void was_closed(std::uint32_t number, bool at_client) = 0;
   /// How many bytes the client of this exchange may have written by now.
   virtual std::uint64_t client_may_write(std::uint32_t number) = 0;
+  /// Whether an end that waits for the time to close may do so now.
+  virtual bool may_close(std::uint32_t number) = 0;
   /// Told by whoever resets a connection on purpose.
   virtual void resets(std::uint32_t number) = 0;
 };

@@ -110,6 +110,10 @@ World::World(const Setup& setup, Totals& totals, bool tracing)
         link_->send(Direction::from_peer, frame);
       },
       *this);
+  if (setup_.script != nullptr)
+    link_->loses = [this](Direction direction, Bytes frame) {
+      return setup_.script->loses(direction, parse_packet(frame));
+    };
   twin_view_ = std::make_unique<TwinView>(*this);
   frame_check_ = std::make_unique<FrameCheck>(*this);
   epoch_check_ = std::make_unique<EpochCheck>(*this);
@@ -126,10 +130,14 @@ World::~World() {
 
 Result World::run() {
   ++totals_.runs;
-  disturbances_left_ = setup_.disturbances;
-  start_traffic();
+  disturbances_left_ = setup_.script != nullptr ? 0 : setup_.disturbances;
+  if (setup_.script != nullptr) {
+    for (const Script::Item& item : setup_.script->exchanges()) add_exchange(item);
+  } else {
+    start_traffic();
+  }
   spawn_node();
-  kernel_->after(500'000, [this] { spawn_node(); });
+  kernel_->after(setup_.script != nullptr ? setup_.script->twin_after_ns() : 500'000, [this] { spawn_node(); });
   kernel_->after(setup_.poke_interval_ns, [this] { poke(); });
   const std::uint64_t until = start_ns_ + (setup_.stalls ? 5 : 1) * kDisturbingFor_ns;
   while (result_.good && kernel_->now_ns < until && (disturbances_left_ > 0 || under_way_ > 0))
@@ -143,6 +151,8 @@ Result World::run() {
   totals_.frames_checked += frame_check_->checked();
   totals_.exchanges += transfers_.size();
   for (const auto& process : kernel_->processes()) totals_.steps += process->steps;
+  for (const Transfer& item : transfers_)
+    result_.unfinished += item.received_at_client && item.received_at_server ? 0 : 1;
   result_.trace = std::move(kernel_->trace_text);
   return std::move(result_);
 }
@@ -174,6 +184,17 @@ void World::start_traffic() {
     if (transfers_[i].from_us) continue;
     kernel_->at(transfers_[i].open_at_ns, [this, i] { open_transfer(transfers_[i]); });
   }
+}
+
+void World::add_exchange(Script::Item item) {
+  Transfer& transfer = transfers_.emplace_back();
+  transfer.plan = item.plan;
+  transfer.plan.number = static_cast<std::uint32_t>(transfers_.size());
+  transfer.from_us = item.from_us;
+  transfer.port = item.port;
+  transfer.open_at_ns = start_ns_ + item.open_after_ns;
+  if (transfer.from_us) return;
+  kernel_->at(transfer.open_at_ns, [this, i = transfers_.size() - 1] { open_transfer(transfers_[i]); });
 }
 
 void World::open_transfer(Transfer& transfer) {
@@ -334,6 +355,11 @@ void World::doom(Process& process, Doom::What what) {
 void World::at_stop(Process& process, Step step) {
   const HeapScope heap;
   process.stop_at_step = UINT64_MAX;
+  if (setup_.script != nullptr) {
+    if (!setup_.script->dies(*this, process, step)) return;
+    ++totals_.died_at[step];
+    kill(process, "by the script");
+  }
   const auto at = dooms_.find(process.pid);
   if (at == dooms_.end()) return;
   const Doom doom = at->second;
@@ -358,6 +384,10 @@ void World::at_stop(Process& process, Step step) {
 
 void World::at_step(Process& process, Step step) {
   ++totals_.passed[step];
+  if (setup_.script != nullptr) {
+    const HeapScope heap;
+    setup_.script->passes(*this, process, step);
+  }
   const KnownSteps& steps = known();
   if (step == steps.published) {
     if (Context* const its = context(process)) {
@@ -452,7 +482,7 @@ bool World::group_survives(const Process& dead) {
   });
 }
 
-void World::lose_group(std::uint64_t& counter) {
+void World::lose_group(const Process& process, std::uint64_t& counter) {
   const HeapScope heap;
   ++counter;
   undisturbed_ = false;
@@ -462,11 +492,13 @@ void World::lose_group(std::uint64_t& counter) {
   epoch_check_->forget();
   wire_judge_->stop();
   for (Transfer& transfer : transfers_) transfer.may_break = transfer.may_break || transfer.opened;
+  if (setup_.script != nullptr) setup_.script->group_lost(*this, process);
 }
 
 void World::after_death(const Process& process) {
   const HeapScope heap;
-  if (!group_survives(process)) lose_group(totals_.groups_lost);
+  if (setup_.script != nullptr) setup_.script->gone(*this, process);
+  if (!group_survives(process)) lose_group(process, totals_.groups_lost);
   contexts_.erase(process.pid);
   under_way_ -= dooms_.erase(process.pid);
   kernel_->after(kMs / 2 + script_.skewed(setup_.respawn_within_ns), [this] { spawn_node(); });
@@ -612,12 +644,20 @@ void World::resets(std::uint32_t number) {
 
 std::uint64_t World::client_may_write(std::uint32_t number) {
   const Transfer* const item = transfer(number);
+  if (item != nullptr && setup_.script != nullptr)
+    return setup_.script->client_may_write(item->plan, kernel_->now_ns - item->opened_ns);
   if (item == nullptr || faults_stopped_) return UINT64_MAX;
   // Spread over the time in which things happen.
   const std::uint64_t elapsed = kernel_->now_ns - item->opened_ns;
   const std::uint64_t whole = setup_.disturbances * 8 * kMs;
   if (setup_.quiet && elapsed >= whole / 4) return sizeof(Plan) + item->plan.client_bytes / 4;
   return sizeof(Plan) + (elapsed >= whole ? item->plan.client_bytes : item->plan.client_bytes * elapsed / whole);
+}
+
+bool World::may_close(std::uint32_t number) {
+  const Transfer* const item = transfer(number);
+  return item == nullptr || setup_.script == nullptr ||
+         setup_.script->may_close(item->plan, kernel_->now_ns - item->opened_ns);
 }
 
 bool World::all_done() const {
@@ -644,6 +684,7 @@ void World::stop_faults() {
   for (const Transfer& item : transfers_) last_open_ns = std::max(last_open_ns, item.open_at_ns);
   // A group can still be lost in a switchover that was begun before; then there is no hurry.
   const auto limit = [this, last_open_ns] {
+    if (setup_.script != nullptr) return last_open_ns + setup_.script->within_ns();
     const bool clean = undisturbed_ && !link_->has_disturbed() && nic_->dropped == 0;
     return last_open_ns + (clean ? kSoon_ns : kLongest_ns);
   };
@@ -663,6 +704,8 @@ void World::stop_faults() {
 void World::finish() {
   // A twin stands by, and everything comes to rest.
   run_until(kernel_->now_ns + 8 * kMs);
+  while (result_.good && setup_.script != nullptr && kernel_->now_ns < setup_.script->rests_from_ns())
+    run_until(setup_.script->rests_from_ns());
   if (!result_.good) return;
   check_at_rest();
   if (!result_.good) return;

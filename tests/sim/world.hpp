@@ -15,6 +15,7 @@
 #include "nic.hpp"
 #include "packet.hpp"
 #include "peer.hpp"
+#include "script.hpp"
 #include "setup.hpp"
 #include "traffic.hpp"
 
@@ -44,7 +45,8 @@ struct Result {
   std::string rule;  ///< of the first violation
   std::string text;
   std::string trace;
-  std::uint64_t digest = 0;  ///< of everything that was on the wire, and when
+  std::size_t unfinished = 0;  ///< exchanges of which not all bytes arrived, because the group was lost
+  std::uint64_t digest = 0;    ///< of everything that was on the wire, and when
 };
 
 class World final : public Director, public TrafficObserver {
@@ -72,6 +74,7 @@ class World final : public Director, public TrafficObserver {
   void was_reset(std::uint32_t number, bool at_client) override;
   void was_closed(std::uint32_t number, bool at_client) override;
   std::uint64_t client_may_write(std::uint32_t number) override;
+  bool may_close(std::uint32_t number) override;
   void resets(std::uint32_t number) override;
 
   // ---- For the application and the checks ----
@@ -93,6 +96,10 @@ class World final : public Director, public TrafficObserver {
   [[nodiscard]] IpAddress peer_address() const;
   [[nodiscard]] std::uint64_t poke_interval_ns() const { return setup_.poke_interval_ns; }
   Totals& totals() { return totals_; }
+  /// One more exchange, in a scripted run.
+  void add_exchange(Script::Item item);
+  /// Everything has happened, the processes are being ended.
+  [[nodiscard]] bool is_finishing() const { return finishing_; }
   /// Frames have come late or twice.
   [[nodiscard]] bool wire_overtakes() const { return link_->reordered + link_->duplicated != 0; }
 
@@ -127,7 +134,7 @@ class World final : public Director, public TrafficObserver {
   void doom_at_some_step();
   void kill(Process& process, const char* why);
   void partition();
-  void lose_group(std::uint64_t& counter);
+  void lose_group(const Process& process, std::uint64_t& counter);
   void after_death(const Process& process);
   [[nodiscard]] bool group_survives(const Process& dead);
   [[nodiscard]] bool all_done() const;
