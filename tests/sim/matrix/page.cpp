@@ -46,23 +46,22 @@ constexpr FateText kFateTexts[] = {
     {Fate::survived, "s", "\u2713", "survived",
      "Every byte of every connection arrived exactly once and in order, at both ends. No connection was reset, the "
      "peer sent "
-     "nothing again that had not been lost on the wire, and all was done in time: without a loss on the wire, 200 ms "
-     "after the "
-     "last connection was opened."},
+     "nothing again where the wire lost nothing, and all was done in time: within 200 ms of the last connection's "
+     "opening, or 10 seconds where the scenario loses a segment."},
     {Fate::idle, "i", "\u25cb", "nothing to lose",
      "The group started anew while no connection was open. Those that were opened afterwards were served in full."},
     {Fate::unprotected, "a", "\u21bb", "started anew: no twin yet",
      "The primary died while it was alone: no twin had been brought up to date. Its connections end at the peer by a "
      "reset or a "
-     "timeout, as with any host that restarts. A new connection was served 20 ms later."},
+     "timeout, as with any host that restarts. A connection opened 20 ms later was served in full."},
     {Fate::both_died, "a", "\u21bb", "started anew: both died",
      "The process that took over, or took back, died too, before a newcomer had been brought up to date. Nobody was "
      "left who had the "
-     "connections. A new connection was served 20 ms later."},
+     "connections. A connection opened 20 ms later was served in full."},
     {Fate::handed_over, "a", "\u21bb", "started anew: died right after a switchover",
      "The process that took everything over in a planned switchover died before its predecessor, or a newcomer, was "
      "its twin. "
-     "A new connection was served 20 ms later."},
+     "A connection opened 20 ms later was served in full."},
     {Fate::failed, "f", "\u2717", "FAILED", "A promise was broken. There must be none of these."},
 };
 
@@ -217,8 +216,8 @@ std::string page_of(const Matrix& matrix) {
       "attachment, of a takeover and of a switchover) was numbered, and for each the scenario was run again from its "
       "beginning, with a crash exactly there: " +
       number(sum.all()) +
-      " runs. The processes are the real ones, on a simulated kernel, wire and clock. The peer never learns of "
-      "anything: it is "
+      " runs. The processes are the real ones, on a simulated kernel, wire and clock. The peer knows nothing of all "
+      "this: it is "
       "an ordinary host whose packets are judged by rules that share no code with the stack.</p>\n";
   page += "<h2>What the signs mean</h2>\n";
   add_legend(sum, page);
