@@ -85,7 +85,7 @@ tier_consumer() {
 # seconds else, TANDEM_SIM_FROM with which seed they begin.
 tier_sim() {
   set_up build test
-  built sim sim_tests && run_ctest sim sim -L '^sim$'
+  built sim sim_tests && run_ctest sim sim -L '^sim$' --parallel "$jobs"
 }
 
 tier_lab() {
