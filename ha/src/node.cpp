@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <system_error>
 
+#include "log_limits.hpp"
 #include "node_impl.hpp"
 #include "system.hpp"
 
@@ -114,7 +115,7 @@ void Node::Impl::check_options() const {
   if (options_.addresses.empty()) {
     throw NodeError(exit_code::kUsage, "no address was given. Name at least one with --address ADDR/LEN.");
   }
-  if (!std::has_single_bit(options_.log_bytes) || options_.log_bytes < (std::size_t{8} << 20)) {
+  if (!std::has_single_bit(options_.log_bytes) || options_.log_bytes < ha::log_limits.least_bytes) {
     throw NodeError(exit_code::kUsage, "the log's size is " + std::to_string(options_.log_bytes) +
                                            " bytes; it must be a power of two of at least 8 MiB.");
   }

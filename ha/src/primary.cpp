@@ -6,6 +6,7 @@
 #include <new>
 #include <utility>
 
+#include "log_limits.hpp"
 #include "membership.hpp"
 #include "node_impl.hpp"
 #include "system.hpp"
@@ -27,10 +28,7 @@ constexpr std::uint32_t kFirstBatchFrames = 4;
 constexpr std::uint64_t kHandOverWithin_ns = 2'000'000;
 /// How often it then looks whether the twin has taken over.
 constexpr std::uint64_t kLookForTwin_ns = 200'000;
-/// What handlers may write in one turn: bounds the transaction, and the turn's length too.
-constexpr std::uint64_t kTurnWriteBytes = 512 * 1024;
 constexpr std::uint64_t kStateRecordBytes = 512;
-constexpr std::uint64_t kFixedReserveBytes = std::uint64_t{1} << 20;
 
 }  // namespace
 
@@ -97,7 +95,8 @@ void Node::Impl::open_sockets() {
 
 std::uint64_t Node::Impl::turn_reserve_bytes() const {
   const std::uint64_t one_frame = options_.receive_window_bytes + 65536;
-  return kFixedReserveBytes + stack_->connection_count() * kStateRecordBytes + kTurnWriteBytes + one_frame;
+  return ha::log_limits.fixed_reserve_bytes + stack_->connection_count() * kStateRecordBytes +
+         ha::log_limits.turn_write_bytes + one_frame;
 }
 
 void Node::Impl::take_frames(std::size_t room_bytes) {
@@ -161,7 +160,7 @@ void Node::Impl::turn() {
     room_bytes = room - (reserve - options_.receive_window_bytes - 65536);
     writer_->set_time(now_ns_);
   }
-  stack_->set_write_budget(kTurnWriteBytes);
+  stack_->set_write_budget(ha::log_limits.turn_write_bytes);
 
   // Steps 1 and 2.
   [[maybe_unused]] const std::uint64_t resets = TANDEM_PLANTED(rst_past_gate) ? stack_->statistics().resets_sent : 0;
@@ -261,7 +260,7 @@ int Node::Impl::run_primary() {
   open_sockets();
   for (;;) {
     // The last transaction needs room too; a twin that is far behind is waited for, or removed.
-    const bool twin_is_ready = twin_is_member() && writer_->room() > kFixedReserveBytes;
+    const bool twin_is_ready = twin_is_member() && writer_->room() > ha::log_limits.fixed_reserve_bytes;
     const bool wants_to_go = switchover_requested_ || (stop_requested_ && role_ == Role::primary);
     if (wants_to_go && twin_is_ready) {
       // Right behind an answer: the twin takes over while the peer deals with it.

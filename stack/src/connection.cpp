@@ -34,7 +34,7 @@ TcpState Connection::state() const {
 
 std::size_t Connection::writable() const {
   const auto room = impl_->send_room();
-  const auto budget = impl_->stack.write_budget;
+  const auto budget = impl_->stack.write_budget_left();
   if (room > budget) {
     impl_->stack.starve(*impl_);
   }

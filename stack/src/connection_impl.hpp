@@ -150,8 +150,9 @@ struct Connection::Impl {
   bool ensure_linked();
 
  private:
-  void import_send_side(const TcpState& state, bool exact);
-  void import_out_of_order();
+  /// Both are false when memory is short.
+  bool import_send_side(const TcpState& state, bool exact);
+  bool import_out_of_order();
 };
 
 }  // namespace tandem

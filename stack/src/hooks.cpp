@@ -56,7 +56,12 @@ tcp_pcb* tandem_hook_tcp_lookup(const ip_addr_t* local, u16_t local_port, const 
   }
   const auto found =
       stack.by_tuple.find({{tandem::from_lwip(*local), local_port}, {tandem::from_lwip(*remote), remote_port}});
-  if (found == stack.by_tuple.end() || !found->second->ensure_linked()) {
+  if (found == stack.by_tuple.end()) {
+    return nullptr;
+  }
+  if (!found->second->ensure_linked()) {
+    // Memory is short. The connection exists all the same, so no RST may say otherwise; the peer sends its segment again.
+    stack.muted_for_input = stack.in_input;
     return nullptr;
   }
   return found->second->pcb;
@@ -86,6 +91,9 @@ u32_t tandem_hook_tcp_tsval(const tcp_pcb* pcb) {
 }
 
 unsigned tandem_hook_random(void) { return StackScope::current().random_value(); }
+
+// Stack::Impl::run_timers. An entry in lwIP's own list would only need memory.
+int tandem_hook_owns_timers(void) { return 1; }
 
 const ip6_addr_t* tandem_hook_nd6_gateway(netif* /*netif*/, const ip6_addr_t* /*destination*/) {
   const auto& gateway = StackScope::current().gateway6;

@@ -176,7 +176,7 @@ void Stack::Impl::count_segment(Bytes frame) {
 }
 
 err_t Stack::Impl::stage_packet(const pbuf& packet) {
-  if (muted) {
+  if (muted || muted_for_input) {
     return ERR_OK;
   }
   const auto frame = device.tx_reserve(packet.tot_len);
@@ -225,7 +225,7 @@ void Stack::Impl::input(RxFrame frame) {
     if (interface.input(packet, &interface) != ERR_OK) {
       pbuf_free(packet);
     }
-    in_input = false;
+    in_input = muted_for_input = false;
   }
   settle();
 }

@@ -81,6 +81,9 @@ bool Stack::Impl::open_listener(Listener& listener) {
   tcp_ext_arg_set(pcb, ext_arg_id, &listener);
   tcp_pcb* const listening = tcp_listen(pcb);
   if (listening == nullptr) {
+    // What its extension refers to is no connection, and closing takes it for one.
+    tcp_ext_arg_set_callbacks(pcb, ext_arg_id, nullptr);
+    tcp_ext_arg_set(pcb, ext_arg_id, nullptr);
     tcp_close(pcb);
     return false;
   }

@@ -262,7 +262,15 @@ bool Connection::Impl::link(Stack::Adoption adoption) {
 
   pcb = p;
   fed = acked;
-  import_send_side(s, exact && stack.can_reach(p->local_ip, p->remote_ip));
+  if (!import_send_side(s, exact && stack.can_reach(p->local_ip, p->remote_ip)) || !import_out_of_order()) {
+    // Memory is short. Half a connection would forget what it has promised: it stays dormant and is tried again.
+    p->state = ESTABLISHED;  // of a closed one nothing is given back
+    tcp_pcb_purge(p);
+    memp_free(MEMP_TCP_PCB, p);
+    pcb = nullptr;
+    fed = acked;
+    return false;
+  }
   p->state = lwip_state_of(s.phase);
   if (s.phase == TcpPhase::syn_rcvd) {
     p->listener = stack.listener_pcb_for(s.local);
@@ -270,7 +278,7 @@ bool Connection::Impl::link(Stack::Adoption adoption) {
   if (TANDEM_PLANTED(ack_beyond_window) && connected) {
     p->snd_nxt = s.write_seq;
   }
-  import_out_of_order();
+  out_of_order.clear();
   stack.attach(*this, *p);
   tandem_tcp_link(p);
   if (listed) {
@@ -279,12 +287,13 @@ bool Connection::Impl::link(Stack::Adoption adoption) {
   return true;
 }
 
-void Connection::Impl::import_send_side(const TcpState& s, bool exact) {
+bool Connection::Impl::import_send_side(const TcpState& s, bool exact) {
   tcp_pcb& p = *pcb;
   const bool fin_queued = (s.flags & tcp_flag::kFinQueued) != 0;
+  bool complete = true;
   if (s.phase == TcpPhase::syn_sent || s.phase == TcpPhase::syn_rcvd) {
     p.state = lwip_state_of(s.phase);
-    tcp_enqueue_flags(&p, s.phase == TcpPhase::syn_sent ? TCP_SYN : TCP_SYN | TCP_ACK);
+    complete = tcp_enqueue_flags(&p, s.phase == TcpPhase::syn_sent ? TCP_SYN : TCP_SYN | TCP_ACK) == ERR_OK;
     if (exact && s.snd_nxt == p.snd_lbb && s.rexmit_bytes == 0) {
       mark_all_sent(p);
     }
@@ -300,6 +309,8 @@ void Connection::Impl::import_send_side(const TcpState& s, bool exact) {
         const Bytes run = send.contiguous(fed);
         const auto count = std::min<std::uint64_t>({run.size(), position - fed, 0x8000});
         if (tcp_write(&p, run.data(), static_cast<u16_t>(count), TCP_WRITE_FLAG_MORE) != ERR_OK) {
+          // What its queue has no room for follows later.
+          complete = complete && (p.snd_buf < count || p.snd_queuelen >= TCP_SND_QUEUELEN);
           return;
         }
         fed += count;
@@ -308,7 +319,7 @@ void Connection::Impl::import_send_side(const TcpState& s, bool exact) {
     const auto in_flight = sent_end - s.snd_una;
     feed_until(std::min(acked + in_flight, send.end()));
     if (fin_queued && sent_end == s.write_seq && in_flight != 0) {
-      tcp_enqueue_flags(&p, TCP_FIN);
+      complete = tcp_enqueue_flags(&p, TCP_FIN) == ERR_OK && complete;
     }
     if (in_flight != 0) {
       mark_all_sent(p);
@@ -321,7 +332,7 @@ void Connection::Impl::import_send_side(const TcpState& s, bool exact) {
     }
     if (fin_queued && (p.flags & TF_FIN) == 0) {
       feed_until(send.end());
-      tcp_enqueue_flags(&p, TCP_FIN);
+      complete = tcp_enqueue_flags(&p, TCP_FIN) == ERR_OK && complete;
     }
     p.snd_nxt = s.snd_nxt;
     if (!exact && s.snd_nxt != s.snd_una) {
@@ -339,9 +350,10 @@ void Connection::Impl::import_send_side(const TcpState& s, bool exact) {
   } else if (exact && p.unsent != nullptr) {
     p.persist_backoff = s.persist_backoff;
   }
+  return complete;
 }
 
-void Connection::Impl::import_out_of_order() {
+bool Connection::Impl::import_out_of_order() {
   tcp_seg** tail = &pcb->ooseq;
   u8_t sacks = 0;
   for (const auto& piece : out_of_order.pieces(shown.rcv_nxt)) {
@@ -356,7 +368,7 @@ void Connection::Impl::import_out_of_order() {
       if (data != nullptr) {
         pbuf_free(data);
       }
-      break;
+      return false;
     }
     *segment = {};
     segment->p = data;
@@ -379,7 +391,7 @@ void Connection::Impl::import_out_of_order() {
       }
     }
   }
-  out_of_order.clear();
+  return true;
 }
 
 bool Connection::Impl::ensure_linked() {

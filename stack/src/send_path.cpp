@@ -34,7 +34,7 @@ std::size_t Connection::Impl::send_room() const {
 }
 
 bool Connection::Impl::write(Bytes bytes) {
-  if (bytes.size() > std::min(send_room(), stack.write_budget) || stack.dormant || gone || close_requested ||
+  if (bytes.size() > std::min(send_room(), stack.write_budget_left()) || stack.dormant || gone || close_requested ||
       abort_requested || !ensure_linked()) {
     return false;
   }
@@ -42,7 +42,8 @@ bool Connection::Impl::write(Bytes bytes) {
     return true;
   }
   send.append(bytes);
-  stack.write_budget -= bytes.size();
+  // Many small writes are not to take more of the log than one large one.
+  stack.write_budget -= bytes.size() + Stack::Impl::kWriteCostBytes;
   if (announced && stack.observer != nullptr) {
     stack.observer->on_written(handle, bytes);
   }
@@ -94,6 +95,10 @@ void Connection::Impl::feed() {
     }
     const bool more = fed + count < send.end();
     if (tcp_write(pcb, run.data(), static_cast<u16_t>(count), more ? TCP_WRITE_FLAG_MORE : 0) != ERR_OK) {
+      // Where memory is short nothing may be in flight whose ACK would bring us here again.
+      if (pcb->unacked == nullptr && pcb->unsent == nullptr) {
+        stack.starve(*this);
+      }
       return;
     }
     fed += count;

@@ -3,6 +3,7 @@
 // A stack inside: lwIP's state, the interface, and who has something to do this turn.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -50,10 +51,11 @@ struct Stack::Impl {
   ConnectionObserver* observer = nullptr;
   StackState state;
   bool dormant;
-  bool prepared = false;   ///< dormant, with its interfaces up and its listeners open
-  bool muted = false;      ///< packets are dropped instead of staged
-  bool in_input = false;   ///< lwIP processes a packet
-  bool in_timers = false;  ///< lwIP's timers run
+  bool prepared = false;         ///< dormant, with its interfaces up and its listeners open
+  bool muted = false;            ///< packets are dropped instead of staged
+  bool muted_for_input = false;  ///< what the frame that is being processed causes is dropped
+  bool in_input = false;         ///< lwIP processes a packet
+  bool in_timers = false;        ///< lwIP's timers run
 
   SipKey hash_key{};
   SipKey isn_key{};
@@ -137,6 +139,9 @@ struct Stack::Impl {
   std::vector<Connection::Impl*> lost;       ///< their pcb is gone, or is to be aborted
   std::vector<Connection::Impl*> kicking;    ///< wait for the answer to a kick
   std::size_t write_budget = std::numeric_limits<std::size_t>::max();
+  /// What an observer's record of a write takes beside its bytes.
+  static constexpr std::size_t kWriteCostBytes = 32;
+  [[nodiscard]] std::size_t write_budget_left() const { return write_budget - std::min(write_budget, kWriteCostBytes); }
   void touch(Connection::Impl& connection);
   void give_work(Connection::Impl& connection);
   void starve(Connection::Impl& connection);

@@ -54,7 +54,13 @@ std::uint64_t Application::on_turn(Node& node, std::uint64_t now_ns) {
     const std::uint16_t service = plan->number % 2 == 0 ? kStreamClient : kNoteClient;
     Connection* const connection =
         node.connect({world_.peer_address(), plan->number % 3 == 0 ? kNotePort : kStreamPort}, replicated, service);
-    if (connection != nullptr) connection->note({reinterpret_cast<const std::uint8_t*>(plan), sizeof *plan});
+    // Without memory there is none; it is tried again.
+    if (connection == nullptr) {
+      opening_ = nullptr;
+      world_.active_open_failed(plan->number);
+      break;
+    }
+    connection->note({reinterpret_cast<const std::uint8_t*>(plan), sizeof *plan});
     opening_ = nullptr;
   }
   return next_poke_ns_;

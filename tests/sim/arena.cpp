@@ -7,10 +7,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 
 namespace tandem::sim {
 
 constinit Arena* current_arena = nullptr;
+std::uint64_t Arena::refused = 0;
 
 namespace {
 
@@ -58,7 +60,7 @@ Arena* Arena::take() {
 void Arena::give_back() {
   in_use_ = false;
   used_ = live_blocks_ = live_bytes_ = 0;
-  fail_in_ = 0;
+  short_permille_ = 0;
   free_.fill(nullptr);
 }
 
@@ -84,7 +86,6 @@ std::size_t Arena::class_bytes(std::uint32_t size_class) {
 }
 
 void* Arena::allocate(std::size_t bytes, std::size_t alignment) {
-  if (fail_in_ != 0 && --fail_in_ == 0) return nullptr;
   const std::size_t slack = alignment > 16 ? alignment : 0;
   const std::uint32_t size_class = class_of(bytes + slack);
   if (size_class >= kClasses) return nullptr;
@@ -150,7 +151,7 @@ void __libc_free(void* block);
 
 void* malloc(std::size_t bytes) {
   if (current_arena == nullptr) return __libc_malloc(bytes);
-  void* const block = current_arena->allocate(bytes, 16);
+  void* const block = current_arena->refuses() ? nullptr : current_arena->allocate(bytes, 16);
   if (block == nullptr) errno = ENOMEM;
   return block;
 }
@@ -199,5 +200,14 @@ int posix_memalign(void** block, std::size_t alignment, std::size_t bytes) {
 }
 
 }  // extern "C"
+
+// C++ does not promise to go on without memory, so what it asks for it gets.
+void* operator new(std::size_t bytes) {
+  void* const block = current_arena != nullptr ? current_arena->allocate(bytes, 16) : __libc_malloc(bytes);
+  if (block == nullptr) std::abort();
+  return block;
+}
+void operator delete(void* block) noexcept { free(block); }
+void operator delete(void* block, std::size_t) noexcept { free(block); }
 
 #endif

@@ -12,6 +12,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "prng.hpp"
+
 namespace tandem::sim {
 
 class Arena {
@@ -37,8 +39,18 @@ class Arena {
 
   [[nodiscard]] std::size_t live_blocks() const { return live_blocks_; }
   [[nodiscard]] std::size_t live_bytes() const { return live_bytes_; }
-  /// The n-th allocation from now on fails; 0: none does.
-  void fail_at(std::uint64_t n) { fail_in_ = n; }
+  /// From now on so many of a thousand of lwIP's allocations (malloc, not operator new) fail; 0: none does.
+  void be_short(std::uint64_t seed, std::uint32_t permille) {
+    if (permille != 0 && short_permille_ == 0) short_prng_ = Prng(seed, 5);
+    short_permille_ = permille;
+  }
+  /// Asked by malloc.
+  [[nodiscard]] bool refuses() {
+    if (short_permille_ == 0 || !short_prng_.chance(short_permille_)) return false;
+    ++refused;
+    return true;
+  }
+  static std::uint64_t refused;  ///< by all of them
 
  private:
   static constexpr std::size_t kClasses = 64 + 4 * 17;
@@ -50,7 +62,8 @@ class Arena {
   std::size_t used_ = 0;
   std::size_t live_blocks_ = 0;
   std::size_t live_bytes_ = 0;
-  std::uint64_t fail_in_ = 0;
+  std::uint32_t short_permille_ = 0;
+  Prng short_prng_;
   bool in_use_ = false;
   std::array<void*, kClasses> free_{};
 };

@@ -226,6 +226,7 @@ void Kernel::yield(std::uint64_t delay_ns) {
   Process& process = *current;
   process.state = Process::State::runnable;
   process.waiter = nullptr;
+  process.descheduled = true;
   schedule_wake(process, now_ns + delay_ns);
   process.fiber.leave();
 }

@@ -166,6 +166,7 @@ struct Process {
   Ref<Memory> claim_memory;
   std::uint64_t steps = 0;
   std::uint64_t stop_at_step = UINT64_MAX;
+  std::uint64_t preempt_at_step = UINT64_MAX;
   Step last_step = 0;
   std::uint64_t slow_ns = 0;  ///< what a step costs it beyond the usual
 
@@ -181,6 +182,8 @@ class Director {
   virtual ~Director() = default;
   /// The process has come to the step that stop_at_step named. May kill, pause or delay it, and sets the next one.
   virtual void at_stop(Process& process, Step step) = 0;
+  /// The process has come to the step that preempt_at_step named. Sets the next one.
+  virtual void at_preemption(Process& process) = 0;
   /// At every step, before at_stop. For checks that belong to a place.
   virtual void at_step(Process& process, Step step) = 0;
   virtual void on_log_line(Process& process, std::string_view role, std::string_view text) = 0;
@@ -240,6 +243,7 @@ class Kernel {
     process->last_step = step;
     ++process->steps;
     director_.at_step(*process, step);
+    if (process->steps >= process->preempt_at_step) director_.at_preemption(*process);
     if (process->steps >= process->stop_at_step) director_.at_stop(*process, step);
   }
   /// Something has changed that somebody may wait for.
@@ -267,6 +271,7 @@ class Kernel {
 
   Prng scheduling;
   Prng random_bytes;
+  bool sequence_numbers_wrap = false;  ///< initial ones lie just below
   Director& director() { return director_; }
   Nic* nic = nullptr;
   /// Bounds of what a simulated system call or a wake-up takes.

@@ -20,7 +20,22 @@ void Link::send(Direction direction, Bytes frame) {
     kernel_.trace("  the wire loses a frame %s", direction == Direction::from_us ? "to the peer" : "to us");
     return;
   }
+  if (neighbour_delay_ns != 0) {
+    const Packet packet = parse_packet(frame);
+    if (packet.kind == Packet::Kind::arp || packet.kind == Packet::Kind::icmp6) {
+      ++reordered;
+      delay += 1 + prng_.below(neighbour_delay_ns);
+    }
+  }
   if (!faults_here.any()) return carry(direction, frame, delay);
+  constexpr std::size_t kEthernetHeader = 14;
+  if (frame.size() > std::size_t{faults_here.mtu} + kEthernetHeader) {
+    ++lost;
+    kernel_.trace("  a frame %s is longer than the path's MTU",
+                  direction == Direction::from_us ? "to the peer" : "to us");
+    if (too_long) too_long(direction, frame, faults_here.mtu);
+    return;
+  }
   if (faults_here.partitioned || prng_.chance(faults_here.loss_permille)) {
     ++lost;
     kernel_.trace("  the wire loses a frame %s", direction == Direction::from_us ? "to the peer" : "to us");

@@ -19,9 +19,10 @@ struct LinkFaults {
   std::uint32_t corruption_permille = 0;
   std::uint32_t reordering_permille = 0;  ///< frames that take much longer than the others
   bool partitioned = false;
+  std::uint32_t mtu = UINT32_MAX;  ///< of the path; what is longer is lost, and a router says so
   [[nodiscard]] bool any() const {
     return loss_permille != 0 || duplication_permille != 0 || corruption_permille != 0 || reordering_permille != 0 ||
-           partitioned;
+           partitioned || mtu != UINT32_MAX;
   }
 };
 
@@ -34,6 +35,10 @@ class Link {
   LinkFaults faults[2];
   /// Frames that are lost by a script, not by chance.
   std::function<bool(Direction, Bytes)> loses;
+  /// ARP and neighbour discovery come late by up to this.
+  std::uint64_t neighbour_delay_ns = 0;
+  /// Told of what was longer than the path's MTU.
+  std::function<void(Direction, Bytes, std::uint32_t mtu)> too_long;
   std::uint64_t delay_ns = 10'000;
 
   std::uint64_t carried = 0, lost = 0, duplicated = 0, corrupted = 0, reordered = 0;

@@ -41,6 +41,7 @@ short events_of(const Object& object) {
 
 /// What a turn costs before anybody else has the processor.
 constexpr std::uint64_t kTurnCost_ns = 1'500;
+constexpr std::uint64_t kSpin_ns = 4'000;
 
 }  // namespace
 
@@ -177,6 +178,14 @@ void Loop::set_spin_condition(std::function<bool()> condition) { impl_->conditio
 
 bool Loop::run_once(std::uint64_t deadline_ns) {
   Impl& loop = *impl_;
+  if (loop.options.spin_always) {
+    // It never sleeps; how often it looks is a matter of the simulation's own speed.
+    do {
+      the_kernel->yield(kSpin_ns);
+      if (loop.dispatch() || (loop.condition && loop.condition())) return true;
+    } while (the_kernel->now_ns < deadline_ns);
+    return false;
+  }
   if (loop.dispatch() || (loop.condition && loop.condition()) || the_kernel->now_ns >= deadline_ns) {
     the_kernel->yield(kTurnCost_ns);
   } else {

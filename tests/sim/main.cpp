@@ -259,6 +259,8 @@ int main(int argc, char** argv) {
       "passed\n",
       totals.exchanges, totals.frames, totals.frames_checked, totals.steps, totals.transactions_compared, died,
       reachable);
+  std::printf("%lu SIGTERMs, %lu preemptions, %lu allocations refused, %lu of %lu control requests answered\n",
+              totals.terminations, totals.preemptions, Arena::refused, totals.answers, totals.requests);
   if (options.runs != 1 || options.one) {
     std::string missed;
     for (std::size_t i = 0; i < kSteps; ++i) {

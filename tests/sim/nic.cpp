@@ -54,10 +54,7 @@ Nic::Nic(Kernel& kernel, const Options& options, Transmit transmit)
   open();
 }
 
-Nic::~Nic() {
-  Buffers::pool().push_back(buffers_);
-  kernel_.nic = nullptr;
-}
+Nic::~Nic() { Buffers::pool().push_back(buffers_); }
 
 void Nic::open() {
   ++generation_;

@@ -48,23 +48,49 @@ Setup Setup::draw(std::uint64_t seed) {
   s.slow_joins = prng.one_in(4);
   s.bulk = prng.one_in(8);
   s.quiet = prng.one_in(8);
+  s.mtu_changes = prng.one_in(12);
+  s.slow_twins = prng.one_in(12);
+  s.terminations = prng.one_in(10);
+  s.control_clients = prng.one_in(8);
+  s.twin_spins = prng.one_in(16);
+  s.sequence_numbers_wrap = prng.one_in(6);
+  s.deaths_at_start = prng.one_in(12);
+  s.deaths_at_end = prng.one_in(12);
+  if (prng.one_in(10)) s.neighbour_delay_ns = static_cast<std::uint32_t>(prng.skewed(30'000'000));
+  if (prng.one_in(6)) {
+    constexpr std::uint32_t kWithin[] = {100, 1000, 10'000};
+    s.preempt_within_steps = kWithin[prng.below(3)];
+    s.preempt_ns = static_cast<std::uint32_t>(1000 + prng.skewed(300'000));
+  }
+  if (prng.one_in(12)) s.short_memory_permille = static_cast<std::uint32_t>(1 + prng.skewed(100));
+  if (prng.one_in(8)) s.send_queue_bytes = prng.one_in(2) ? 8192 : 262'144;
+  if (prng.one_in(8)) s.log_bytes = prng.one_in(2) ? 262'144 : 524'288;
   return s;
 }
 
 std::string Setup::describe() const {
-  char text[640];
+  char text[256];
   std::snprintf(
       text, sizeof text,
       "IPv%d, %u disturbances, %u exchanges of up to %u bytes, batches of %u, re-protected after %u ms, loss %u, "
-      "duplication %u, corruption %u, reordering %u in 1000%s%s%s%s%s%s%s%s%s%s%s%s",
+      "duplication %u, corruption %u, reordering %u in 1000",
       v6 ? 6 : 4, disturbances, transfers, max_bytes, batch_frames, reprotect_delay_ms, faults.loss_permille,
-      faults.duplication_permille, faults.corruption_permille, faults.reordering_permille,
-      active_opens ? ", active opens" : "", aborts ? ", aborts" : "", lazy ? ", lazy readers" : "",
-      pauses ? ", pauses" : "", partitions ? ", partitions" : "", stalls ? ", stalled twins" : "",
-      slow_joins ? ", slow joins" : "", bulk ? ", more than the windows hold" : "", quiet ? ", a silence" : "",
-      switchovers ? ", switchovers" : "", twin_deaths ? ", twins die" : "",
-      deaths_in_takeover ? ", deaths in takeovers" : "");
-  return text;
+      faults.duplication_permille, faults.corruption_permille, faults.reordering_permille);
+  std::string words = text;
+  for_each_field(*this, [&words](std::string_view name, const auto& field) {
+    if (!std::is_same_v<std::decay_t<decltype(field)>, bool> || !field || name == "v6") return;
+    words += ", ";
+    words += name;
+    std::replace(words.begin(), words.end(), '_', ' ');
+  });
+  const auto add = [&words](const char* what, std::uint64_t value) {
+    if (value != 0) words += ", " + (what + std::to_string(value));
+  };
+  add("late neighbours, ns: ", neighbour_delay_ns);
+  add("preemptions within steps: ", preempt_within_steps);
+  add("allocations that fail, in 1000: ", short_memory_permille);
+  add("bytes of the log: ", log_bytes);
+  return words;
 }
 
 std::string Setup::to_text() const {

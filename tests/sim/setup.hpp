@@ -50,6 +50,19 @@ struct Setup {
   bool slow_joins = false;  ///< a newcomer's snapshot takes many turns
   bool quiet = false;       ///< nothing new is said for longer than a retransmission timeout while all goes on
   bool bulk = false;        ///< more than the windows hold, read slowly
+  bool mtu_changes = false;
+  bool slow_twins = false;    ///< each of their steps takes longer
+  bool terminations = false;  ///< SIGTERM to whoever it is
+  bool control_clients = false;
+  bool twin_spins = false;
+  bool sequence_numbers_wrap = false;
+  bool deaths_at_start = false;
+  bool deaths_at_end = false;
+  std::uint32_t neighbour_delay_ns = 0;  ///< ARP and neighbour discovery come late
+  std::uint32_t preempt_within_steps = 0;
+  std::uint32_t preempt_ns = 0;
+  std::uint32_t short_memory_permille = 0;  ///< of lwIP's allocations fail
+  std::uint32_t log_bytes = 0;              ///< 0: large enough for everything
   LinkFaults faults;
   Script* script = nullptr;  ///< what happens, where it is not drawn
 
@@ -89,6 +102,19 @@ void Setup::for_each_field(S& s, F f) {
   f("deaths_in_takeover", s.deaths_in_takeover);
   f("chosen_steps", s.chosen_steps);
   f("newcomer_deaths", s.newcomer_deaths);
+  f("mtu_changes", s.mtu_changes);
+  f("slow_twins", s.slow_twins);
+  f("terminations", s.terminations);
+  f("control_clients", s.control_clients);
+  f("twin_spins", s.twin_spins);
+  f("sequence_numbers_wrap", s.sequence_numbers_wrap);
+  f("deaths_at_start", s.deaths_at_start);
+  f("deaths_at_end", s.deaths_at_end);
+  f("neighbour_delay_ns", s.neighbour_delay_ns);
+  f("preempt_within_steps", s.preempt_within_steps);
+  f("preempt_ns", s.preempt_ns);
+  f("short_memory", s.short_memory_permille);
+  f("log_bytes", s.log_bytes);
   f("busy", s.busy_permille);
   f("batch_frames", s.batch_frames);
   f("reprotect_delay_ms", s.reprotect_delay_ms);

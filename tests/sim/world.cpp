@@ -11,6 +11,7 @@
 #include "checks/frame_check.hpp"
 #include "checks/twin_view.hpp"
 #include "checks/wire_judge.hpp"
+#include "control_clients.hpp"
 #include "packet.hpp"
 #include "tandem/node.hpp"
 #include "wire_rings.hpp"
@@ -55,6 +56,7 @@ struct KnownSteps {
   Step ineligible = step_of("attach.ineligible");
   Step dropped = step_of("attach.dropped");
   Step promoted = step_of("takeover.promoted");
+  Step closing = step_of("close.began");
   Step adopted = step_of("adopt.done");
   Step linked = step_of("promote.linked");
   Step handed_over = step_of("switchover.handed_over");
@@ -74,7 +76,11 @@ ha::SharedGroup* group_of(const Process& process) {
 }  // namespace
 
 World::World(const Setup& setup, Totals& totals, bool tracing)
-    : setup_(setup), totals_(totals), kernel_(std::make_unique<Kernel>(*this, setup.seed)), script_(setup.seed, 4) {
+    : setup_(setup),
+      totals_(totals),
+      kernel_(std::make_unique<Kernel>(*this, setup.seed)),
+      script_(setup.seed, 4),
+      preemption_(setup.seed, 6) {
   kernel_->tracing = tracing;
   kernel_->now_ns = start_ns_ = setup_.start_ns;
   kernel_->wake_latency_ns = setup_.wake_latency_ns;
@@ -118,11 +124,13 @@ World::World(const Setup& setup, Totals& totals, bool tracing)
   frame_check_ = std::make_unique<FrameCheck>(*this);
   epoch_check_ = std::make_unique<EpochCheck>(*this);
   wire_judge_ = std::make_unique<WireJudge>(*this, setup_.v6);
+  prepare_disturbances();
 }
 
 World::~World() {
   // The processes go first: their descriptors refer to what is destroyed next.
   peer_.reset();
+  clients_.reset();
   kernel_.reset();
 }
 
@@ -135,6 +143,7 @@ Result World::run() {
     for (const Script::Item& item : setup_.script->exchanges()) add_exchange(item);
   } else {
     start_traffic();
+    doom_at_start();
   }
   spawn_node();
   kernel_->after(setup_.script != nullptr ? setup_.script->twin_after_ns() : 500'000, [this] { spawn_node(); });
@@ -199,6 +208,7 @@ void World::add_exchange(Script::Item item) {
 
 void World::open_transfer(Transfer& transfer) {
   transfer.opened = true;
+  transfer.may_break = closing_ != 0;
   transfer.opened_ns = kernel_->now_ns;
   kernel_->trace("the peer opens exchange %u, port %u: %u bytes there, %u back, flags %u", transfer.plan.number,
                  transfer.port, transfer.plan.client_bytes, transfer.plan.server_bytes, transfer.plan.flags);
@@ -208,6 +218,7 @@ void World::open_transfer(Transfer& transfer) {
 
 void World::poke() {
   peer_->poke(4096);
+  poke_further();
   // What was to happen last came to nothing, or left the group as it was.
   if (under_way_ == 0 && disturbances_left_ > 0 && kernel_->speaker != nullptr && has_member(*kernel_->speaker) &&
       script_.one_in(4))
@@ -235,7 +246,8 @@ void World::spawn_node() {
       options.device.frames = setup_.nic_frames;
       options.device.ring_entries = setup_.ring_entries;
       options.detect_ms = setup_.detect_ms;
-      options.log_bytes = std::size_t{8} << 20;
+      options.log_bytes = setup_.log_bytes != 0 ? setup_.log_bytes : std::size_t{8} << 20;
+      options.twin_spins = setup_.twin_spins;
       options.send_queue_bytes = setup_.send_queue_bytes;
       options.receive_window_bytes = setup_.window_bytes;
       options.batch_frames = setup_.batch_frames;
@@ -255,6 +267,8 @@ void World::spawn_node() {
       if (!node.wants_rejoin()) return code;
     }
   });
+  if (setup_.preempt_within_steps != 0 && !faults_stopped_)
+    spawned.preempt_at_step = preemption_.below(setup_.preempt_within_steps);
   if (setup_.newcomer_deaths && !faults_stopped_ && script_.one_in(6)) doom(spawned, Doom::What::die);
 }
 
@@ -282,6 +296,7 @@ void World::disturb(Process& primary) {
       twin = kernel_->find(static_cast<std::int32_t>(reader.pid.load()));
   }
   const std::uint64_t roll = script_.below(100);
+  if (disturb_further(primary, twin)) return;
   if (setup_.chosen_steps && script_.one_in(3)) return doom_at_some_step();
   if (setup_.partitions && script_.one_in(4)) partition();
   if (setup_.stalls && twin != nullptr && script_.one_in(2)) return doom(*twin, Doom::What::stall);
@@ -365,7 +380,7 @@ void World::at_stop(Process& process, Step step) {
   const Doom doom = at->second;
   dooms_.erase(at);
   --under_way_;
-  if (faults_stopped_) return;
+  if (faults_stopped_ && !finishing_) return;
   if (doom.what == Doom::What::die) {
     ++totals_.died_at[step];
     kill(process, "at its step");
@@ -389,6 +404,7 @@ void World::at_step(Process& process, Step step) {
     setup_.script->passes(*this, process, step);
   }
   const KnownSteps& steps = known();
+  if (setup_.short_memory_permille != 0) step_further(process, step);
   if (step == steps.published) {
     if (Context* const its = context(process)) {
       ha::SharedGroup* const group = group_of(process);
@@ -421,7 +437,10 @@ void World::at_step(Process& process, Step step) {
   } else if (step == steps.member) {
     process.slow_ns = 0;
     const HeapScope heap;
+    twin_view_->joined(*group_of(process));
     disturb(process);
+  } else if (step == steps.closing) {
+    begin_close(process);
   } else if (step == steps.ineligible || step == steps.adopted) {
     frame_check_->forget();
   } else if (step == steps.promoted) {
@@ -440,7 +459,7 @@ void World::at_step(Process& process, Step step) {
     const HeapScope heap;
     target_ = kNoStep;
     --under_way_;
-    if (!faults_stopped_) {
+    if (!faults_stopped_ || finishing_) {
       ++totals_.died_at[step];
       kill(process, "at a chosen step");
     }
@@ -466,8 +485,13 @@ void World::on_death(Process& process) {
 
 /// Whether somebody is left who has the connections: the living owner, or a member that may be promoted.
 bool World::group_survives(const Process& dead) {
-  const ha::SharedGroup* const group = group_of(dead);
-  if (group == nullptr) return true;
+  const ha::SharedGroup* group = group_of(dead);
+  if (group == nullptr && (setup_.script != nullptr || finishing_)) return true;
+  // One that ended in good order has given it back; others may have it.
+  for (const auto& other : kernel_->processes()) {
+    if (group == nullptr && other.get() != &dead && other->state != Process::State::dead) group = group_of(*other);
+  }
+  if (group == nullptr) return false;
   const auto alive = [this, &dead](std::uint32_t pid) {
     const Process* const process = kernel_->find(static_cast<std::int32_t>(pid));
     return process != nullptr && process != &dead && process->state != Process::State::dead &&
@@ -499,6 +523,7 @@ void World::after_death(const Process& process) {
   const HeapScope heap;
   if (setup_.script != nullptr) setup_.script->gone(*this, process);
   if (!group_survives(process)) lose_group(process, totals_.groups_lost);
+  end_close(process);
   contexts_.erase(process.pid);
   under_way_ -= dooms_.erase(process.pid);
   kernel_->after(kMs / 2 + script_.skewed(setup_.respawn_within_ns), [this] { spawn_node(); });
@@ -506,7 +531,10 @@ void World::after_death(const Process& process) {
 
 void World::on_end(Process& process) {
   const HeapScope heap;
-  const bool expected = process.exit_code == exit_code::kOk || process.exit_code == exit_code::kTwinAttached;
+  // Twins that were removed and stand still hold every place.
+  const bool no_place = setup_.stalls && process.exit_code == exit_code::kBusy;
+  const bool expected =
+      process.exit_code == exit_code::kOk || process.exit_code == exit_code::kTwinAttached || no_place;
   if (!expected)
     violation("exit code",
               "process " + std::to_string(process.pid) + " ends with code " + std::to_string(process.exit_code));
@@ -601,6 +629,10 @@ void World::forget_active_opens() {
   for (Transfer& item : transfers_) item.opened = item.opened && (!item.from_us || item.met || item.is_done());
 }
 
+void World::active_open_failed(std::uint32_t number) {
+  if (Transfer* const item = transfer(number)) item->opened = false;
+}
+
 void World::active_open_exists(std::uint32_t number) {
   if (Transfer* const item = transfer(number)) item->opened = true;
 }
@@ -678,6 +710,7 @@ void World::stop_faults() {
   link_->faults[0] = link_->faults[1] = {};
   nic_->busy_permille = 0;
   dooms_.clear();
+  stop_disturbances();
   for (const auto& process : kernel_->processes()) kernel_->resume(*process);
   const std::uint64_t stopped_ns = kernel_->now_ns;
   std::uint64_t last_open_ns = stopped_ns;
@@ -707,6 +740,14 @@ void World::finish() {
   while (result_.good && setup_.script != nullptr && kernel_->now_ns < setup_.script->rests_from_ns())
     run_until(setup_.script->rests_from_ns());
   if (!result_.good) return;
+  if (clients_ != nullptr) {
+    // Requests that a turn has not come to yet.
+    const std::uint64_t limit = kernel_->now_ns + 100 * kMs;
+    while (result_.good && clients_->waiting() != 0 && kernel_->now_ns < limit) kernel_->run_next(limit);
+    totals_.requests += clients_->requests();
+    totals_.answers += clients_->answers();
+    if (clients_->waiting() != 0) violation("control", "a request is not answered within 100 ms of rest");
+  }
   check_at_rest();
   if (!result_.good) return;
   finishing_ = true;
@@ -716,6 +757,7 @@ void World::finish() {
       Context* const its = context(*process);
       if (its != nullptr && its->primary == primary) kernel_->terminate(*process);
     }
+    if (setup_.deaths_at_end) doom_at_end();
     const std::uint64_t limit = kernel_->now_ns + 10'000 * kMs;
     const auto left = [this, primary] {
       return std::any_of(contexts_.begin(), contexts_.end(),

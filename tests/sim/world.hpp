@@ -30,11 +30,14 @@ class TwinView;
 class FrameCheck;
 class EpochCheck;
 class WireJudge;
+class ControlClients;
 
 /// What the runs of a program have come to together.
 struct Totals {
-  std::uint64_t runs = 0, takeovers = 0, switchovers = 0, hangs = 0, deaths = 0, twin_deaths = 0, groups_lost = 0;
+  std::uint64_t runs = 0, takeovers = 0, switchovers = 0, hangs = 0, deaths = 0, twin_deaths = 0, groups_lost = 0,
+                groups_closed = 0;
   std::uint64_t exchanges = 0, frames = 0, steps = 0, transactions_compared = 0, frames_checked = 0;
+  std::uint64_t terminations = 0, preemptions = 0, requests = 0, answers = 0;
   /// How often each step was passed, and how often a process died at it.
   std::vector<std::uint64_t> passed = std::vector<std::uint64_t>(kSteps);
   std::vector<std::uint64_t> died_at = std::vector<std::uint64_t>(kSteps);
@@ -59,6 +62,7 @@ class World final : public Director, public TrafficObserver {
   // ---- Director ----
   void at_stop(Process& process, Step step) override;
   void at_step(Process& process, Step step) override;
+  void at_preemption(Process& process) override;
   void on_log_line(Process& process, std::string_view role, std::string_view text) override;
   void on_end(Process& process) override;
   void on_fence(Process& process) override;
@@ -93,6 +97,7 @@ class World final : public Director, public TrafficObserver {
   /// A process becomes primary: what was opened and never left the dead process is opened again, unless it says that it exists.
   void forget_active_opens();
   void active_open_exists(std::uint32_t number);
+  void active_open_failed(std::uint32_t number);
   [[nodiscard]] IpAddress peer_address() const;
   [[nodiscard]] std::uint64_t poke_interval_ns() const { return setup_.poke_interval_ns; }
   Totals& totals() { return totals_; }
@@ -134,6 +139,21 @@ class World final : public Director, public TrafficObserver {
   void doom_at_some_step();
   void kill(Process& process, const char* why);
   void partition();
+  // ---- disturbances.cpp ----
+  void prepare_disturbances();
+  /// False when the setup has none of these, or it is another one's turn.
+  bool disturb_further(Process& primary, Process* twin);
+  void slow_down(Process& twin);
+  void change_mtu();
+  void tell_too_long(Direction direction, Bytes frame, std::uint32_t mtu);
+  void terminate(Process& process);
+  void doom_at_start();
+  void doom_at_end();
+  void poke_further();
+  void step_further(Process& process, Step step);
+  void begin_close(const Process& process);
+  void end_close(const Process& process);
+  void stop_disturbances();
   void lose_group(const Process& process, std::uint64_t& counter);
   void after_death(const Process& process);
   [[nodiscard]] bool group_survives(const Process& dead);
@@ -158,14 +178,17 @@ class World final : public Director, public TrafficObserver {
   std::unique_ptr<FrameCheck> frame_check_;
   std::unique_ptr<EpochCheck> epoch_check_;
   std::unique_ptr<WireJudge> wire_judge_;
+  std::unique_ptr<ControlClients> clients_;
   Prng script_;
+  Prng preemption_;
   std::map<std::int32_t, Context> contexts_;
   std::vector<Transfer> transfers_;
   std::size_t disturbances_left_ = 0;
   std::size_t under_way_ = 0;  ///< disturbances that are decided and have not come to their end
   bool faults_stopped_ = false;
   bool finishing_ = false;
-  bool undisturbed_ = true;  ///< nothing has happened that TCP's timers have to repair
+  std::int32_t closing_ = 0;  ///< the primary that closes its connections, because it was told to end; 0: none
+  bool undisturbed_ = true;   ///< nothing has happened that TCP's timers have to repair
   std::uint64_t start_ns_ = 0;
   std::map<std::int32_t, Doom> dooms_;
   /// Whoever comes to this step dies there, after so many have passed it.

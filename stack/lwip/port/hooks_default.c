@@ -52,6 +52,8 @@ WEAK unsigned tandem_hook_random(void) {
   return value;
 }
 
+WEAK int tandem_hook_owns_timers(void) { return 0; }
+
 WEAK const ip6_addr_t* tandem_hook_nd6_gateway(struct netif* netif, const ip6_addr_t* destination) {
   (void)netif;
   (void)destination;

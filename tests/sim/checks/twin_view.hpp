@@ -27,6 +27,10 @@ class TwinView {
   /// In the twin, when it has applied the log up to `position`.
   void applied(Node& node, const Application& application, const ha::SharedGroup& group, std::uint64_t position);
   void forget() { kept_.clear(); }
+  /// A joiner has become a member. It may be far from having applied what makes it one, and has less until then.
+  void joined(const ha::SharedGroup& group) {
+    std::erase_if(kept_, [&group](const Kept& kept) { return kept.position < group.published.load(); });
+  }
   [[nodiscard]] std::uint64_t compared() const { return compared_; }
 
  private:

@@ -31,6 +31,8 @@ void WireJudge::sent(Bytes frame) {
   oracle_.observe(world_.kernel().now_ns, frame);
   for (; seen_ < oracle_.violations().size(); ++seen_) {
     const oracle::Violation& found = oracle_.violations()[seen_];
+    // Without memory a segment is lost before it comes to the wire.
+    if (found.rule == "seq-skipped" && world_.setup().short_memory_permille != 0) continue;
     world_.violation("the wire oracle: " + found.rule, found.connection + ": " + found.words);
   }
 }

@@ -280,6 +280,19 @@ TEST_CASE("the write budget bounds a turn and the next one resumes", "[connectio
   CHECK(flow->exact);
 }
 
+TEST_CASE("many small writes take from the turn's budget what their records take", "[connection]") {
+  TwoHosts hosts;
+  hosts.serve(echo);
+  auto* const connection = hosts.open(std::make_shared<Flow>(1, 0));
+  REQUIRE(connection != nullptr);
+  hosts.client.stack().set_write_budget(8192);
+  std::size_t writes = 0;
+  for (const std::uint8_t byte = 1; connection->write({&byte, 1});) {
+    ++writes;
+  }
+  CHECK(writes == 8192 / 33);
+}
+
 TEST_CASE("a closed connection in SYN-SENT says nothing more", "[connection]") {
   TwoHosts hosts;
   hosts.serve(echo);

@@ -28,6 +28,8 @@ unsigned short tandem_checksum(const void* data, int bytes);
 
 /* Random bits from the host (tandem_lwip_hooks.h). */
 unsigned tandem_hook_random(void);
+/* Whether the owner calls TCP's timers itself, so that lwIP need not keep one for them. */
+int tandem_hook_owns_timers(void);
 
 /* Says what was violated and where, then ends the process (checksum and asserts are the only things that lwIP needs
  * from here). */

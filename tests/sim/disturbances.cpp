@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// What happens to a run beside deaths, switchovers and pauses. What is off draws nothing.
+#include <algorithm>
+
+#include "checks/wire_judge.hpp"
+#include "control_clients.hpp"
+#include "log_limits.hpp"
+#include "packet_too_big.hpp"
+#include "world.hpp"
+
+namespace tandem::sim {
+namespace {
+
+constexpr std::uint64_t kMs = 1'000'000;
+
+bool lives(const Process& process) {
+  return process.state != Process::State::dead && process.state != Process::State::ended;
+}
+
+}  // namespace
+
+void World::prepare_disturbances() {
+  kernel_->sequence_numbers_wrap = setup_.sequence_numbers_wrap;
+  link_->neighbour_delay_ns = setup_.neighbour_delay_ns;
+  link_->too_long = [this](Direction direction, Bytes frame, std::uint32_t mtu) {
+    tell_too_long(direction, frame, mtu);
+  };
+  if (setup_.control_clients) clients_ = std::make_unique<ControlClients>(*kernel_, setup_.seed);
+  if (setup_.short_memory_permille != 0) undisturbed_ = false;
+  ha::log_limits = {};
+  if (setup_.log_bytes != 0) {
+    ha::log_limits.least_bytes = setup_.log_bytes;
+    ha::log_limits.turn_write_bytes = 16'384;
+    ha::log_limits.fixed_reserve_bytes = 16'384;
+  }
+}
+
+bool World::disturb_further(Process& primary, Process* twin) {
+  if (setup_.mtu_changes && script_.one_in(4)) change_mtu();
+  if (setup_.slow_twins && twin != nullptr && script_.one_in(3)) {
+    slow_down(*twin);
+    return true;
+  }
+  if (setup_.terminations && script_.one_in(4)) {
+    ++under_way_;
+    const std::int32_t pid = twin != nullptr && script_.one_in(2) ? twin->pid : primary.pid;
+    kernel_->after(script_.skewed(3 * kMs), [this, pid] {
+      --under_way_;
+      Process* const process = kernel_->find(pid);
+      if (process != nullptr && !faults_stopped_) terminate(*process);
+    });
+    return true;
+  }
+  return false;
+}
+
+/// Each of its steps takes longer.
+void World::slow_down(Process& twin) {
+  const std::int32_t pid = twin.pid;
+  ++under_way_;
+  twin.slow_ns = script_.skewed(20'000);
+  kernel_->trace("process %d becomes slow", pid);
+  kernel_->after(script_.skewed(20 * kMs), [this, pid] {
+    --under_way_;
+    Process* const process = kernel_->find(pid);
+    if (process == nullptr) return;
+    process->slow_ns = 0;
+    kernel_->trace("process %d is as fast as it was", pid);
+  });
+}
+
+void World::change_mtu() {
+  const std::uint64_t which = script_.below(3);
+  const auto mtu = static_cast<std::uint32_t>(script_.between(1280, 1499));
+  for (const std::size_t direction : {0, 1}) {
+    if (which == direction || which == 2) link_->faults[direction].mtu = mtu;
+  }
+  kernel_->trace("the path's MTU is %u %s", mtu, which == 0 ? "to the peer" : which == 1 ? "to us" : "both ways");
+  kernel_->after(script_.skewed(30 * kMs), [this] {
+    for (LinkFaults& faults : link_->faults) faults.mtu = UINT32_MAX;
+    kernel_->trace("the path's MTU is what it was");
+  });
+}
+
+void World::tell_too_long(Direction direction, Bytes frame, std::uint32_t mtu) {
+  const std::vector<std::uint8_t> answer = packet_too_big(frame, mtu);
+  // Some routers say nothing.
+  if (answer.empty() || script_.one_in(4)) return;
+  // IPv6 fragments what follows, and the oracle does not put fragments together.
+  if (setup_.v6) wire_judge_->stop();
+  kernel_->after(setup_.link_delay_ns, [this, direction, answer] {
+    if (direction == Direction::from_peer)
+      peer_->arrive(answer);
+    else
+      nic_->arrive(answer);
+  });
+}
+
+void World::terminate(Process& process) {
+  if (!lives(process)) return;
+  ++totals_.terminations;
+  kernel_->terminate(process);
+}
+
+/// It closes all of its connections, whether everything has been said on them or not.
+void World::begin_close(const Process& process) {
+  if (setup_.script != nullptr) return;
+  closing_ = process.pid;
+  if (finishing_) return;
+  undisturbed_ = false;
+  for (Transfer& transfer : transfers_) transfer.may_break = transfer.may_break || transfer.opened;
+}
+
+/// With its process the group ends: a twin that has joined at the last moment sees its socket close, and starts anew.
+void World::end_close(const Process& process) {
+  if (closing_ != process.pid) return;
+  closing_ = 0;
+  if (!finishing_) lose_group(process, totals_.groups_closed);
+}
+
+void World::doom_at_start() {
+  if (!setup_.deaths_at_start) return;
+  constexpr const char* kPlaces[] = {"start.device",    "start.claimed",   "start.stack",  "start.active",
+                                     "attach.accepted", "attach.joining",  "attach.begun", "attach.welcomed",
+                                     "twin.hello",      "twin.mapped",     "twin.device",  "twin.ready",
+                                     "snapshot.part",   "attach.accepted", "snapshot.end", "attach.member"};
+  target_ = step_of(kPlaces[script_.below(std::size(kPlaces))]);
+  target_passes_ = 0;
+  ++under_way_;
+  kernel_->after(8 * kMs, [this] {
+    if (target_ == kNoStep) return;
+    target_ = kNoStep;
+    --under_way_;
+  });
+}
+
+void World::doom_at_end() {
+  for (const auto& process : kernel_->processes()) {
+    if (!lives(*process) || !process->signals || !process->signals->pending || script_.one_in(3)) continue;
+    if (script_.one_in(3)) {
+      static const Step began = step_of("close.began");
+      target_ = began;
+      target_passes_ = 0;
+      ++under_way_;
+    } else {
+      doom(*process, Doom::What::die);
+    }
+  }
+}
+
+void World::poke_further() {
+  if (clients_ != nullptr) {
+    if (!faults_stopped_ && script_.one_in(3)) clients_->come(setup_.switchovers);
+    clients_->look();
+  }
+  // Nobody stands by to take over: then it closes its connections in good order.
+  if (setup_.terminations && !faults_stopped_ && closing_ == 0 && kernel_->speaker != nullptr && script_.one_in(40)) {
+    Context* const its = context(*kernel_->speaker);
+    if (its != nullptr && its->primary && !has_member(*kernel_->speaker)) terminate(*kernel_->speaker);
+  }
+}
+
+void World::step_further(Process& process, Step step) {
+  static const Step turn = step_of("turn.begun");
+  static const Step applied = step_of("twin.applied");
+  static const Step hello = step_of("twin.hello");
+  static const Step start = step_of("start.device");
+  // Who starts, or joins anew, cannot do without.
+  if (step == hello || step == start) process.arena->be_short(0, 0);
+  if (faults_stopped_ || (step != turn && step != applied)) return;
+  process.arena->be_short(setup_.seed + static_cast<std::uint64_t>(process.pid), setup_.short_memory_permille);
+}
+
+void World::at_preemption(Process& process) {
+  const HeapScope heap;
+  process.preempt_at_step = UINT64_MAX;
+  if (faults_stopped_) return;
+  ++totals_.preemptions;
+  process.preempt_at_step = process.steps + 1 + preemption_.below(setup_.preempt_within_steps);
+  const std::uint64_t delay = preemption_.skewed(setup_.preempt_ns);
+  const HeapScope back(process.arena);
+  kernel_->yield(delay);
+}
+
+void World::stop_disturbances() {
+  link_->neighbour_delay_ns = 0;
+  if (clients_ != nullptr) clients_->hang_up();
+  for (const auto& process : kernel_->processes()) {
+    process->slow_ns = 0;
+    if (process->arena != nullptr) process->arena->be_short(0, 0);
+  }
+}
+
+}  // namespace tandem::sim
