@@ -85,6 +85,10 @@ TEST_CASE("the first block may report what came twice") {
     talk.tell(3, {{1, 3}, {5, 6}});
     CHECK(talk.broken() == "");
   }
+  SECTION("below the ACK, and behind it others that the ACK has passed") {
+    talk.tell(3, {{2, 3}, {0, 1}});
+    CHECK(talk.broken() == "");
+  }
   SECTION("within the second block") {
     talk.tell(1, {{4, 5}, {3, 6}});
     talk.tell(1, {{3, 6}, {3, 6}});
