@@ -93,6 +93,9 @@ std::string_view send_inconsistency(const TcpState& state) {
     if (state.snd_una != una_of_bytes && !fin_acked) {
       return "snd_una does not follow from iss and the bytes acknowledged";
     }
+    if ((state.phase == TcpPhase::fin_wait_2 || state.phase == TcpPhase::time_wait) && !fin_acked) {
+      return "the phase says that our FIN is acknowledged, snd_una does not";
+    }
     if (distance(state.snd_una, state.snd_nxt) < 0 || distance(state.snd_nxt, state.write_seq) < 0) {
       return "snd_una, snd_nxt and write_seq are out of order";
     }

@@ -32,7 +32,7 @@ fuzz_run() {
   done
   # A fuzzer runs until its time is over, then ends by itself; the bound is for one that does not.
   in_preset fuzz timeout --kill-after=10 $((seconds + 120)) "$program" -max_total_time="$seconds" -timeout=20 \
-    -rss_limit_mb=2048 -max_len=4096 -reload=0 -print_final_stats=1 -artifact_prefix="$fuzz_build/found/$name/" \
+    -rss_limit_mb=2048 -max_len=4096 -len_control=10 -reload=0 -print_final_stats=1 -artifact_prefix="$fuzz_build/found/$name/" \
     "${inputs[@]}" >"$log" 2>&1 || status=$?
   return "$status"
 }

@@ -508,6 +508,30 @@ static void an_ack_for_what_was_put_back_ends_the_probing(void) {
   wire_close(&wire);
 }
 
+/* Segments are cut to half of the largest window that was seen; beside the timestamps a byte has to fit in. */
+static void a_narrow_window_makes_no_empty_segment(void) {
+  static const char data[100];
+  for (u32_t window = 2; window <= 60; ++window) {
+    struct wire wire;
+    struct stream from, to;
+    u32_t length = 0;
+    memset(&from, 0, sizeof from);
+    memset(&to, 0, sizeof to);
+    wire_open(&wire, window, 1500);
+    stream_pair(&wire, &from, &to, 0, 8);
+    enter(&wire.stack[0]);
+    CHECK((from.pcb->flags & TF_TIMESTAMP) != 0);
+    from.pcb->snd_wnd = from.pcb->snd_wnd_max = window;
+    CHECK(tcp_write(from.pcb, data, sizeof data, 0) == ERR_OK);
+    for (const struct tcp_seg* segment = from.pcb->unsent; segment != NULL; segment = segment->next) {
+      CHECK(segment->len >= 1 && segment->len <= window);
+      length += segment->len;
+    }
+    CHECK(length == sizeof data);
+    wire_close(&wire);
+  }
+}
+
 /* A SYN-ACK with a wrong acknowledgement must not negotiate anything. */
 static void a_forged_syn_ack_sets_no_option(void) {
   struct wire wire;
@@ -748,6 +772,7 @@ int main(int argc, char** argv) {
   a_shut_window_takes_nothing_and_does_not_answer_acks(1 << 17);
   a_fin_with_data_behind_it_does_not_count();
   an_ack_for_what_was_put_back_ends_the_probing();
+  a_narrow_window_makes_no_empty_segment();
   a_forged_syn_ack_sets_no_option();
   for (uint64_t seed = 1; seed <= 300; ++seed) {
     impossible_sequences_leave_the_window_sound(seed);

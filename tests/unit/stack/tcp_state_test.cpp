@@ -164,6 +164,25 @@ TEST_CASE("each contradiction has a reason", "[tcp_state]") {
   refused("rcv_nxt", [](TcpState& s) { ++s.rcv_nxt; });
   refused("edge", [](TcpState& s) { s.rcv_right_edge = s.rcv_nxt + 0x40000000; });
   refused("fin", [](TcpState& s) { s.phase = TcpPhase::fin_wait_1; });
+  const auto fin_wait_2 = [](TcpState& s) {
+    s.phase = TcpPhase::fin_wait_2;
+    s.flags |= tcp_flag::kFinQueued;
+    s.bytes_acked = s.bytes_written;
+    s.snd_una = s.snd_nxt = ++s.write_seq;
+    s.rexmit_bytes = 0;
+  };
+  auto closing = example();
+  fin_wait_2(closing);
+  CHECK(inconsistency(closing) == "");
+  refused("fin not acknowledged", [&](TcpState& s) {
+    fin_wait_2(s);
+    --s.snd_una;
+  });
+  refused("bytes not acknowledged behind a fin", [&](TcpState& s) {
+    fin_wait_2(s);
+    --s.bytes_acked;
+    s.snd_una -= 2;
+  });
   refused("peer's fin", [](TcpState& s) { s.phase = TcpPhase::close_wait; });
   refused("opening", [](TcpState& s) { s.phase = TcpPhase::syn_rcvd; });
   auto image = example_image();
