@@ -90,6 +90,21 @@ u32_t tandem_hook_tcp_tsval(const tcp_pcb* pcb) {
   return connection->ts_val;
 }
 
+int tandem_hook_tcp_may_answer(const tcp_pcb* pcb) {
+  // As often as Linux answers such segments. Many that were late would each get an answer else, and two such hosts none of them less.
+  constexpr std::uint64_t kEveryNs = 500'000'000;
+  auto* const connection = connection_of(pcb);
+  if (connection == nullptr) {
+    return 1;
+  }
+  const auto now = StackScope::current().now_ns();
+  if (now < connection->may_answer_ns) {
+    return 0;
+  }
+  connection->may_answer_ns = now + kEveryNs;
+  return 1;
+}
+
 unsigned tandem_hook_random(void) { return StackScope::current().random_value(); }
 
 // Stack::Impl::run_timers. An entry in lwIP's own list would only need memory.

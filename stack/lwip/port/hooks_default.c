@@ -52,6 +52,11 @@ WEAK unsigned tandem_hook_random(void) {
   return value;
 }
 
+WEAK int tandem_hook_tcp_may_answer(const struct tcp_pcb* pcb) {
+  (void)pcb;
+  return 1;
+}
+
 WEAK int tandem_hook_owns_timers(void) { return 0; }
 
 WEAK const ip6_addr_t* tandem_hook_nd6_gateway(struct netif* netif, const ip6_addr_t* destination) {

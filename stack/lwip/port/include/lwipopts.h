@@ -96,6 +96,7 @@
 /* ---- TCP ---- */
 #define LWIP_TCP 1
 /* The ceiling; what a connection really uses is the lesser of this and the MTU. */
+#define TANDEM_TCP_GIVES_UP_CLOSING 0
 #define TCP_MSS 8960
 #define TCP_CALCULATE_EFF_SEND_MSS 1
 #define LWIP_WND_SCALE 1

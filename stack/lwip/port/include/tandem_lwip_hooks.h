@@ -41,6 +41,8 @@ u32_t tandem_hook_tcp_isn(const ip_addr_t* local, u16_t local_port, const ip_add
 
 /* The value of an outgoing timestamp option, in milliseconds (patch 09). Must never go back for a connection. */
 u32_t tandem_hook_tcp_tsval(const struct tcp_pcb* pcb);
+/* Whether an ACK without data that lies outside of the window may be answered now (RFC 5961, section 7). */
+int tandem_hook_tcp_may_answer(const struct tcp_pcb* pcb);
 
 /* Random bits: local ports, IP identification, jitter of timers. */
 unsigned tandem_hook_random(void);

@@ -31,6 +31,11 @@ unsigned tandem_hook_random(void);
 /* Whether the owner calls TCP's timers itself, so that lwIP need not keep one for them. */
 int tandem_hook_owns_timers(void);
 
+/* Whether a new connection that finds no memory may end one in LAST-ACK or CLOSING, as lwIP's own tests expect. */
+#ifndef TANDEM_TCP_GIVES_UP_CLOSING
+#define TANDEM_TCP_GIVES_UP_CLOSING 1
+#endif
+
 /* Says what was violated and where, then ends the process (checksum and asserts are the only things that lwIP needs
  * from here). */
 void tandem_lwip_assert_failed(const char* what, const char* file, int line) __attribute__((noreturn, cold));
