@@ -28,13 +28,24 @@ err_t link_output(netif* interface, pbuf* packet) {
   return static_cast<Stack::Impl*>(interface->state)->stage_packet(*packet);
 }
 
+// What must not be sent must not wait for a neighbour's answer either.
+err_t output_v4(netif* interface, pbuf* packet, const ip4_addr_t* to) {
+  return static_cast<Stack::Impl*>(interface->state)->muted_for_input ? err_t{ERR_OK}
+                                                                      : etharp_output(interface, packet, to);
+}
+
+err_t output_v6(netif* interface, pbuf* packet, const ip6_addr_t* to) {
+  return static_cast<Stack::Impl*>(interface->state)->muted_for_input ? err_t{ERR_OK}
+                                                                      : ethip6_output(interface, packet, to);
+}
+
 err_t init_netif(netif* interface) {
   auto& stack = *static_cast<Stack::Impl*>(interface->state);
   interface->name[0] = 't';
   interface->name[1] = 'd';
   interface->linkoutput = link_output;
-  interface->output = etharp_output;
-  interface->output_ip6 = ethip6_output;
+  interface->output = output_v4;
+  interface->output_ip6 = output_v6;
   interface->mtu = static_cast<u16_t>(std::min<std::uint32_t>(stack.device.mtu(), 0xffff));
   interface->hwaddr_len = 6;
   const auto mac = stack.device.mac();
@@ -176,7 +187,7 @@ void Stack::Impl::count_segment(Bytes frame) {
 }
 
 err_t Stack::Impl::stage_packet(const pbuf& packet) {
-  if (muted || muted_for_input) {
+  if (muted) {
     return ERR_OK;
   }
   const auto frame = device.tx_reserve(packet.tot_len);
