@@ -61,7 +61,8 @@ std::vector<OutOfOrderPiece> OutOfOrderQueue::pieces(std::uint32_t rcv_nxt) cons
       piece.bytes.erase(piece.bytes.begin(), piece.bytes.begin() + static_cast<std::ptrdiff_t>(covered));
       piece.seq += static_cast<std::uint32_t>(covered);
     }
-    if (piece.bytes.empty() && (!piece.fin || piece.seq != next)) {
+    // A FIN may come without data, ahead of the data before it. One that data goes beyond does not count.
+    if (piece.bytes.empty() && (!piece.fin || before(piece.seq, next))) {
       continue;
     }
     next = piece.seq + static_cast<std::uint32_t>(piece.bytes.size());

@@ -378,7 +378,7 @@ bool Connection::Impl::import_out_of_order() {
     segment->tcphdr->seqno = piece.seq;
     TCPH_HDRLEN_FLAGS_SET(segment->tcphdr, TCP_HLEN / 4, piece.fin ? TCP_FIN | TCP_ACK : TCP_ACK);
     pbuf_remove_header(data, TCP_HLEN);
-    std::memcpy(data->payload, piece.bytes.data(), length);
+    std::copy(piece.bytes.begin(), piece.bytes.end(), static_cast<std::uint8_t*>(data->payload));
     *tail = segment;
     tail = &segment->next;
     pcb->ooseq_count++;

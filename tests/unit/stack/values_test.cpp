@@ -169,6 +169,18 @@ TEST_CASE("out-of-order pieces come back sorted, without overlaps, within their 
   }
 }
 
+TEST_CASE("a FIN without data is a piece, wherever it lies, unless data goes beyond it", "[out_of_order]") {
+  const std::vector<std::uint8_t> bytes{0, 1, 2, 3};
+  for (const std::uint32_t at : {7U, 4U, 3U}) {
+    OutOfOrderQueue queue;
+    CHECK(queue.add(at, {}, true, 100));
+    CHECK(queue.add(0, Bytes(bytes), false, 100));
+    const auto pieces = queue.pieces(0);
+    REQUIRE(pieces.size() == (at < 4 ? 1 : 2));
+    CHECK(pieces.back().fin == (at >= 4));
+  }
+}
+
 TEST_CASE("SipHash-2-4 gives its authors' test vectors", "[siphash]") {
   const SipKey key{0x0706050403020100U, 0x0f0e0d0c0b0a0908U};
   std::vector<std::uint8_t> input;
