@@ -68,7 +68,9 @@ struct SharedGroup {
 };
 
 inline constexpr std::uint64_t kGroupMagic = 0x31706772476d6474;  // "tdmGrgp1"
-inline constexpr std::uint32_t kGroupLayoutVersion = 1;
+/// Also raised when what the words mean changes: 2 since a hand-over is taken by comparing and swapping (kOwnerTaken). A twin that does not
+/// know that would speak beside a primary that claims it again.
+inline constexpr std::uint32_t kGroupLayoutVersion = 2;
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free);
 
 }  // namespace tandem::ha

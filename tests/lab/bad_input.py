@@ -123,13 +123,13 @@ class BadInput(Scenario):
         path = os.path.join(self.group.runtime_dir, self.group.name, "attach.sock")
         hello = 1
         answers = []
-        for log_format, layout in ((7, 1), (1, 7)):
+        for log_format, layout in ((7, 2), (1, 7)):
             answer = self.say(path, self.attach_message(hello, log_format, layout, 0), socket.SOCK_SEQPACKET)
             magic, kind, code, length = struct.unpack_from("<4I", answer)
             self.assertEqual((magic, kind, code), (0x31546474, 2, exit_code.PROTOCOL))
             answers.append(answer[16:16 + length].decode())
-        self.assertIn("log format 7 and group layout 1, the primary 1", answers[0])
-        self.assertIn("log format 1 and group layout 7, the primary 1", answers[1])
+        self.assertIn("log format 7 and group layout 2, the primary 1 and 2", answers[0])
+        self.assertIn("log format 1 and group layout 7, the primary 1 and 2", answers[1])
         self.assertTrue(all("same version on both sides" in answer for answer in answers))
         # The primary is as ready for a twin of its own version as before.
         self.group.start()
