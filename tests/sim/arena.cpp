@@ -70,6 +70,11 @@ Arena& Arena::of(const void* block) {
   return arenas[static_cast<std::size_t>(static_cast<const std::uint8_t*>(block) - base) / kBytes];
 }
 
+bool Arena::holds(const void* pointer) const {
+  const auto* at = static_cast<const std::uint8_t*>(pointer);
+  return at >= start_ && at < start_ + kBytes;
+}
+
 std::uint32_t Arena::class_of(std::size_t bytes) {
   if (bytes <= 1024) return static_cast<std::uint32_t>((bytes + 15) / 16 + (bytes == 0 ? 1 : 0) - 1);
   // Quarter steps between the powers of two.
@@ -134,9 +139,6 @@ std::size_t Arena::size_of(const void* pointer) {
 }
 
 }  // namespace tandem::sim
-
-// The sanitizers have a malloc of their own, which is to see every block: then all heaps are one.
-#if !defined(__SANITIZE_ADDRESS__)
 
 using tandem::sim::Arena;
 using tandem::sim::current_arena;
@@ -209,5 +211,3 @@ void* operator new(std::size_t bytes) {
 }
 void operator delete(void* block) noexcept { free(block); }
 void operator delete(void* block, std::size_t) noexcept { free(block); }
-
-#endif

@@ -6,6 +6,8 @@
 //
 //   address space:   base | arena 0 | arena 1 | ...        a pointer tells its arena, or that it is of the program's own heap
 //   in an arena:     header (16 bytes) | block | header | block ...      freed blocks wait in a list for each size
+//
+// Under the address sanitizer blocks are the sanitizer's, and an arena only knows which of them are its own (sanitized_arena.cpp).
 #pragma once
 
 #include <array>
@@ -32,10 +34,7 @@ class Arena {
   [[nodiscard]] static bool owns(const void* pointer);
   /// The arena of a block that some arena owns.
   static Arena& of(const void* block);
-  [[nodiscard]] bool holds(const void* pointer) const {
-    const auto* at = static_cast<const std::uint8_t*>(pointer);
-    return at >= start_ && at < start_ + kBytes;
-  }
+  [[nodiscard]] bool holds(const void* pointer) const;
 
   [[nodiscard]] std::size_t live_blocks() const { return live_blocks_; }
   [[nodiscard]] std::size_t live_bytes() const { return live_bytes_; }
@@ -53,6 +52,10 @@ class Arena {
   static std::uint64_t refused;  ///< by all of them
 
  private:
+  /// The address sanitizer's word on each block.
+  static void allocated(const volatile void* block, std::size_t bytes);
+  static void freed(const volatile void* block);
+
   static constexpr std::size_t kClasses = 64 + 4 * 17;
   struct Header;
   static std::uint32_t class_of(std::size_t bytes);

@@ -9,7 +9,7 @@
 #include <cstring>
 #include <vector>
 
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef TANDEM_ADDRESS_SANITIZER
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
@@ -17,7 +17,7 @@
 namespace tandem::sim {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef TANDEM_ADDRESS_SANITIZER
 constexpr std::size_t kStackBytes = std::size_t{1} << 20;
 #else
 constexpr std::size_t kStackBytes = std::size_t{256} << 10;
@@ -66,7 +66,7 @@ void Fiber::start(Entry entry, void* argument) {
 void Fiber::trampoline(boost::context::detail::transfer_t from) {
   auto* const fiber = static_cast<Fiber*>(from.data);
   fiber->outside_ = from.fctx;
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef TANDEM_ADDRESS_SANITIZER
   __sanitizer_finish_switch_fiber(nullptr, &fiber->outside_bottom_, &fiber->outside_bytes_);
 #endif
   fiber->entry_(fiber->argument_);
@@ -77,12 +77,12 @@ void Fiber::resume() {
   const int before = errno;
   errno = errno_;
   exchange_exceptions(exceptions_);
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef TANDEM_ADDRESS_SANITIZER
   void* fake = nullptr;
   __sanitizer_start_switch_fiber(&fake, stack_ + kGuardBytes, kStackBytes);
 #endif
   context_ = boost::context::detail::jump_fcontext(context_, this).fctx;
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef TANDEM_ADDRESS_SANITIZER
   __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
 #endif
   exchange_exceptions(exceptions_);
@@ -91,19 +91,19 @@ void Fiber::resume() {
 }
 
 void Fiber::leave() {
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef TANDEM_ADDRESS_SANITIZER
   void* fake = nullptr;
   __sanitizer_start_switch_fiber(&fake, outside_bottom_, outside_bytes_);
 #endif
   outside_ = boost::context::detail::jump_fcontext(outside_, nullptr).fctx;
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef TANDEM_ADDRESS_SANITIZER
   __sanitizer_finish_switch_fiber(fake, &outside_bottom_, &outside_bytes_);
 #endif
 }
 
 void Fiber::drop() {
   if (stack_ == nullptr) return;
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef TANDEM_ADDRESS_SANITIZER
   // Frames that were left behind would look like use after return to whoever gets the stack next.
   __asan_unpoison_memory_region(stack_ + kGuardBytes, kStackBytes);
 #endif

@@ -94,13 +94,18 @@ tier_lab() {
 }
 
 # Address and undefined-behaviour sanitizers over the unit tests and those lab tests that are marked
-# for it; the thread sanitizer over the room whose tests run primary and twin as two threads.
+# for it, and over the simulator; the thread sanitizer over the room whose tests run primary and twin as two threads.
 tier_sanitizers() {
-  set_up build test lab
+  set_up build test lab fuzz
   local status=0
   if built asan-ubsan tandem_programs unit_tests lwip_tests lab_tests; then
     run_ctest asan-ubsan unit -L '^unit$' "${not_lab[@]}" --parallel "$jobs" || status=1
     run_ctest asan-ubsan lab -L '^sanitize$' || status=1
+  else
+    status=1
+  fi
+  if built sim-sanitize sim_tests; then
+    run_ctest sim-sanitize sim -L '^sim$' --parallel "$jobs" || status=1
   else
     status=1
   fi
