@@ -243,21 +243,40 @@ u32_t tandem_tcp_time_wait_count(void) { return demux != NULL ? demux->time_wait
 
 enum { kUnlinked = 0, kOwner, kConnection, kTimeWait };
 
+static int is_older(const struct tcp_pcb* a, const struct tcp_pcb* b) { return (s32_t)(a->tmr - b->tmr) < 0; }
+
+/* The younger neighbour of a pcb that comes into TIME_WAIT, NULL if it is the youngest itself, as it is unless a takeover
+ * brings it. Whoever takes over links the youngest first, more or less; so the search is from the oldest on, and short. One
+ * that belongs far from there outstays its time by no more than the difference to those that it is put among. */
+static struct tcp_pcb* younger_in_time_wait(const struct demux* d, const struct tcp_pcb* pcb) {
+  enum { kLooks = 64 };
+  struct tcp_pcb* younger = d->oldest_time_wait;
+  if (tcp_tw_pcbs == NULL || !is_older(pcb, tcp_tw_pcbs)) {
+    return NULL;
+  }
+  for (int i = 0; i < kLooks && is_older(younger, pcb); ++i) {
+    younger = younger->prev;
+  }
+  return younger;
+}
+
 void tandem_tcp_register(struct tcp_pcb** list, struct tcp_pcb* pcb) {
   struct demux* d = the_demux();
-  pcb->next = *list;
-  pcb->prev = NULL;
-  if (*list != NULL) {
-    (*list)->prev = pcb;
+  struct tcp_pcb* const before = list == &tcp_tw_pcbs ? younger_in_time_wait(d, pcb) : NULL;
+  struct tcp_pcb** const place = before != NULL ? &before->next : list;
+  pcb->next = *place;
+  pcb->prev = before;
+  if (pcb->next != NULL) {
+    pcb->next->prev = pcb;
   }
-  *list = pcb;
+  *place = pcb;
   if (list == &tcp_active_pcbs || list == &tcp_tw_pcbs) {
     pcb->demux_kind = list == &tcp_tw_pcbs ? kTimeWait : kConnection;
     table_insert(&d->connections, pcb, pcb_hash(d, pcb));
     table_insert(&d->ports, pcb, pcb->local_port);
     if (pcb->demux_kind == kTimeWait) {
       ++d->time_wait_count;
-      if (d->oldest_time_wait == NULL) {
+      if (pcb->next == NULL) {
         d->oldest_time_wait = pcb;
       }
     }

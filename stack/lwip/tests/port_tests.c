@@ -336,6 +336,90 @@ static void time_wait_states_expire_in_order_and_are_bounded(void) {
   wire_close(&wire);
 }
 
+/* What malloc() is for lwIP here (CMakeLists.txt): so many of the next allocations fail. */
+static __thread unsigned failing_allocations;
+void* __real_malloc(size_t bytes);
+void* __wrap_malloc(size_t bytes);
+void* __wrap_malloc(size_t bytes) {
+  if (failing_allocations != 0) {
+    --failing_allocations;
+    return NULL;
+  }
+  return __real_malloc(bytes);
+}
+
+static void a_new_connection_without_memory_ends_no_time_wait(void) {
+  struct wire wire;
+  struct tcp_pcb *pcb, *last_ack;
+  wire_open(&wire, 23, 1500);
+  enter(&wire.stack[0]);
+  pcb = make_pcb(0, 1, 7, 2000, TIME_WAIT);
+  last_ack = make_pcb(0, 2, 7, 2000, LAST_ACK);
+  tandem_tcp_link(pcb);
+  tandem_tcp_link(last_ack);
+  last_ack->prio = TCP_PRIO_MIN;
+  ++tcp_ticks;
+  for (unsigned failing = 1; failing < 10; ++failing) {
+    failing_allocations = failing;
+    CHECK(tcp_new_ip_type(IPADDR_TYPE_V4) == NULL);
+    failing_allocations = 0;
+    CHECK(find(pcb) == pcb && find(last_ack) == last_ack);
+  }
+  wire_close(&wire);
+}
+
+static void of_many_time_waits_the_oldest_makes_room(void) {
+  enum { kMore = 10 };
+  static struct tcp_pcb* pcbs[TANDEM_TCP_TIME_WAIT_SPARED + kMore];
+  struct wire wire;
+  wire_open(&wire, 24, 1500);
+  enter(&wire.stack[0]);
+  /* The youngest is linked first, as by a takeover. */
+  for (u32_t i = 0; i < LWIP_ARRAYSIZE(pcbs); ++i) {
+    pcbs[i] = make_pcb(0, i, 7, 2000, TIME_WAIT);
+    pcbs[i]->tmr = tcp_ticks - i / 100;
+    tandem_tcp_link(pcbs[i]);
+  }
+  for (u32_t left = LWIP_ARRAYSIZE(pcbs); left > TANDEM_TCP_TIME_WAIT_SPARED; --left) {
+    struct tcp_pcb* pcb;
+    const struct tcp_pcb* oldest = tandem_tcp_oldest_time_wait();
+    CHECK(oldest->tmr == tcp_ticks - (left - 1) / 100);
+    failing_allocations = 1;
+    pcb = tcp_new_ip_type(IPADDR_TYPE_V4);
+    CHECK(pcb != NULL && tandem_tcp_time_wait_count() == left - 1);
+    CHECK(tandem_tcp_oldest_time_wait() != oldest);
+    tcp_abort(pcb);
+  }
+  failing_allocations = 1;
+  CHECK(tcp_new_ip_type(IPADDR_TYPE_V4) == NULL);
+  CHECK(failing_allocations == 0 && tandem_tcp_time_wait_count() == TANDEM_TCP_TIME_WAIT_SPARED);
+  wire_close(&wire);
+}
+
+static void time_wait_states_expire_in_time_in_whatever_order_they_were_linked(void) {
+  enum { kCount = 60, kStepMs = 2 * TCP_MSL / kCount };
+  for (unsigned order = 0; order < 3; ++order) {
+    struct wire wire;
+    wire_open(&wire, 25, 1500);
+    enter(&wire.stack[0]);
+    wire_run(&wire, kStepMs);
+    enter(&wire.stack[0]);
+    for (u32_t i = 0; i < kCount; ++i) {
+      /* The oldest first, the youngest first, and neither. */
+      const u32_t age = order == 0 ? kCount - 1 - i : order == 1 ? i : i * 37 % kCount;
+      struct tcp_pcb* pcb = make_pcb(0, age, 7, 2000, TIME_WAIT);
+      pcb->tmr = tcp_ticks - age * (kStepMs / TCP_SLOW_INTERVAL);
+      tandem_tcp_link(pcb);
+    }
+    for (u32_t left = kCount; left-- > 0;) {
+      wire_run(&wire, kStepMs);
+      enter(&wire.stack[0]);
+      CHECK(tandem_tcp_time_wait_count() == left || tandem_tcp_time_wait_count() == left + 1);
+    }
+    wire_close(&wire);
+  }
+}
+
 static void a_segment_wakes_the_dormant_connection(void) {
   struct wire wire;
   struct stream a, b;
@@ -874,6 +958,9 @@ static const struct {
     TEST(local_ports_are_unique_only_per_remote_end),
     TEST(an_exact_listener_goes_before_any_address),
     TEST(time_wait_states_expire_in_order_and_are_bounded),
+    TEST(a_new_connection_without_memory_ends_no_time_wait),
+    TEST(of_many_time_waits_the_oldest_makes_room),
+    TEST(time_wait_states_expire_in_time_in_whatever_order_they_were_linked),
     TEST(a_segment_wakes_the_dormant_connection),
     TEST(hooks_see_what_changes),
     TEST(out_of_order_data_holds_no_frame),

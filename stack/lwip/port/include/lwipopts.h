@@ -95,8 +95,11 @@
 
 /* ---- TCP ---- */
 #define LWIP_TCP 1
-/* The ceiling; what a connection really uses is the lesser of this and the MTU. */
+/* Short of memory a new connection is refused, and its SYN comes again. A TIME-WAIT that is ended costs a peer that did
+ * not get our last ACK an RST, so only where so many hold the memory does the oldest of them go. */
 #define TANDEM_TCP_GIVES_UP_CLOSING 0
+#define TANDEM_TCP_TIME_WAIT_SPARED 4096
+/* The ceiling; what a connection really uses is the lesser of this and the MTU. */
 #define TCP_MSS 8960
 #define TCP_CALCULATE_EFF_SEND_MSS 1
 #define LWIP_WND_SCALE 1

@@ -65,12 +65,19 @@ int tandem_tcp_bind_collides(const ip_addr_t* local, u16_t local_port);
 /* Whether an active open from this local address and port to the pcb's remote end would collide. */
 int tandem_tcp_connect_collides(const struct tcp_pcb* pcb, u16_t local_port);
 
-/* The pcb that entered TIME_WAIT first, or NULL. */
+/* The pcb that has been in TIME_WAIT for longest, or NULL. What is linked by tandem_tcp_link() in another order than that
+ * of its age is put where it belongs, unless that is far from both ends of the list. */
 struct tcp_pcb* tandem_tcp_oldest_time_wait(void);
 
 /* TIME_WAIT states beyond this many are dropped, oldest first, when the slow timer runs. */
 #ifndef TANDEM_TCP_TIME_WAIT_MAX
 #define TANDEM_TCP_TIME_WAIT_MAX 65536
+#endif
+
+/* A new connection that finds no memory may end the oldest TIME_WAIT if there are more than this many. lwIP's own tests
+ * expect that one is enough. */
+#ifndef TANDEM_TCP_TIME_WAIT_SPARED
+#define TANDEM_TCP_TIME_WAIT_SPARED 0
 #endif
 
 #ifdef __cplusplus

@@ -31,7 +31,8 @@ unsigned tandem_hook_random(void);
 /* Whether the owner calls TCP's timers itself, so that lwIP need not keep one for them. */
 int tandem_hook_owns_timers(void);
 
-/* Whether a new connection that finds no memory may end one in LAST-ACK or CLOSING, as lwIP's own tests expect. */
+/* Whether a new connection that finds no memory may end one in LAST-ACK or CLOSING, or of lower priority, as lwIP's own tests
+ * expect. */
 #ifndef TANDEM_TCP_GIVES_UP_CLOSING
 #define TANDEM_TCP_GIVES_UP_CLOSING 1
 #endif

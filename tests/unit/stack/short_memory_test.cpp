@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// lwIP's allocations that fail. What is refused comes again; what was promised stays.
+#include <catch2/catch.hpp>
+#include <cstddef>
+
+#include "streams.hpp"
+#include "world.hpp"
+
+namespace {
+
+/// So many of lwIP's next allocations fail.
+std::size_t failing_allocations = 0;
+
+}  // namespace
+
+// What malloc() is for lwIP here (CMakeLists.txt).
+extern "C" void* __real_malloc(std::size_t bytes);
+extern "C" void* __wrap_malloc(std::size_t bytes);
+extern "C" void* __wrap_malloc(std::size_t bytes) {
+  if (failing_allocations != 0) {
+    --failing_allocations;
+    return nullptr;
+  }
+  return __real_malloc(bytes);
+}
+
+namespace tandem::test {
+
+namespace {
+
+constexpr std::uint16_t kService = 7;
+constexpr std::uint16_t kTalk = 1;
+
+std::size_t connections_of(Stack& stack) {
+  std::size_t count = 0;
+  stack.for_each_connection([&](Connection&) { ++count; });
+  return count;
+}
+
+/// A pair whose service closes first, so that its connections end in TIME-WAIT, and a client that remembers its FINs.
+struct TimeWaitWorld {
+  TimeWaitWorld()
+      : pair(wire, clock, mac(1), options(clock, {"10.0.0.1/24"}),
+             [this](Stack& stack) {
+               stack.define_service(kService, [this](Connection&) {
+                 return std::make_unique<Worker>(Task{1, 10, true}, outcome);
+               });
+               stack.listen(endpoint("10.0.0.1", kService), replicated, kService);
+             }),
+        client(wire, clock, mac(2), options(clock, {"10.0.0.2/24"})) {
+    client.stack().define_service(kTalk, [this](Connection&) {
+      return std::make_unique<Worker>(Task{1, 10, false}, theirs);
+    });
+    wire.watch = [this](const Frame& frame) {
+      const auto segment = parse(frame);
+      if (segment.fin() && segment.destination.port == kService) {
+        fins.push_back(frame);
+      }
+      acks += segment.tcp && segment.source.port == kService ? 1 : 0;
+    };
+  }
+
+  void connect() {
+    REQUIRE(client.stack().connect(endpoint("0.0.0.0", 0), endpoint("10.0.0.1", kService), unreplicated, kTalk));
+  }
+  bool run_until_closed(int count) {
+    return run(clock, {&client, &pair},
+               [&] { return theirs->closed == count && pair.stack().connection_count() == 0; });
+  }
+  /// Each FIN comes once more, as from a peer that did not get the last ACK: it is acknowledged.
+  void repeat_fins() {
+    for (const Frame& fin : std::vector<Frame>(fins)) {
+      CAPTURE(parse(fin).source.port);
+      acks = 0;
+      pair.inbox.push_back(fin);
+      pair.turn();
+      CHECK(acks == 1);
+      client.inbox.clear();
+    }
+    CHECK(wire.resets == 0);
+  }
+
+  Clock clock;
+  Wire wire;
+  std::shared_ptr<Outcome> outcome = std::make_shared<Outcome>();
+  std::shared_ptr<Outcome> theirs = std::make_shared<Outcome>();
+  std::vector<Frame> fins;
+  std::size_t acks = 0;
+  Pair pair;
+  Host client;
+};
+
+}  // namespace
+
+TEST_CASE("a SYN that finds no memory comes again, and ends no connection in TIME-WAIT", "[short_memory]") {
+  TimeWaitWorld world;
+  world.connect();
+  REQUIRE(world.run_until_closed(1));
+  world.connect();
+  world.client.turn();
+  REQUIRE(world.pair.inbox.size() == 1);
+  failing_allocations = 1;
+  world.pair.turn();
+  CHECK(failing_allocations == 0);
+  CHECK(world.pair.inbox.empty());
+  CHECK(connections_of(world.pair.stack()) == 1);
+  CHECK(connections_of(world.pair.twin()) == 1);
+  // Its SYN is repeated after a second.
+  CHECK(world.run_until_closed(2));
+  CHECK(connections_of(world.pair.stack()) == 2);
+  CHECK(connections_of(world.pair.twin()) == 2);
+  world.repeat_fins();
+  CHECK_FALSE(world.pair.log_refused);
+}
+
+TEST_CASE("a takeover that is short of memory brings every connection in TIME-WAIT along", "[short_memory]") {
+  constexpr int kCount = 5;
+  TimeWaitWorld world;
+  for (int i = 1; i <= kCount; ++i) {
+    world.connect();
+    REQUIRE(world.run_until_closed(i));
+  }
+  REQUIRE(world.fins.size() == kCount);
+  world.pair.kill(Pair::Moment::between_turns);
+  SECTION("as the turns link them") {
+    for (int i = 0; i < kCount; ++i) {
+      failing_allocations = 1;
+      world.pair.stack().link_some(1);
+      CHECK(failing_allocations == 0);
+      world.pair.stack().link_some(1);
+    }
+  }
+  SECTION("as their peers' segments ask for them") {
+    for (const Frame& fin : std::vector<Frame>(world.fins)) {
+      failing_allocations = 1;
+      world.acks = 0;
+      world.pair.stack().input(world.pair.port().hold(fin));
+      CHECK(failing_allocations == 0);
+    }
+  }
+  world.pair.turn();
+  CHECK(connections_of(world.pair.stack()) == kCount);
+  world.repeat_fins();
+  CHECK(connections_of(world.pair.twin()) == kCount);
+  CHECK_FALSE(world.pair.log_refused);
+}
+
+}  // namespace tandem::test
