@@ -9,11 +9,15 @@ fuzz_home=tests/fuzz
 fuzz_usage() {
   cat <<'HELP'
 Usage: ./dev fuzz [list | all | NAME...] [--seconds N] [--jobs N] [--keep]
+       ./dev fuzz coverage [all | NAME...]
 
 Lets fuzzers run, each for N seconds (60), one behind the other or N at a time (1). What they need to reach further is kept
 in build/fuzz/corpus/NAME between runs, and read from tests/fuzz/corpus/NAME and tests/fuzz/crashes/NAME. An input that fails
 is put into build/fuzz/found/NAME: copy it to tests/fuzz/crashes/NAME when its cause is mended, so that it is replayed ever
 after. --keep brings tests/fuzz/corpus/NAME up to date with the fewest inputs that reach as much.
+
+coverage: the inputs in the repository are replayed and their lines counted. Of each fuzzer: how many executions, how many of the lines of
+the rooms that it is for, and the files of which most lines are not reached.
 HELP
 }
 
@@ -67,8 +71,75 @@ fuzz_keep() {
     "$(find "$fuzz_home/corpus/$name" -type f -printf '%s\n' | awk '{sum += $1} END {print sum + 0}')"
 }
 
+# fuzz_rooms NAME: the sources that a fuzzer is for, as an extended regular expression.
+fuzz_rooms() {
+  case $1 in
+    attach) printf '%s' '^(ha/src/attach_protocol|port/src/adoption_info)' ;;
+    frames) printf '%s' '^(stack/(src|include|lwip/port)/|lwIP/(core|netif)/)' ;;
+    log) printf '%s' '^(ha/src/(log_|recorder|replica|snapshot)|stack/src/(mirror|pcb_state|tcp_state|out_of_order|activate|kick))' ;;
+    ring) printf '%s' '^port/(src|include/tandem)/(wire_rings|ring|frame_pool|give_back)' ;;
+    bgp | speaker) printf '%s' '^apps/bgp/' ;;
+    config) printf '%s' '^(apps/(common|bgp/src/configuration)|port/src/device_spec|stack/src/address)' ;;
+    control) printf '%s' '^(ha/src/(control_server|output_gate)|apps/tandemctl/tables)' ;;
+    lwip-*) printf '%s' '^lwIP/(core|netif)/' ;;
+    *) printf '%s' '^(stack|port|ha|apps)/' ;;
+  esac
+}
+
+# fuzz_lines NAME: what one fuzzer's counters say, most lines that are not reached first.
+fuzz_lines() {
+  local name=$1 build=build/fuzz-coverage inputs
+  local -a objects=("$build/bin/fuzz_$name")
+  [[ $name != lwip-* ]] || objects+=(-object "$build/lib/liblwip_fuzz_programs.so")
+  llvm-profdata merge -sparse -o "$build/$name.profdata" "$build/$name"-counted-*.profraw
+  inputs=$(sed -n 's/^\([0-9]*\) inputs replayed.*/\1/p' "$build/$name.log" | tail -n 1)
+  llvm-cov export -summary-only -format=lcov -instr-profile="$build/$name.profdata" "${objects[@]}" 2>/dev/null |
+    awk -v root="$root/" -v rooms="$(fuzz_rooms "$name")" -v name="$name" -v inputs="${inputs:-?}" '
+      /^SF:/ {
+        path = substr($0, 4)
+        if (index(path, root) == 1) path = substr(path, length(root) + 1)
+        sub(/^build\/[^\/]*\/\.\.\/\.\.\//, "", path)
+        sub(/^build\/[^\/]*\/lwip\/lwip-src\/src\//, "lwIP/", path)
+      }
+      /^LF:/ { lines = substr($0, 4) }
+      /^LH:/ && path ~ rooms && lines > 0 {
+        all += lines
+        hit += substr($0, 4)
+        missed[path] = lines - substr($0, 4)
+        of[path] = lines
+      }
+      END {
+        printf "  %-11s %5s executions  %6d of %6d lines  %3d %%\n", name, inputs, hit, all, (all > 0 ? 100 * hit / all : 0)
+        for (k = 0; k < 5; ++k) {
+          worst = ""
+          for (path in missed) if (missed[path] > 0 && (worst == "" || missed[path] > missed[worst])) worst = path
+          if (worst == "") break
+          printf "      %5d of %5d not reached  %s\n", missed[worst], of[worst], worst
+          delete missed[worst]
+        }
+      }'
+}
+
+# fuzz_coverage NAME...: replays what the repository keeps, with counters of lines.
+fuzz_coverage() {
+  local name kind build=build/fuzz-coverage
+  local -a inputs=()
+  build_preset fuzz-coverage "${@/#/fuzz_}" >"$build.log" 2>&1 || die "building the fuzzers failed; what was said is in $build.log"
+  for name in "$@"; do
+    inputs=()
+    for kind in corpus crashes; do
+      [[ ! -d $fuzz_home/$kind/$name ]] || inputs+=("$fuzz_home/$kind/$name")
+    done
+    rm -f "$build/$name"-counted-*.profraw
+    # %m: a library that is instrumented counts into a file of its own.
+    LLVM_PROFILE_FILE="$build/$name-counted-%m.profraw" timeout --kill-after=10 600 "$build/bin/fuzz_$name" "${inputs[@]}" \
+      >"$build/$name.log" 2>&1 || die "replaying the inputs of $name failed; what was said is in $build/$name.log"
+    fuzz_lines "$name"
+  done
+}
+
 fuzz() {
-  local seconds=60 at_a_time=1 keep=no name passed=0 failed=0
+  local seconds=60 at_a_time=1 keep=no coverage=no name passed=0 failed=0
   local -a names=() known=() running=()
   local -A started=()
   mapfile -t known < <(fuzz_names)
@@ -83,6 +154,7 @@ fuzz() {
       --help) fuzz_usage && return ;;
       all) names+=("${known[@]}") ;;
       list) ;;
+      coverage) coverage=yes ;;
       *)
         [[ " ${known[*]} " == *" $1 "* ]] || usage_error "there is no fuzzer '$1'; the fuzzers are: ${known[*]}"
         names+=("$1")
@@ -90,6 +162,12 @@ fuzz() {
     esac
     shift
   done
+  if [[ $coverage == yes ]]; then
+    ((${#names[@]} > 0)) || names=("${known[@]}")
+    set_up build test fuzz
+    fuzz_coverage "${names[@]}"
+    return
+  fi
   if ((${#names[@]} == 0)); then
     printf '%s\n' "${known[@]}"
     return

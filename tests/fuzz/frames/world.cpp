@@ -157,6 +157,23 @@ std::string differences(const TcpState& primary, const TcpState& twin) {
   return text + std::string(to_string(primary.phase));
 }
 
+std::string differences(const ConnectionImage& primary, const ConnectionImage& twin) {
+  const auto pieces = [](const ConnectionImage& image) {
+    std::string text;
+    for (const OutOfOrderPiece& piece : image.out_of_order) {
+      text += " [" + std::to_string(piece.seq - image.state.rcv_nxt) + "+" + std::to_string(piece.bytes.size()) +
+              (piece.fin ? " fin]" : "]");
+    }
+    return text;
+  };
+  return differences(primary.state, twin.state) +
+         (primary.send_queue == twin.send_queue ? "" : "; the send queues differ") +
+         (primary.receive_queue == twin.receive_queue ? "" : "; the receive queues differ") +
+         (primary.out_of_order == twin.out_of_order
+              ? ""
+              : "; out of order has the primary" + pieces(primary) + ", the twin" + pieces(twin));
+}
+
 bool before(std::uint32_t a, std::uint32_t b) { return static_cast<std::int32_t>(a - b) < 0; }
 
 }  // namespace
@@ -540,7 +557,7 @@ void World::check_everything() {
     ConnectionImage twins = twin_->find(c.id())->export_connection();
     if (paused_) twins.state.rtx_started_ms = image.state.rtx_started_ms;
     if (clamped) twins.state.rcv_wnd = image.state.rcv_wnd;
-    FUZZ_REQUIRE(twins == image);
+    FUZZ_REQUIRE_WITH(twins == image, differences(image, twins));
   });
 }
 

@@ -26,6 +26,8 @@ std::uint32_t lwip_fuzz_rand(void);
 std::uint32_t sys_now(void) { return 1000 + sys_now_offset; }
 unsigned tandem_hook_random(void) { return lwip_fuzz_rand(); }
 
+void tandem_fuzz_counters(unsigned char** begin, unsigned char** end);
+
 void tandem_fuzz_give_up(void) { pthread_exit(nullptr); }
 
 // The demultiplexer's memory. A program ends without giving anything back, and so do its inputs here.
@@ -57,7 +59,11 @@ class Memory {
  public:
   Memory() { dl_iterate_phdr(&Memory::look_at, this); }
   void put_back() const {
+    unsigned char *begin = nullptr, *end = nullptr;
+    tandem_fuzz_counters(&begin, &end);
+    const std::vector<std::uint8_t> counters(begin, end);
     for (const Piece& piece : pieces_) carry(piece.at, piece.bytes.data(), piece.bytes.size());
+    if (!counters.empty()) std::memcpy(begin, counters.data(), counters.size());
   }
   [[nodiscard]] bool found() const { return !pieces_.empty(); }
 
