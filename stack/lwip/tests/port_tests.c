@@ -21,6 +21,20 @@
 #include <pthread.h>
 #include <string.h>
 
+/* ---- Memory that fails ---- */
+
+/* What malloc() is for lwIP here (CMakeLists.txt): so many of the next allocations fail. */
+static __thread unsigned failing_allocations;
+void* __real_malloc(size_t bytes);
+void* __wrap_malloc(size_t bytes);
+void* __wrap_malloc(size_t bytes) {
+  if (failing_allocations != 0) {
+    --failing_allocations;
+    return NULL;
+  }
+  return __real_malloc(bytes);
+}
+
 /* ---- Per-stack state ---- */
 
 static void* block_of_thread(void* out) {
@@ -336,18 +350,6 @@ static void time_wait_states_expire_in_order_and_are_bounded(void) {
   wire_close(&wire);
 }
 
-/* What malloc() is for lwIP here (CMakeLists.txt): so many of the next allocations fail. */
-static __thread unsigned failing_allocations;
-void* __real_malloc(size_t bytes);
-void* __wrap_malloc(size_t bytes);
-void* __wrap_malloc(size_t bytes) {
-  if (failing_allocations != 0) {
-    --failing_allocations;
-    return NULL;
-  }
-  return __real_malloc(bytes);
-}
-
 static void a_new_connection_without_memory_ends_no_time_wait(void) {
   struct wire wire;
   struct tcp_pcb *pcb, *last_ack;
@@ -493,6 +495,39 @@ static void out_of_order_data_holds_no_frame(void) {
   wire.up = 1;
   stream_finish(&wire, &a, &b, 60000);
   CHECK(frames_held() == 0);
+  wire_close(&wire);
+}
+
+static void what_could_not_be_stored_is_not_selectively_acknowledged(void) {
+  enum { kSegments = 4 };
+  const struct frame* frames[kSegments];
+  struct wire wire;
+  struct stream a, b;
+  struct tcp_sack_range sack;
+  memset(&a, 0, sizeof a);
+  memset(&b, 0, sizeof b);
+  wire_open(&wire, 26, 1500);
+  a.reading = b.reading = 1;
+  stream_pair(&wire, &a, &b, 0, 7);
+  wire_run(&wire, 100);
+  a.to_write = (uint64_t)kSegments * a.pcb->mss;
+  stream_work(&a);
+  frames[0] = wire.first[1];
+  for (int i = 1; i < kSegments; ++i) {
+    frames[i] = frames[i - 1]->next;
+  }
+  CHECK(wire.queued[1] == kSegments && (b.pcb->flags & TF_SACK) != 0);
+  wire_inject(&wire, 1, frames[3]->data, frames[3]->bytes);
+  sack = b.pcb->rcv_sacks[0];
+  CHECK(sack.left == b.pcb->ooseq->tcphdr->seqno && sack.right == sack.left + b.pcb->ooseq->len);
+  /* In front of what is stored: with a hole between them, and without one. */
+  for (int i = 1; i < 3; ++i) {
+    failing_allocations = 1;
+    wire_inject(&wire, 1, frames[i]->data, frames[i]->bytes);
+    CHECK(failing_allocations == 0 && b.pcb->ooseq->next == NULL);
+    CHECK(b.pcb->rcv_sacks[0].left == sack.left && b.pcb->rcv_sacks[0].right == sack.right);
+  }
+  stream_finish(&wire, &a, &b, 60000);
   wire_close(&wire);
 }
 
@@ -964,6 +999,7 @@ static const struct {
     TEST(a_segment_wakes_the_dormant_connection),
     TEST(hooks_see_what_changes),
     TEST(out_of_order_data_holds_no_frame),
+    TEST(what_could_not_be_stored_is_not_selectively_acknowledged),
     TEST(the_announced_window_obeys_its_limit),
     TEST(a_repeated_segment_brings_its_window),
     TEST(lowering_the_limit_takes_nothing_back),
