@@ -61,7 +61,7 @@ tcpflags_t lwip_flags_of(std::uint32_t flags, bool exact) {
   }
   if (exact) {
     take(tcp_flag::kFastRecovery, TF_INFR);
-    take(tcp_flag::kRtoRecovery, TF_RTO);
+    take(tcp_flag::kRtoRecovery, TF_RTO | TF_RECOVER);
   }
   return out;
 }
@@ -336,7 +336,7 @@ bool Connection::Impl::import_send_side(const TcpState& s, bool exact) {
     }
     p.snd_nxt = s.snd_nxt;
     if (!exact && s.snd_nxt != s.snd_una) {
-      tcp_set_flags(&p, TF_RTO);
+      tcp_set_flags(&p, TF_RTO | TF_RECOVER);
       p.rto_end = s.snd_nxt;
     }
   }

@@ -11,7 +11,7 @@ import time
 from collections import Counter, defaultdict
 
 from tandem_lab import Capture, Group, Network, Perf, eventually, peers
-from tandem_lab.capture import RESETS, read_packets
+from tandem_lab.capture import ENDS, read_packets, unasked_resets
 from tandem_lab.resources import anonymous_kib, descriptors, growth
 
 #: What must hold on every lane, by the name that the summary prints.
@@ -59,7 +59,7 @@ class Lane:
         self.prepare()
         status = self.group.start_pair(30)
         self.pid, self.takeovers = status["pid"], status["takeovers"]
-        self.capture = Capture(self.network.peer, self.directory, "resets", RESETS)
+        self.capture = Capture(self.network.peer, self.directory, "resets", ENDS)
         self.closers.append(self.capture.process.end)
         self.connect()
 
@@ -170,7 +170,7 @@ class Lane:
 
     def look(self):
         """What peers and logs say by now. Called once a minute, and at the end."""
-        resets = list(read_packets(self.capture.path))
+        resets = unasked_resets(read_packets(self.capture.path))
         for packet in resets[self.resets_seen:]:
             self.find("no reset at the peer", f"{packet.source}.{packet.source_port} to {packet.destination}.{packet.destination_port}")
         self.resets_seen = len(resets)

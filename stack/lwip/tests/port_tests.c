@@ -705,6 +705,96 @@ static void a_repeated_segment_brings_its_window(void) {
   wire_close(&wire);
 }
 
+/* ---- Loss of many segments ---- */
+
+struct losses {
+  u32_t first;           /* of this many segments from this sequence number on... */
+  unsigned count, every; /* ...one of so many is lost, once... */
+  unsigned first_times;  /* ...and the first one so often */
+  unsigned first_seen;
+  unsigned long lost;
+  u32_t highest;          /* where what was sent ends, */
+  u32_t fresh;            /* and where it ended when the first one at last got through */
+  unsigned long repeated; /* segments from `fresh` on that were sent twice */
+  unsigned char gone[64];
+};
+
+static int lose_many(struct wire* wire, int from, const unsigned char* data, uint16_t bytes) {
+  struct losses* l = wire->tap_argument;
+  const struct tcp_hdr* tcp = tcp_of(data, bytes);
+  u32_t seqno, index;
+  if (tcp == NULL || from != 0 || bytes < 1000) {
+    return 1;
+  }
+  seqno = lwip_ntohl(tcp->seqno);
+  index = (seqno - l->first) / 1448;
+  if (l->count != 0 && index == 0 && l->first_seen++ == l->first_times) {
+    l->fresh = l->highest;
+  }
+  l->repeated += TCP_SEQ_GEQ(seqno, l->fresh) && TCP_SEQ_LT(seqno, l->highest);
+  if (TCP_SEQ_GEQ(seqno, l->highest)) {
+    l->highest = seqno + 1;
+  }
+  if (index < l->count && index % l->every == 0 && l->gone[index] < (index == 0 ? l->first_times : 1)) {
+    ++l->gone[index];
+    ++l->lost;
+    return 0;
+  }
+  return 1;
+}
+
+/* A pair whose client has a congestion window of some hundred segments. */
+static void open_wide(struct wire* wire, struct stream* a, struct stream* b, struct losses* losses, uint64_t seed) {
+  memset(a, 0, sizeof *a);
+  memset(b, 0, sizeof *b);
+  memset(losses, 0, sizeof *losses);
+  wire_open(wire, seed, 1500);
+  a->reading = b->reading = 1;
+  stream_pair(wire, a, b, 0, 7);
+  enter(b->stack);
+  tandem_tcp_set_rcv_wnd_max(b->pcb, 200 * 1448); /* so that more is written than may be sent at a time */
+  a->piece = 1448;
+  a->to_write = 1448 * 4000; /* the window falls to that as it is used */
+  stream_finish(wire, a, b, 60000);
+  losses->every = losses->first_times = 1;
+  losses->first = losses->highest = a->pcb->snd_nxt;
+  losses->fresh = losses->first + 0x7fffffff;
+  wire->tap = lose_many;
+  wire->tap_argument = losses;
+}
+
+/* Each partial ACK asks for the next missing segment, so that no timeout (300 ms at least) is needed. */
+static void many_lost_segments_take_no_timeout(void) {
+  struct wire wire;
+  struct stream a, b;
+  struct losses losses;
+  uint32_t begin;
+  open_wide(&wire, &a, &b, &losses, 31);
+  losses.count = 40;
+  losses.every = 3;
+  begin = wire.now_ms;
+  a.to_write += 1448 * 120;
+  stream_finish(&wire, &a, &b, 60000);
+  CHECK(losses.lost == 14);
+  CHECK(wire.now_ms - begin < 200);
+  wire_close(&wire);
+}
+
+/* What a timeout sends again although it had arrived brings duplicate ACKs, and they ask for nothing. */
+static void duplicate_acks_after_a_timeout_repeat_nothing(void) {
+  struct wire wire;
+  struct stream a, b;
+  struct losses losses;
+  open_wide(&wire, &a, &b, &losses, 32);
+  losses.count = 24;
+  losses.first_times = 2; /* also when it is sent again at the third duplicate ACK */
+  a.to_write += 1448 * 1000;
+  stream_finish(&wire, &a, &b, 60000);
+  CHECK(losses.lost == 25 && losses.fresh - losses.first > 30 * 1448 && losses.fresh - losses.first < 1000 * 1448);
+  CHECK(losses.repeated == 0);
+  wire_close(&wire);
+}
+
 static void lowering_the_limit_takes_nothing_back(void) {
   struct wire wire;
   struct stream a, b;
@@ -1002,6 +1092,8 @@ static const struct {
     TEST(what_could_not_be_stored_is_not_selectively_acknowledged),
     TEST(the_announced_window_obeys_its_limit),
     TEST(a_repeated_segment_brings_its_window),
+    TEST(many_lost_segments_take_no_timeout),
+    TEST(duplicate_acks_after_a_timeout_repeat_nothing),
     TEST(lowering_the_limit_takes_nothing_back),
     TEST(two_closed_windows_do_not_answer_each_other_forever),
     TEST(keepalives_and_window_probes_carry_timestamps),

@@ -65,8 +65,23 @@ def judge(path, *options):
     return result.returncode == 0, result.stdout
 
 
-#: TCP segments with RST, of either IP version.
-RESETS = "(tcp[tcpflags] & tcp-rst != 0) or (ip6[6] = 6 and ip6[53] & 4 != 0)"
+#: TCP segments with RST or FIN, of either IP version.
+ENDS = "(tcp[tcpflags] & (tcp-rst|tcp-fin) != 0) or (ip6[6] = 6 and ip6[53] & 5 != 0)"
+
+
+def unasked_resets(packets):
+    """The RSTs among them, without those that ended nothing: RFC 9293, section 3.10.7.1, has a connection that both ends have
+    closed, and of which everything was acknowledged, answer a late segment so."""
+    fins, resets = {}, []
+    for packet in packets:
+        there = (packet.source, packet.source_port, packet.destination, packet.destination_port)
+        back = there[2:] + there[:2]
+        if packet.flags & RST:
+            if fins.get(there) != packet.seq or back not in fins:
+                resets.append(packet)
+        elif packet.flags & FIN:
+            fins[there] = (packet.seq + packet.payload + 1) % (1 << 32)
+    return resets
 
 
 def read_packets(path):

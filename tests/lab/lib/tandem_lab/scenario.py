@@ -9,7 +9,7 @@ import tempfile
 import threading
 import unittest
 
-from .capture import RESETS, Capture, judge, read_packets
+from .capture import ENDS, Capture, judge, read_packets, unasked_resets
 from .isolation import SKIPPED, is_root, isolate, limit_run_time
 from .network import Network, programs_directory
 from .pair import Group
@@ -95,12 +95,12 @@ class Scenario(unittest.TestCase):
 
     def watch_resets(self):
         """Counts RST segments at the peer from now on."""
-        capture = Capture(self.network.peer, self.directory, "resets", RESETS)
+        capture = Capture(self.network.peer, self.directory, "resets", ENDS)
         self.addCleanup(capture.stop)
         return capture
 
     def assert_no_reset(self, capture):
-        packets = list(read_packets(capture.stop()))
+        packets = unasked_resets(read_packets(capture.stop()))
         self.assertEqual(packets, [], "RST segments were seen at the peer")
 
     def assert_good(self, *perfs):
