@@ -18,6 +18,7 @@
 #include "lwip/ip4_frag.h"
 #include "lwip/ip6_frag.h"
 #include "lwip/nd6.h"
+#include "lwip/priv/nd6_priv.h"
 #include "lwip/priv/tcp_priv.h"
 #include "lwip/prot/ethernet.h"
 #include "lwip/prot/ip4.h"
@@ -248,6 +249,25 @@ static void neighbour_options_are_kept_within_the_packet(struct wire* wire) {
         send_to_side_1(wire, &b);
       }
     }
+  }
+}
+
+/* A packet from the unspecified address, to all that have our address: what is wrong with it is nobody's business, and nothing is
+ * kept for nobody. */
+static void no_error_is_sent_to_nobody(struct wire* wire) {
+  struct bytes b;
+  enter(&wire->stack[1]);
+  const unsigned sent = lwip_stats.icmp6.xmit;
+  for (unsigned next = 0; next < 256; ++next) {
+    begin_ip6(&b, next, 1);
+    memset(b.data + 22, 0, 16);
+    put(&b, "\xfd\0\xc2\4\0\0\0\0", 8);
+    send_to_side_1(wire, &b);
+  }
+  enter(&wire->stack[1]);
+  CHECK(lwip_stats.icmp6.xmit == sent);
+  for (int i = 0; i < LWIP_ND6_NUM_NEIGHBORS; ++i) {
+    CHECK(neighbor_cache[i].state != ND6_NO_ENTRY || neighbor_cache[i].q == NULL);
   }
 }
 
@@ -760,6 +780,7 @@ int main(int argc, char** argv) {
   truncated_frames_are_dropped(&wire);
   extension_headers_are_kept_within_the_packet(&wire);
   neighbour_options_are_kept_within_the_packet(&wire);
+  no_error_is_sent_to_nobody(&wire);
   a_path_cannot_be_made_too_narrow(&wire);
   wire_run(&wire, 1000);
   tcp_options_are_kept_within_the_header(&wire, &a);

@@ -133,6 +133,11 @@ class Steps {
         return World::stranger_address(version, in_.u8());
     }
   }
+  static IpAddress router_address(std::uint8_t number) {
+    IpAddress address = *IpAddress::parse("fe80::");
+    address.octets[15] = static_cast<std::uint8_t>(number + 1);
+    return address;
+  }
   MacAddress any_mac() {
     switch (in_.below(5)) {
       case 0:
@@ -292,7 +297,10 @@ class Steps {
   void neighbour_discovery() {
     static constexpr std::uint8_t kKinds[] = {133, 134, 135, 136, 137, 128, 129, 130, 131, 132, 143, 1, 2, 3, 4, 200};
     const std::uint8_t type = in_.one_of(kKinds);
-    const IpAddress source = any_address(6), destination = in_.below(3) == 0 ? any_address(6) : World::our_address(6);
+    // Advertisements and redirects count only when they come from a link-local address.
+    const bool of_a_router = type == 134 || type == 137;
+    const IpAddress source = of_a_router && in_.below(4) != 0 ? router_address(in_.u8() % 4) : any_address(6);
+    const IpAddress destination = in_.below(3) == 0 ? any_address(6) : World::our_address(6);
     Octets body;
     if (type >= 133 && type <= 137) {
       if (type == 134) {
