@@ -35,7 +35,8 @@ TcpState Connection::state() const {
 std::size_t Connection::writable() const {
   const auto room = impl_->send_room();
   const auto budget = impl_->stack.write_budget_left();
-  if (room > budget) {
+  // Where nothing has been written in this turn the next one has no more to give: it would only be asked again, and so on.
+  if (room > budget && impl_->stack.write_budget < impl_->stack.turn_write_budget) {
     impl_->stack.starve(*impl_);
   }
   return std::min(room, budget);

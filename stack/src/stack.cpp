@@ -200,7 +200,7 @@ bool Stack::run_handlers() {
 }
 
 void Stack::set_write_budget(std::size_t bytes) {
-  impl_->write_budget = bytes;
+  impl_->write_budget = impl_->turn_write_budget = bytes;
   for (auto* const connection : std::exchange(impl_->starved, {})) {
     connection->in_starved = false;
     if (!connection->gone) {

@@ -138,7 +138,8 @@ struct Stack::Impl {
   std::vector<Connection::Impl*> starved;    ///< the turn's write budget was too small for them
   std::vector<Connection::Impl*> lost;       ///< their pcb is gone, or is to be aborted
   std::vector<Connection::Impl*> kicking;    ///< wait for the answer to a kick
-  std::size_t write_budget = std::numeric_limits<std::size_t>::max();
+  std::size_t turn_write_budget = std::numeric_limits<std::size_t>::max();  ///< when the turn began
+  std::size_t write_budget = turn_write_budget;                             ///< what is left of it
   /// What an observer's record of a write takes beside its bytes.
   static constexpr std::size_t kWriteCostBytes = 32;
   [[nodiscard]] std::size_t write_budget_left() const { return write_budget - std::min(write_budget, kWriteCostBytes); }

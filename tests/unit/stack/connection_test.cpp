@@ -280,6 +280,43 @@ TEST_CASE("the write budget bounds a turn and the next one resumes", "[connectio
   CHECK(flow->exact);
 }
 
+TEST_CASE("who asks what the write budget leaves, and writes no more, is not asked again turn after turn",
+          "[connection]") {
+  struct Asks final : Handler {
+    void on_writable(Connection& connection) override {
+      ++asked;
+      (void)connection.writable();
+    }
+    int asked = 0;
+  };
+  TwoHosts hosts;
+  hosts.serve([](Connection&) { return std::make_unique<Asks>(); });
+  const auto flow = std::make_shared<Flow>(1, 0);
+  flow->close_when_sent = false;
+  REQUIRE(hosts.open(flow) != nullptr);
+  REQUIRE(hosts.run_until([&] { return hosts.server.stack().connection_count() == 1; }));
+  Stack& stack = hosts.server.stack();
+  Connection* connection = nullptr;
+  stack.for_each_connection([&](Connection& found) { connection = &found; });
+  REQUIRE(connection != nullptr);
+  const std::uint8_t byte = 1;
+  stack.set_write_budget(8192);
+  REQUIRE(connection->write({&byte, 1}));
+  // Others have taken of this turn's budget: the next one has more.
+  CHECK(connection->writable() < 8192 - 32);
+  CHECK(stack.run_handlers());
+  stack.end_turn();
+  bool more = true;
+  int turns = 0;
+  for (; more && turns < 10; ++turns) {
+    stack.set_write_budget(8192);
+    more = stack.run_handlers();
+    stack.end_turn();
+  }
+  CHECK(turns == 1);
+  CHECK(static_cast<const Asks*>(connection->handler())->asked >= 1);
+}
+
 TEST_CASE("many small writes take from the turn's budget what their records take", "[connection]") {
   TwoHosts hosts;
   hosts.serve(echo);
