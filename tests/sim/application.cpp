@@ -66,6 +66,20 @@ std::uint64_t Application::on_turn(Node& node, std::uint64_t now_ns) {
   return next_poke_ns_;
 }
 
+Exchange::View Application::view(const Handler& handler) const { return static_cast<const Exchange&>(handler).view(); }
+
+std::vector<std::uint64_t> Application::state() const { return {ledger_.begin(), ledger_.end()}; }
+
+std::string Application::difference(const std::vector<std::uint64_t>& primary,
+                                    const std::vector<std::uint64_t>& twin) const {
+  const auto list = [](const std::vector<std::uint64_t>& ledger) {
+    std::string text;
+    for (const std::uint64_t number : ledger) text += " " + std::to_string(number);
+    return text;
+  };
+  return "the primary has noted exchanges" + list(primary) + ", the twin" + list(twin);
+}
+
 void Application::on_note(Node&, Bytes bytes) {
   std::uint32_t number = 0;
   if (bytes.size() != sizeof number)

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <set>
 
+#include "hosted.hpp"
 #include "tandem/node.hpp"
 #include "traffic.hpp"
 
@@ -15,7 +16,7 @@ namespace tandem::sim {
 class World;
 struct Process;
 
-class Application final : public ::tandem::Application {
+class Application final : public Hosted {
  public:
   Application(World& world, Process& process) : world_(world), process_(process) {}
 
@@ -26,7 +27,10 @@ class Application final : public ::tandem::Application {
   bool save(Node& node, std::uint64_t& cursor, std::size_t max_bytes, std::vector<std::uint8_t>& piece) override;
   bool restore(Node& node, Bytes bytes) override;
 
-  [[nodiscard]] const std::set<std::uint32_t>& ledger() const { return ledger_; }
+  [[nodiscard]] Exchange::View view(const Handler& handler) const override;
+  [[nodiscard]] std::vector<std::uint64_t> state() const override;
+  [[nodiscard]] std::string difference(const std::vector<std::uint64_t>& primary,
+                                       const std::vector<std::uint64_t>& twin) const override;
 
  private:
   void note_new(Node& node);

@@ -3,6 +3,7 @@
 // What happens to a run beside deaths, switchovers and pauses. What is off draws nothing.
 #include <algorithm>
 
+#include "bgp_run/peer.hpp"
 #include "checks/wire_judge.hpp"
 #include "control_clients.hpp"
 #include "log_limits.hpp"
@@ -88,7 +89,7 @@ void World::tell_too_long(Direction direction, Bytes frame, std::uint32_t mtu) {
   // Some routers say nothing.
   if (answer.empty() || script_.one_in(4)) return;
   // IPv6 fragments what follows, and the oracle does not put fragments together.
-  if (setup_.v6) wire_judge_->stop();
+  if (setup_.v6 || bgp_plan_ != nullptr) wire_judge_->stop();
   kernel_->after(setup_.link_delay_ns, [this, direction, answer] {
     if (direction == Direction::from_peer)
       peer_->arrive(answer);
@@ -110,6 +111,7 @@ void World::begin_close(const Process& process) {
   if (finishing_) return;
   undisturbed_ = false;
   for (Transfer& transfer : transfers_) transfer.may_break = transfer.may_break || transfer.opened;
+  if (bgp_plan_ != nullptr) bgp_peer()->may_break(true);
 }
 
 /// With its process the group ends: a twin that has joined at the last moment sees its socket close, and starts anew.

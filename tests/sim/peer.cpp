@@ -17,6 +17,16 @@ Peer::Peer(Kernel& kernel, const Options& options, Transmit transmit, TrafficObs
   for (std::size_t i = 0; i < stack_options.secret.size(); ++i)
     stack_options.secret[i] = static_cast<std::uint8_t>(options_.seed >> (i % 8 * 8) | 1);
   stack_ = new Stack(std::move(stack_options), *this);
+  if (options_.make_program) {
+    program_ = options_.make_program();
+    program_->set_up(*stack_);
+  } else {
+    serve_exchanges();
+  }
+  schedule_turn(kernel_.now_ns);
+}
+
+void Peer::serve_exchanges() {
   for (const std::uint16_t service : {kStreamPort, kNotePort}) {
     stack_->define_service(service, [this](Connection&) -> std::unique_ptr<Handler> {
       return std::make_unique<Exchange>(observer_, false, false, nullptr);
@@ -27,7 +37,6 @@ Peer::Peer(Kernel& kernel, const Options& options, Transmit transmit, TrafficObs
   stack_->define_service(kStreamClient, [this](Connection&) -> std::unique_ptr<Handler> {
     return std::make_unique<Exchange>(observer_, true, false, opening_);
   });
-  schedule_turn(kernel_.now_ns);
 }
 
 Peer::~Peer() {
@@ -88,13 +97,17 @@ void Peer::turn() {
       stack_->input({frames_[place].bytes, place});
     }
     stack_->run_timers();
-    if (poke_bytes_ != 0) {
+    if (poke_bytes_ != 0 && program_ != nullptr) {
+      poke_bytes_ = 0;
+      program_->on_poke(*stack_);
+    } else if (poke_bytes_ != 0) {
       const std::size_t bytes = std::exchange(poke_bytes_, 0);
       stack_->for_each_connection([bytes](Connection& connection) {
         if (auto* const exchange = static_cast<Exchange*>(connection.handler())) exchange->poke(connection, bytes);
       });
     }
     work_left_ = stack_->run_handlers();
+    if (program_ != nullptr) program_wants_ns_ = program_->on_turn(*stack_, kernel_.now_ns);
     stack_->end_turn();
   }
   const std::size_t count = std::exchange(staged_count_, 0);
@@ -102,7 +115,7 @@ void Peer::turn() {
   std::uint64_t next = 0;
   {
     const HeapScope heap(arena_);
-    next = stack_->next_timer_ns();
+    next = std::min(stack_->next_timer_ns(), program_wants_ns_);
   }
   schedule_turn(work_left_ ? kernel_.now_ns + 1'000 : std::max(next, kernel_.now_ns + 1'000));
 }

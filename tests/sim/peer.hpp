@@ -11,6 +11,7 @@
 
 #include "arena.hpp"
 #include "kernel.hpp"
+#include "peer_program.hpp"
 #include "tandem/stack.hpp"
 #include "traffic.hpp"
 
@@ -24,6 +25,8 @@ class Peer final : public LinkDevice {
     std::uint32_t mtu = 1500;
     std::size_t window_bytes = 65536;
     std::uint64_t seed = 0;
+    /// Made in the peer's heap, and used instead of exchanges.
+    std::function<PeerProgram*()> make_program;
   };
   using Transmit = std::function<void(Bytes frame)>;
 
@@ -37,6 +40,7 @@ class Peer final : public LinkDevice {
   void poke(std::size_t lazy_bytes);
   [[nodiscard]] Stack& stack() { return *stack_; }
   [[nodiscard]] std::size_t connections();
+  [[nodiscard]] PeerProgram* program() { return program_; }
 
   // ---- LinkDevice ----
   [[nodiscard]] MacAddress mac() const override { return options_.mac; }
@@ -46,6 +50,7 @@ class Peer final : public LinkDevice {
   void rx_done(std::uint32_t cookie) override;
 
  private:
+  void serve_exchanges();
   void schedule_turn(std::uint64_t at_ns);
   void turn();
 
@@ -55,6 +60,7 @@ class Peer final : public LinkDevice {
   TrafficObserver& observer_;
   Arena* arena_;
   Stack* stack_ = nullptr;
+  PeerProgram* program_ = nullptr;
   struct Frame {
     std::vector<std::uint8_t> bytes;
     bool in_use = false;
@@ -68,6 +74,7 @@ class Peer final : public LinkDevice {
   const Plan* opening_ = nullptr;
   bool work_left_ = false;
   std::size_t poke_bytes_ = 0;
+  std::uint64_t program_wants_ns_ = UINT64_MAX;
 };
 
 }  // namespace tandem::sim

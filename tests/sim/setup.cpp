@@ -65,6 +65,10 @@ Setup Setup::draw(std::uint64_t seed) {
   if (prng.one_in(12)) s.short_memory_permille = static_cast<std::uint32_t>(1 + prng.skewed(100));
   if (prng.one_in(8)) s.send_queue_bytes = prng.one_in(2) ? 8192 : 262'144;
   if (prng.one_in(8)) s.log_bytes = prng.one_in(2) ? 262'144 : 524'288;
+  if (prng.one_in(16)) {
+    s.bgp_neighbours = static_cast<std::uint32_t>(prng.between(1, 3));
+    s.bgp_changes = static_cast<std::uint32_t>(prng.skewed(100));
+  }
   return s;
 }
 
@@ -90,6 +94,8 @@ std::string Setup::describe() const {
   add("preemptions within steps: ", preempt_within_steps);
   add("allocations that fail, in 1000: ", short_memory_permille);
   add("bytes of the log: ", log_bytes);
+  add("BGP neighbours, instead of exchanges: ", bgp_neighbours);
+  add("changes of routes: ", bgp_changes);
   return words;
 }
 

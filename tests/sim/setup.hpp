@@ -63,6 +63,8 @@ struct Setup {
   std::uint32_t preempt_ns = 0;
   std::uint32_t short_memory_permille = 0;  ///< of lwIP's allocations fail
   std::uint32_t log_bytes = 0;              ///< 0: large enough for everything
+  std::uint32_t bgp_neighbours = 0;  ///< not 0: the processes run tandem-bgpd, with so many neighbours (bgp_run/)
+  std::uint32_t bgp_changes = 0;     ///< of routes
   LinkFaults faults;
   Script* script = nullptr;  ///< what happens, where it is not drawn
 
@@ -129,6 +131,8 @@ void Setup::for_each_field(S& s, F f) {
   f("detect_ms", s.detect_ms);
   f("die_within_steps", s.die_within_steps);
   f("respawn_within_ns", s.respawn_within_ns);
+  f("bgp_neighbours", s.bgp_neighbours);
+  f("bgp_changes", s.bgp_changes);
 }
 
 }  // namespace tandem::sim

@@ -106,9 +106,10 @@ class Exchange final : public Handler {
     std::uint64_t consumed, written;
     std::uint32_t number;
     bool eof;
+    bool sees_streams;  ///< else a twin knows no positions
     bool operator==(const View&) const = default;
   };
-  [[nodiscard]] View view() const { return {consumed_, written_, plan_.number, eof_}; }
+  [[nodiscard]] View view() const { return {consumed_, written_, plan_.number, eof_, wants_stream_}; }
 
  private:
   void pump(Connection& c);

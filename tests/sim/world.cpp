@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "application.hpp"
+#include "bgp_run/peer.hpp"
 #include "checks/epoch_check.hpp"
 #include "checks/frame_check.hpp"
 #include "checks/twin_view.hpp"
@@ -106,6 +107,7 @@ World::World(const Setup& setup, Totals& totals, bool tracing)
   peer.addresses = {address_of(setup_.v6, 2)};
   peer.window_bytes = setup_.window_bytes;
   peer.seed = setup_.seed;
+  if (setup_.bgp_neighbours != 0) prepare_bgp(peer);
   peer_ = std::make_unique<Peer>(
       *kernel_, peer,
       [this](Bytes frame) {
@@ -123,7 +125,7 @@ World::World(const Setup& setup, Totals& totals, bool tracing)
   twin_view_ = std::make_unique<TwinView>(*this);
   frame_check_ = std::make_unique<FrameCheck>(*this);
   epoch_check_ = std::make_unique<EpochCheck>(*this);
-  wire_judge_ = std::make_unique<WireJudge>(*this, setup_.v6);
+  wire_judge_ = std::make_unique<WireJudge>(*this, bgp_plan_ != nullptr, setup_.v6);
   prepare_disturbances();
 }
 
@@ -142,7 +144,7 @@ Result World::run() {
   if (setup_.script != nullptr) {
     for (const Script::Item& item : setup_.script->exchanges()) add_exchange(item);
   } else {
-    start_traffic();
+    if (bgp_plan_ == nullptr) start_traffic();
     doom_at_start();
   }
   spawn_node();
@@ -218,6 +220,7 @@ void World::open_transfer(Transfer& transfer) {
 
 void World::poke() {
   peer_->poke(4096);
+  if (bgp_plan_ != nullptr && faults_stopped_) bgp_settled_ = bgp_peer()->is_settled();
   poke_further();
   // What was to happen last came to nothing, or left the group as it was.
   if (under_way_ == 0 && disturbances_left_ > 0 && kernel_->speaker != nullptr && has_member(*kernel_->speaker) &&
@@ -239,7 +242,10 @@ void World::spawn_node() {
     Process& self = *kernel_->current;
     for (;;) {
       NodeOptions options;
-      options.addresses = {address_of(setup_.v6, 1)};
+      if (bgp_plan_ != nullptr)
+        options.addresses = our_addresses();
+      else
+        options.addresses = {address_of(setup_.v6, 1)};
       options.group = "sim";
       options.runtime_dir = "/run";
       options.device.mac = kOurMac;
@@ -252,13 +258,14 @@ void World::spawn_node() {
       options.receive_window_bytes = setup_.window_bytes;
       options.batch_frames = setup_.batch_frames;
       options.reprotect_delay_ms = setup_.reprotect_delay_ms;
-      Application application(*this, self);
+      const std::unique_ptr<Hosted> application =
+          bgp_plan_ != nullptr ? make_bgp_program(self) : std::make_unique<Application>(*this, self);
       Node node(options);
       {
         const HeapScope heap;
-        contexts_[self.pid] = {&self, &node, &application, false, false};
+        contexts_[self.pid] = {&self, &node, application.get(), false, false};
       }
-      node.set_application(&application);
+      node.set_application(application.get());
       const int code = node.run();
       {
         const HeapScope heap;
@@ -279,6 +286,15 @@ bool World::has_member(const Process& primary) {
                      [](const ha::ReaderSlot& reader) { return reader.state.load() == ha::ReaderState::member; });
 }
 
+bool World::is_member(const Process& twin) {
+  const ha::SharedGroup* const group = group_of(twin);
+  return group != nullptr &&
+         std::any_of(group->readers.begin(), group->readers.end(), [&twin](const ha::ReaderSlot& reader) {
+           return reader.state.load() == ha::ReaderState::member &&
+                  reader.pid.load() == static_cast<std::uint32_t>(twin.pid);
+         });
+}
+
 World::Context* World::context(const Process& process) {
   const auto at = contexts_.find(process.pid);
   return at == contexts_.end() ? nullptr : &at->second;
@@ -287,6 +303,8 @@ World::Context* World::context(const Process& process) {
 /// A twin has just become a member: the next thing may happen.
 void World::disturb(Process& primary) {
   if (faults_stopped_ || disturbances_left_ == 0) return;
+  // Most often there are sessions that can be disturbed.
+  if (bgp_plan_ != nullptr && !bgp_peer()->is_established(0) && !script_.one_in(8)) return;
   --disturbances_left_;
   const std::int32_t pid = primary.pid;
   ha::SharedGroup* const group = group_of(primary);
@@ -516,6 +534,7 @@ void World::lose_group(const Process& process, std::uint64_t& counter) {
   epoch_check_->forget();
   wire_judge_->stop();
   for (Transfer& transfer : transfers_) transfer.may_break = transfer.may_break || transfer.opened;
+  if (bgp_plan_ != nullptr) bgp_peer()->may_break(false);
   if (setup_.script != nullptr) setup_.script->group_lost(*this, process);
 }
 
@@ -600,6 +619,7 @@ void World::check_reset(const Packet& packet) {
   // Which exchange it was cannot be told from the ports alone, and a segment that comes late to a connection that is closed is
   // rightly answered so.
   if (link_->has_disturbed() || !undisturbed_ || nic_->dropped != 0) return;
+  if (bgp_plan_ != nullptr && (finishing_ || bgp_peer()->has_broken())) return;
   if (std::any_of(transfers_.begin(), transfers_.end(),
                   [](const Transfer& item) { return item.may_break || item.reset_wanted; }))
     return;
@@ -693,6 +713,7 @@ bool World::may_close(std::uint32_t number) {
 }
 
 bool World::all_done() const {
+  if (bgp_plan_ != nullptr) return bgp_settled_;
   return std::all_of(transfers_.begin(), transfers_.end(),
                      [](const Transfer& item) { return item.may_break || item.is_done(); });
 }
@@ -711,6 +732,7 @@ void World::stop_faults() {
   nic_->busy_permille = 0;
   dooms_.clear();
   stop_disturbances();
+  if (bgp_plan_ != nullptr) bgp_peer()->hurry();
   for (const auto& process : kernel_->processes()) kernel_->resume(*process);
   const std::uint64_t stopped_ns = kernel_->now_ns;
   std::uint64_t last_open_ns = stopped_ns;
@@ -731,6 +753,7 @@ void World::stop_faults() {
              : !item.received_at_server ? "all bytes at the server"
                                         : "all bytes at the client");
   }
+  if (bgp_plan_ != nullptr) text += ", " + bgp_unsettled();
   violation("liveness", text);
 }
 
@@ -749,8 +772,10 @@ void World::finish() {
     if (clients_->waiting() != 0) violation("control", "a request is not answered within 100 ms of rest");
   }
   check_at_rest();
+  if (result_.good && bgp_plan_ != nullptr) finish_bgp();
   if (!result_.good) return;
   finishing_ = true;
+  if (bgp_plan_ != nullptr) bgp_peer()->finish();
   // The twins go first, then the primary closes what is left.
   for (const bool primary : {false, true}) {
     for (const auto& process : kernel_->processes()) {
@@ -789,6 +814,7 @@ void World::check_frames() {
 
 void World::check_at_rest() {
   check_frames();
+  if (bgp_plan_ != nullptr) check_bgp_at_rest();
   std::size_t primaries = 0;
   for (const auto& [pid, its] : contexts_) primaries += its.primary ? 1 : 0;
   if (primaries != 1) violation("one speaker (I5)", std::to_string(primaries) + " primaries at rest");

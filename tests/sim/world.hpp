@@ -25,7 +25,9 @@ class Node;
 
 namespace tandem::sim {
 
-class Application;
+class Hosted;
+class BgpPeer;
+struct BgpPlan;
 class TwinView;
 class FrameCheck;
 class EpochCheck;
@@ -87,7 +89,7 @@ class World final : public Director, public TrafficObserver {
   struct Context {
     Process* process = nullptr;
     Node* node = nullptr;
-    Application* application = nullptr;
+    Hosted* application = nullptr;
     bool primary = false;
     bool switchover_wanted = false;
   };
@@ -134,6 +136,7 @@ class World final : public Director, public TrafficObserver {
   void open_transfer(Transfer& transfer);
   void poke();
   static bool has_member(const Process& primary);
+  static bool is_member(const Process& twin);
   void disturb(Process& primary);
   void doom(Process& process, Doom::What what);
   void doom_at_some_step();
@@ -163,6 +166,15 @@ class World final : public Director, public TrafficObserver {
   void stop_faults();
   void finish();
   void check_at_rest();
+  // ---- bgp_run/world.cpp ----
+  void prepare_bgp(Peer::Options& peer);
+  [[nodiscard]] BgpPeer* bgp_peer() const;
+  [[nodiscard]] std::vector<IpPrefix> our_addresses() const;
+  std::unique_ptr<Hosted> make_bgp_program(Process& process);
+  /// What is missing to an end of the run; empty: nothing.
+  [[nodiscard]] std::string bgp_unsettled() const;
+  void check_bgp_at_rest();
+  void finish_bgp();
   void check_frames();
   Transfer* transfer(std::uint32_t number);
   void check_reset(const Packet& packet);
@@ -173,6 +185,7 @@ class World final : public Director, public TrafficObserver {
   std::unique_ptr<Kernel> kernel_;
   std::unique_ptr<Nic> nic_;
   std::unique_ptr<Link> link_;
+  std::unique_ptr<BgpPlan> bgp_plan_;
   std::unique_ptr<Peer> peer_;
   std::unique_ptr<TwinView> twin_view_;
   std::unique_ptr<FrameCheck> frame_check_;
@@ -187,6 +200,7 @@ class World final : public Director, public TrafficObserver {
   std::size_t under_way_ = 0;  ///< disturbances that are decided and have not come to their end
   bool faults_stopped_ = false;
   bool finishing_ = false;
+  bool bgp_settled_ = false;
   std::int32_t closing_ = 0;  ///< the primary that closes its connections, because it was told to end; 0: none
   bool undisturbed_ = true;   ///< nothing has happened that TCP's timers have to repair
   std::uint64_t start_ns_ = 0;

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <string>
 
-#include "application.hpp"
+#include "hosted.hpp"
 #include "world.hpp"
 
 namespace tandem::sim {
@@ -54,8 +54,8 @@ std::string differing(const TcpState& a, const TcpState& b) {
 
 }  // namespace
 
-void TwinView::look(Node& node, const Application& application, Kept& into) {
-  node.stack().for_each_connection([&into](Connection& connection) {
+void TwinView::look(Node& node, const Hosted& application, Kept& into) {
+  node.stack().for_each_connection([&into, &application](Connection& connection) {
     if (!connection.is_replicated()) return;
     // Made in the process's own heap, as everything that its code does.
     const ConnectionImage image = connection.export_connection();
@@ -64,19 +64,19 @@ void TwinView::look(Node& node, const Application& application, Kept& into) {
     entry.id = connection.id();
     entry.image = image;
     blank(entry.image);
-    if (const auto* const exchange = static_cast<const Exchange*>(connection.handler())) {
+    if (const Handler* const handler = connection.handler()) {
       entry.has_handler = true;
-      entry.sees_streams = exchange->wants_stream();
-      entry.view = exchange->view();
+      entry.view = application.view(*handler);
     }
   });
   const std::vector<Neighbour> neighbours = node.stack().neighbours();
+  const std::vector<std::uint64_t> state = application.state();
   const HeapScope heap;
   into.neighbours.assign(neighbours.begin(), neighbours.end());
-  into.ledger.assign(application.ledger().begin(), application.ledger().end());
+  into.state.assign(state.begin(), state.end());
 }
 
-void TwinView::published(Node& node, const Application& application, const ha::SharedGroup& group) {
+void TwinView::published(Node& node, const Hosted& application, const ha::SharedGroup& group) {
   const auto make = [this]() -> Kept& {
     const HeapScope heap;
     if (kept_.size() == kKept) kept_.pop_front();
@@ -88,8 +88,7 @@ void TwinView::published(Node& node, const Application& application, const ha::S
   look(node, application, kept);
 }
 
-void TwinView::applied(Node& node, const Application& application, const ha::SharedGroup& group,
-                       std::uint64_t position) {
+void TwinView::applied(Node& node, const Hosted& application, const ha::SharedGroup& group, std::uint64_t position) {
   const auto at = std::find_if(kept_.begin(), kept_.end(), [&](const Kept& kept) {
     return kept.position == position && kept.epoch == group.epoch.load();
   });
@@ -97,12 +96,12 @@ void TwinView::applied(Node& node, const Application& application, const ha::Sha
   Kept seen;
   look(node, application, seen);
   const HeapScope heap;
-  compare(*at, seen);
+  compare(application, *at, seen);
   ++compared_;
   kept_.erase(kept_.begin(), at);
 }
 
-void TwinView::compare(const Kept& primary, const Kept& twin) {
+void TwinView::compare(const Hosted& application, const Kept& primary, const Kept& twin) {
   const auto fail = [this, &primary](const std::string& text) {
     world_.violation("the twin's view (I3)", "at log position " + std::to_string(primary.position) + ": " + text);
   };
@@ -121,7 +120,7 @@ void TwinView::compare(const Kept& primary, const Kept& twin) {
     if (ours.image.receive_queue != theirs.image.receive_queue) return fail(name + "the receive queues differ");
     if (ours.has_handler != theirs.has_handler) return fail(name + "only one of them has a handler");
     if (ours.has_handler && ours.view.number != theirs.view.number) return fail(name + "its plan is not known to both");
-    if (ours.sees_streams && !(ours.view == theirs.view))
+    if (ours.view.sees_streams && !(ours.view == theirs.view))
       return fail(name + "the primary's handler has read " + std::to_string(ours.view.consumed) + " and written " +
                   std::to_string(ours.view.written) + ", the twin's has seen " + std::to_string(theirs.view.consumed) +
                   " and " + std::to_string(theirs.view.written));
@@ -134,14 +133,7 @@ void TwinView::compare(const Kept& primary, const Kept& twin) {
     if (std::find(twin.neighbours.begin(), twin.neighbours.end(), neighbour) == twin.neighbours.end())
       return fail("the twin does not know the neighbour " + neighbour.address.to_string());
   }
-  if (primary.ledger != twin.ledger) {
-    const auto list = [](const std::vector<std::uint32_t>& ledger) {
-      std::string text;
-      for (const std::uint32_t number : ledger) text += " " + std::to_string(number);
-      return text;
-    };
-    fail("the primary has noted exchanges" + list(primary.ledger) + ", the twin" + list(twin.ledger));
-  }
+  if (primary.state != twin.state) fail(application.difference(primary.state, twin.state));
 }
 
 }  // namespace tandem::sim

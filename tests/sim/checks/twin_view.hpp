@@ -16,16 +16,16 @@
 namespace tandem::sim {
 
 class World;
-class Application;
+class Hosted;
 
 class TwinView {
  public:
   explicit TwinView(World& world) : world_(world) {}
 
   /// In the primary, right behind a publication.
-  void published(Node& node, const Application& application, const ha::SharedGroup& group);
+  void published(Node& node, const Hosted& application, const ha::SharedGroup& group);
   /// In the twin, when it has applied the log up to `position`.
-  void applied(Node& node, const Application& application, const ha::SharedGroup& group, std::uint64_t position);
+  void applied(Node& node, const Hosted& application, const ha::SharedGroup& group, std::uint64_t position);
   void forget() { kept_.clear(); }
   /// A joiner has become a member. It may be far from having applied what makes it one, and has less until then.
   void joined(const ha::SharedGroup& group) {
@@ -37,7 +37,6 @@ class TwinView {
   struct Entry {
     ConnectionId id = 0;
     bool has_handler = false;
-    bool sees_streams = false;
     Exchange::View view{};
     ConnectionImage image;
   };
@@ -45,11 +44,11 @@ class TwinView {
     std::uint64_t position = 0;
     std::uint64_t epoch = 0;
     std::vector<Entry> connections;
-    std::vector<std::uint32_t> ledger;
+    std::vector<std::uint64_t> state;
     std::vector<Neighbour> neighbours;
   };
-  static void look(Node& node, const Application& application, Kept& into);
-  void compare(const Kept& primary, const Kept& twin);
+  static void look(Node& node, const Hosted& application, Kept& into);
+  void compare(const Hosted& application, const Kept& primary, const Kept& twin);
 
   World& world_;
   std::deque<Kept> kept_;

@@ -7,23 +7,29 @@
 namespace tandem::sim {
 namespace {
 
-/// One for each IP version, kept from run to run: it forgets what it knew and keeps its memory.
-oracle::Oracle& oracle_for(bool v6) {
-  const auto make = [](const oracle::Host& judged) {
+/// One for each set of addresses, kept from run to run: it forgets what it knew and keeps its memory.
+oracle::Oracle& oracle_for(bool both, bool v6) {
+  const auto make = [](std::vector<oracle::Host> judged) {
     oracle::Options options;
-    options.judged = {judged};
+    options.judged = std::move(judged);
     options.arrivals = true;
     options.violations_kept = 4;
     return oracle::Oracle(options);
   };
-  static oracle::Oracle v4_oracle = make(oracle::Host::v4(10, 0, 0, 1));
-  static oracle::Oracle v6_oracle = make(oracle::Host::v6({0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}));
+  const auto v4_host = oracle::Host::v4(10, 0, 0, 1);
+  const auto v6_host = oracle::Host::v6({0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1});
+  static oracle::Oracle v4_oracle = make({v4_host});
+  static oracle::Oracle v6_oracle = make({v6_host});
+  static oracle::Oracle both_oracle = make({v4_host, v6_host});
+  if (both) return both_oracle;
   return v6 ? v6_oracle : v4_oracle;
 }
 
 }  // namespace
 
-WireJudge::WireJudge(World& world, bool v6) : world_(world), oracle_(oracle_for(v6)) { oracle_.clear(); }
+WireJudge::WireJudge(World& world, bool both, bool v6) : world_(world), oracle_(oracle_for(both, v6)) {
+  oracle_.clear();
+}
 
 void WireJudge::sent(Bytes frame) {
   if (!active_) return;

@@ -18,7 +18,8 @@ class World;
 
 class WireJudge {
  public:
-  WireJudge(World& world, bool v6);
+  /// Addresses of both versions are ours, or the one of that version.
+  WireJudge(World& world, bool both, bool v6);
 
   /// A frame as its sender sends it, before the wire does anything to it.
   void sent(Bytes frame);

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// World's part in runs of tandem-bgpd: its processes run that application, and the peer its neighbours.
+#include "world.hpp"
+#include "bgp_run/peer.hpp"
+#include "bgp_run/program.hpp"
+
+namespace tandem::sim {
+namespace {
+
+constexpr std::uint64_t kMs = 1'000'000;
+
+}  // namespace
+
+void World::prepare_bgp(Peer::Options& peer) {
+  bgp_plan_ = std::make_unique<BgpPlan>(BgpPlan::draw(setup_));
+  BgpPeer::Script script;
+  script.seed = setup_.seed;
+  script.begin_ns = start_ns_ + 2 * kMs;
+  script.changes = setup_.bgp_changes;
+  script.every_ns = setup_.disturbances * 8 * kMs / (setup_.bgp_changes + 1);
+  peer.addresses.clear();
+  for (const IpPrefix& own : {bgp_plan_->v4, bgp_plan_->v6}) {
+    IpPrefix other = own;
+    other.address.octets[own.address.is_v6() ? 15 : 3] = 2;
+    peer.addresses.push_back(other);
+  }
+  for (const BgpPlan::Neighbour& neighbour : bgp_plan_->neighbours) {
+    if (std::find(peer.addresses.begin(), peer.addresses.end(), neighbour.address) == peer.addresses.end())
+      peer.addresses.push_back(neighbour.address);
+  }
+  peer.make_program = [this, script] { return new BgpPeer(*kernel_, *bgp_plan_, script); };
+}
+
+BgpPeer* World::bgp_peer() const { return bgp_plan_ == nullptr ? nullptr : static_cast<BgpPeer*>(peer_->program()); }
+
+std::vector<IpPrefix> World::our_addresses() const { return {bgp_plan_->v4, bgp_plan_->v6}; }
+
+std::unique_ptr<Hosted> World::make_bgp_program(Process& process) {
+  return std::make_unique<BgpProgram>(*this, process, *bgp_plan_);
+}
+
+std::string World::bgp_unsettled() const { return bgp_peer()->unsettled(); }
+
+/// What every process has in its tables, too.
+void World::check_bgp_at_rest() {
+  if (const std::string text = bgp_peer()->amiss(); !text.empty()) return violation("routes at rest", text);
+  for (auto& [pid, its] : contexts_) {
+    // A newcomer has not got everything.
+    if (!its.primary && !is_member(*its.process)) continue;
+    std::string text;
+    {
+      const HeapScope heap(its.process->arena);
+      const std::string wrong = static_cast<const BgpProgram*>(its.application)->wrong_tables(*bgp_peer());
+      const HeapScope ours;
+      text.assign(wrong.data(), wrong.size());
+    }
+    if (!text.empty())
+      return violation("routes at rest", std::string(its.primary ? "the primary" : "the twin") + ": " + text);
+  }
+}
+
+void World::finish_bgp() {
+  const std::uint64_t hold_ns = bgp_plan_->hold_s * 1000 * kMs;
+  if (bgp_plan_->long_rest) {
+    kernel_->trace("all is quiet for longer than the hold time");
+    run_until(kernel_->now_ns + hold_ns + 500 * kMs);
+    if (result_.good) check_bgp_at_rest();
+  }
+  if (!result_.good || !bgp_plan_->falls_silent) return;
+  const std::size_t silent = script_.below(bgp_plan_->neighbours.size());
+  bgp_peer()->fall_silent(silent);
+  run_until(kernel_->now_ns + hold_ns + 100 * kMs);
+  if (!result_.good) return;
+  if (!bgp_peer()->was_noticed(silent))
+    return violation("the hold time", "a neighbour that says nothing is not sent a NOTIFICATION when it has passed");
+  check_bgp_at_rest();
+}
+
+}  // namespace tandem::sim
