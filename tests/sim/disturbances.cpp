@@ -3,6 +3,7 @@
 // What happens to a run beside deaths, switchovers and pauses. What is off draws nothing.
 #include <algorithm>
 
+#include "attach_clients.hpp"
 #include "bgp_run/peer.hpp"
 #include "checks/wire_judge.hpp"
 #include "control_clients.hpp"
@@ -28,6 +29,7 @@ void World::prepare_disturbances() {
     tell_too_long(direction, frame, mtu);
   };
   if (setup_.control_clients) clients_ = std::make_unique<ControlClients>(*kernel_, setup_.seed);
+  if (setup_.attach_clients) strangers_ = std::make_unique<AttachClients>(*kernel_, setup_.seed);
   if (setup_.short_memory_permille != 0) undisturbed_ = false;
   ha::log_limits = {};
   if (setup_.log_bytes != 0) {
@@ -156,6 +158,10 @@ void World::poke_further() {
     if (!faults_stopped_ && script_.one_in(3)) clients_->come(setup_.switchovers);
     clients_->look();
   }
+  if (strangers_ != nullptr && !faults_stopped_) {
+    if (script_.one_in(3)) strangers_->come();
+    strangers_->look();
+  }
   // Nobody stands by to take over: then it closes its connections in good order.
   if (setup_.terminations && !faults_stopped_ && closing_ == 0 && kernel_->speaker != nullptr && script_.one_in(40)) {
     Context* const its = context(*kernel_->speaker);
@@ -188,6 +194,7 @@ void World::at_preemption(Process& process) {
 void World::stop_disturbances() {
   link_->neighbour_delay_ns = 0;
   if (clients_ != nullptr) clients_->hang_up();
+  if (strangers_ != nullptr) strangers_->hang_up();
   for (const auto& process : kernel_->processes()) {
     process->slow_ns = 0;
     if (process->arena != nullptr) process->arena->be_short(0, 0);

@@ -39,6 +39,10 @@ class Kernel;
 class Nic;
 struct Process;
 
+/// Processes that are none of the group's: one of the same user, one of another.
+inline constexpr std::int32_t kStranger = 0x7fff'0001;
+inline constexpr std::int32_t kForeigner = 0x7fff'0002;
+
 /// What a descriptor refers to. Counted by descriptors, packets on their way and mappings.
 struct Object {
   enum class Kind : std::uint8_t { memory, lock, listener, socket, signals, process, nic };

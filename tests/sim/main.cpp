@@ -259,8 +259,10 @@ int main(int argc, char** argv) {
       "passed\n",
       totals.exchanges, totals.frames, totals.frames_checked, totals.steps, totals.transactions_compared, died,
       reachable);
-  std::printf("%lu SIGTERMs, %lu preemptions, %lu allocations refused, %lu of %lu control requests answered\n",
-              totals.terminations, totals.preemptions, Arena::refused, totals.answers, totals.requests);
+  std::printf(
+      "%lu SIGTERMs, %lu preemptions, %lu allocations refused, %lu of %lu control requests answered, "
+      "%lu strangers refused\n",
+      totals.terminations, totals.preemptions, Arena::refused, totals.answers, totals.requests, totals.strangers);
   if (options.runs != 1 || options.one) {
     std::string missed;
     for (std::size_t i = 0; i < kSteps; ++i) {

@@ -69,6 +69,7 @@ Setup Setup::draw(std::uint64_t seed) {
     s.bgp_neighbours = static_cast<std::uint32_t>(prng.between(1, 3));
     s.bgp_changes = static_cast<std::uint32_t>(prng.skewed(100));
   }
+  s.attach_clients = prng.one_in(8);
   return s;
 }
 

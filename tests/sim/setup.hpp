@@ -54,6 +54,7 @@ struct Setup {
   bool slow_twins = false;    ///< each of their steps takes longer
   bool terminations = false;  ///< SIGTERM to whoever it is
   bool control_clients = false;
+  bool attach_clients = false;  ///< who are no twins
   bool twin_spins = false;
   bool sequence_numbers_wrap = false;
   bool deaths_at_start = false;
@@ -108,6 +109,7 @@ void Setup::for_each_field(S& s, F f) {
   f("slow_twins", s.slow_twins);
   f("terminations", s.terminations);
   f("control_clients", s.control_clients);
+  f("attach_clients", s.attach_clients);
   f("twin_spins", s.twin_spins);
   f("sequence_numbers_wrap", s.sequence_numbers_wrap);
   f("deaths_at_start", s.deaths_at_start);

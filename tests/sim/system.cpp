@@ -149,7 +149,7 @@ std::optional<Descriptor> Rendezvous::try_connect() const {
 
 std::optional<PeerCredentials> trusted_peer(int socket) {
   const auto* const end = socket_of(socket);
-  if (end == nullptr) return std::nullopt;
+  if (end == nullptr || end->peer_pid == sim::kForeigner) return std::nullopt;
   return PeerCredentials{end->peer_pid, 0};
 }
 

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "application.hpp"
+#include "attach_clients.hpp"
 #include "bgp_run/peer.hpp"
 #include "checks/epoch_check.hpp"
 #include "checks/frame_check.hpp"
@@ -133,6 +134,7 @@ World::~World() {
   // The processes go first: their descriptors refer to what is destroyed next.
   peer_.reset();
   clients_.reset();
+  strangers_.reset();
   kernel_.reset();
 }
 
@@ -770,6 +772,13 @@ void World::finish() {
     totals_.requests += clients_->requests();
     totals_.answers += clients_->answers();
     if (clients_->waiting() != 0) violation("control", "a request is not answered within 100 ms of rest");
+  }
+  if (strangers_ != nullptr) {
+    totals_.strangers += strangers_->refused();
+    const std::uint64_t limit = kernel_->now_ns + 100 * kMs;
+    while (result_.good && strangers_->left_behind() != 0 && kernel_->now_ns < limit) kernel_->run_next(limit);
+    if (strangers_->left_behind() != 0)
+      violation("strangers", std::to_string(strangers_->left_behind()) + " descriptors of theirs are still held");
   }
   check_at_rest();
   if (result_.good && bgp_plan_ != nullptr) finish_bgp();

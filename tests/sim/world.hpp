@@ -32,6 +32,7 @@ class TwinView;
 class FrameCheck;
 class EpochCheck;
 class WireJudge;
+class AttachClients;
 class ControlClients;
 
 /// What the runs of a program have come to together.
@@ -39,7 +40,7 @@ struct Totals {
   std::uint64_t runs = 0, takeovers = 0, switchovers = 0, hangs = 0, deaths = 0, twin_deaths = 0, groups_lost = 0,
                 groups_closed = 0;
   std::uint64_t exchanges = 0, frames = 0, steps = 0, transactions_compared = 0, frames_checked = 0;
-  std::uint64_t terminations = 0, preemptions = 0, requests = 0, answers = 0;
+  std::uint64_t terminations = 0, preemptions = 0, requests = 0, answers = 0, strangers = 0;
   /// How often each step was passed, and how often a process died at it.
   std::vector<std::uint64_t> passed = std::vector<std::uint64_t>(kSteps);
   std::vector<std::uint64_t> died_at = std::vector<std::uint64_t>(kSteps);
@@ -192,6 +193,7 @@ class World final : public Director, public TrafficObserver {
   std::unique_ptr<EpochCheck> epoch_check_;
   std::unique_ptr<WireJudge> wire_judge_;
   std::unique_ptr<ControlClients> clients_;
+  std::unique_ptr<AttachClients> strangers_;
   Prng script_;
   Prng preemption_;
   std::map<std::int32_t, Context> contexts_;
