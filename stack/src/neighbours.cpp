@@ -3,6 +3,7 @@
 // Neighbours as the observer sees them, and as a promoted stack puts them in place: lwIP holds back almost everything that goes
 // to an address which it has not resolved.
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "lwip.hpp"
@@ -18,15 +19,13 @@ MacAddress mac_of(const std::uint8_t* octets) {
   return mac;
 }
 
-/// Lets lwIP believe that it has just received the neighbour's ARP reply.
+/// Lets lwIP believe that it has just received the neighbour's ARP reply. Takes no memory of lwIP's: a takeover that is short of
+/// it must not forget whom its connections speak to.
 void install_v4(netif& interface, const IpAddress& address, const MacAddress& mac) {
   constexpr u16_t kBytes = SIZEOF_ETH_HDR + SIZEOF_ETHARP_HDR;
   constexpr std::uint8_t kReplyHead[] = {0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 2};
-  pbuf* const packet = pbuf_alloc(PBUF_RAW, kBytes, PBUF_RAM);
-  if (packet == nullptr) {
-    return;
-  }
-  auto* at = static_cast<std::uint8_t*>(packet->payload);
+  alignas(MEM_ALIGNMENT) std::array<std::uint8_t, kBytes> reply;
+  auto* at = reply.data();
   const auto put = [&at](const void* bytes, std::size_t count) {
     std::memcpy(at, bytes, count);
     at += count;
@@ -38,6 +37,10 @@ void install_v4(netif& interface, const IpAddress& address, const MacAddress& ma
   put(address.octets.data(), 4);
   put(interface.hwaddr, 6);
   put(netif_ip4_addr(&interface), 4);
+  pbuf_custom frame{};
+  frame.custom_free_function = [](pbuf*) {};
+  // ARP keeps nothing of a packet beyond this call.
+  pbuf* const packet = pbuf_alloced_custom(PBUF_RAW, kBytes, PBUF_REF, &frame, reply.data(), kBytes);
   if (interface.input(packet, &interface) != ERR_OK) {
     pbuf_free(packet);
   }
@@ -146,6 +149,8 @@ void Stack::Impl::install_neighbours() {
   for (const auto& neighbour : known_neighbours) {
     install_neighbour(neighbour);
   }
+  // The tables may have had no room for all. Whoever is not in them is new when it comes back, and the next twin has to be told.
+  known_neighbours = read_neighbours();
 }
 
 }  // namespace tandem

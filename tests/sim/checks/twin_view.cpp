@@ -126,10 +126,7 @@ void TwinView::compare(const Hosted& application, const Kept& primary, const Kep
                   " and " + std::to_string(theirs.view.written));
   }
   // The twin may know more of them: those that have grown old.
-  // A neighbour that could not be installed for want of memory is asked for anew, and a twin of that time may have to ask too.
-  const bool short_of_memory = world_.setup().short_memory_permille != 0;
   for (const Neighbour& neighbour : primary.neighbours) {
-    if (short_of_memory) break;
     if (std::find(twin.neighbours.begin(), twin.neighbours.end(), neighbour) == twin.neighbours.end())
       return fail("the twin does not know the neighbour " + neighbour.address.to_string());
   }

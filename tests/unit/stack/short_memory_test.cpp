@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // lwIP's allocations that fail. What is refused comes again; what was promised stays.
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstddef>
 
@@ -144,6 +145,50 @@ TEST_CASE("a takeover that is short of memory brings every connection in TIME-WA
   world.repeat_fins();
   CHECK(connections_of(world.pair.twin()) == kCount);
   CHECK_FALSE(world.pair.log_refused);
+}
+
+TEST_CASE("a takeover that is short of memory knows the neighbours", "[short_memory]") {
+  TimeWaitWorld world;
+  world.connect();
+  REQUIRE(world.run_until_closed(1));
+  const auto known = world.pair.stack().neighbours();
+  REQUIRE(known.size() == 1);
+  // The first twin opens its listeners when it takes over and cannot do without memory, the second has them.
+  world.pair.kill(Pair::Moment::between_turns);
+  failing_allocations = 1;
+  world.pair.kill(Pair::Moment::between_turns);
+  failing_allocations = 0;
+  CHECK(world.pair.stack().neighbours() == known);
+  CHECK(world.pair.twin().neighbours() == known);
+}
+
+TEST_CASE("a neighbour that a takeover had no room for is in the twin when it comes back", "[short_memory]") {
+  constexpr int kMirrored = 200;
+  TimeWaitWorld world;
+  for (int i = 3; i < 3 + kMirrored; ++i) {
+    world.pair.twin().mirror_neighbour({ip("10.0.0." + std::to_string(i)), mac(static_cast<std::uint8_t>(i))});
+  }
+  world.pair.kill(Pair::Moment::between_turns);
+  std::vector<Neighbour> lost;
+  for (int i = 3; i < 3 + kMirrored; ++i) {
+    const Neighbour neighbour{ip("10.0.0." + std::to_string(i)), mac(static_cast<std::uint8_t>(i))};
+    const auto held = world.pair.stack().neighbours();
+    if (std::find(held.begin(), held.end(), neighbour) == held.end()) {
+      lost.push_back(neighbour);
+    }
+  }
+  REQUIRE(!lost.empty());
+  const Neighbour& back = lost.front();
+  Host host(world.wire, world.clock, back.mac, options(world.clock, {back.address.to_string() + "/24"}));
+  // Coming up it announces itself; a connection to the service makes it ask for the service's address as well.
+  host.stack().define_service(kTalk, [](Connection&) { return std::make_unique<Echo>(); });
+  REQUIRE(host.stack().connect(endpoint("0.0.0.0", 0), endpoint("10.0.0.1", kService), unreplicated, kTalk));
+  const auto knows = [&](Stack& stack) {
+    const auto held = stack.neighbours();
+    return std::find(held.begin(), held.end(), back) != held.end();
+  };
+  CHECK(run(world.clock, {&host, &world.pair}, [&] { return knows(world.pair.stack()); }));
+  CHECK(knows(world.pair.twin()));
 }
 
 }  // namespace tandem::test
