@@ -287,6 +287,10 @@ TEST_CASE("what the twin does after losing packets with its predecessor's box", 
   std::mt19937_64 random(seed);
   EchoWorld world(seed % 2 == 0 ? 4 : 6);
   const auto flow = world.start(seed, 2'000'000);
+  // The answer to a kick may come right behind the ACK of our FIN. Then neither end has the connection any more, and an RST says so
+  // (RFC 9293, section 3.10.7.1).
+  std::size_t resets = 0;
+  world.wire.watch = [&](const Frame& frame) { resets += parse(frame).rst() && !flow->closed ? 1 : 0; };
   world.pair.batch = 1 + random() % 8;
   std::uint64_t turns_until_kill = 40;
   CHECK(run(
@@ -302,7 +306,7 @@ TEST_CASE("what the twin does after losing packets with its predecessor's box", 
   CHECK(world.pair.takeovers > 5);
   CHECK(flow->received == 2'000'000);
   CHECK(flow->exact);
-  CHECK(world.wire.resets == 0);
+  CHECK(resets == 0);
   CHECK_FALSE(world.pair.log_refused);
 }
 
