@@ -64,7 +64,9 @@ AdoptionInfo AdoptionInfo::decode(std::span<const std::uint8_t> bytes) {
   info.queue = get(bytes, 28, 4);
   std::memcpy(info.mac.octets.data(), &bytes[32], info.mac.octets.size());
   const auto* name = reinterpret_cast<const char*>(&bytes[40]);
-  info.interface.assign(name, ::strnlen(name, kNameBytes));
+  const std::size_t length = ::strnlen(name, kNameBytes);
+  if (length == kNameBytes) refuse("the name of its interface does not end");
+  info.interface.assign(name, length);
   return info;
 }
 

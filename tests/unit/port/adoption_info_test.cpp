@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "adoption_info.hpp"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 namespace tandem {
@@ -56,6 +57,9 @@ TEST_CASE("adoption information that is cut, foreign or senseless is refused") {
     bad[row.at] = row.value;
     CHECK_THROWS_WITH(AdoptionInfo::decode(bad), Catch::Contains(row.reason) && Catch::Contains("same version"));
   }
+  auto endless = good;
+  std::fill(endless.begin() + 40, endless.end(), 'e');
+  CHECK_THROWS_WITH(AdoptionInfo::decode(endless), Catch::Contains("interface"));
 }
 
 TEST_CASE("a descriptor that was not passed is named") {
