@@ -133,13 +133,13 @@ void Session::on_closed(Connection& connection) { detach(connection); }
 
 void Session::on_opened(Connection& connection) {
   connection_ = &connection;
-  if (direction_ == bgp::Direction::incoming) return;
+  // One that is further has its link from a note, or from the snapshot; or it has none any more and is only being closed.
+  if (direction_ == bgp::Direction::incoming || connection.phase() != TcpPhase::syn_sent) return;
   const auto neighbor = application_.speaker().find_neighbor(to_bgp(connection.remote().address));
   if (!neighbor) return;
   link_ = bgp::Link{*neighbor, direction_};
   application_.bind(*link_, *this);
-  if (is_twin(connection) && connection.phase() == TcpPhase::syn_sent)
-    application_.speaker().observe_connecting(*link_);
+  if (is_twin(connection)) application_.speaker().observe_connecting(*link_);
 }
 
 void Session::on_note(Connection& connection, Bytes bytes) {
