@@ -29,6 +29,7 @@ struct Options {
   bool trace = false;
   bool twice = false;
   bool shrink = true;  ///< the first failure
+  bool bgp = false;    ///< every run is one of tandem-bgpd
   std::optional<Setup> setup;
   std::string seeds_file;
   bool planted = false;  ///< every fault in turn
@@ -46,6 +47,7 @@ struct Options {
       "       tandem-sim --planted [FAULT]                     plants each fault, or one, and sees that it is caught\n"
       "       --plant FAULT                                    with the others: what they do when it is planted\n"
       "       tandem-sim --setup NAME=VALUE,... [--trace]      the run that a reduced failure names\n"
+      "       --bgp                                            every seed runs tandem-bgpd\n"
       "       --no-shrink                                      a failure is not reduced\n"
       "       tandem-sim --matrix ...                          a crash at every step of scripted scenarios\n"
       "       --twice                                          each seed twice: both must be the same to the byte\n",
@@ -86,6 +88,8 @@ Options parse(int argc, char** argv) {
     } else if (argument == "--plant") {
       if (i + 1 >= argc) usage();
       options.plant = argv[++i];
+    } else if (argument == "--bgp") {
+      options.bgp = true;
     } else if (argument == "--no-shrink") {
       options.shrink = false;
     } else if (argument == "--setup") {
@@ -218,7 +222,8 @@ int main(int argc, char** argv) {
   const std::uint64_t runs = listed.empty() ? options.runs : listed.size();
   for (std::uint64_t i = 0; i < runs; ++i) {
     if (options.seconds != 0 && seconds() >= static_cast<double>(options.seconds)) break;
-    const Setup setup = listed.empty() ? Setup::draw(options.from + i) : listed[i];
+    Setup setup = listed.empty() ? Setup::draw(options.from + i) : listed[i];
+    if (options.bgp) setup.draw_bgp();
     Result result = run_setup(setup, totals, options.trace || options.twice);
     if (options.one)
       std::printf("seed %lu: %s\n  --setup %s\n", setup.seed, setup.describe().c_str(), setup.to_text().c_str());

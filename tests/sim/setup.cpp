@@ -65,12 +65,20 @@ Setup Setup::draw(std::uint64_t seed) {
   if (prng.one_in(12)) s.short_memory_permille = static_cast<std::uint32_t>(1 + prng.skewed(100));
   if (prng.one_in(8)) s.send_queue_bytes = prng.one_in(2) ? 8192 : 262'144;
   if (prng.one_in(8)) s.log_bytes = prng.one_in(2) ? 262'144 : 524'288;
-  if (prng.one_in(16)) {
-    s.bgp_neighbours = static_cast<std::uint32_t>(prng.between(1, 3));
-    s.bgp_changes = static_cast<std::uint32_t>(prng.skewed(100));
-  }
+  if (prng.one_in(16)) s.draw_bgp();
   s.attach_clients = prng.one_in(8);
   return s;
+}
+
+void Setup::draw_bgp() {
+  if (bgp_neighbours != 0) return;
+  Prng prng(seed, 10);
+  bgp_neighbours = static_cast<std::uint32_t>(prng.between(1, 3));
+  bgp_changes = static_cast<std::uint32_t>(prng.skewed(100));
+  // So that there is often more to be said than there is room for.
+  if (prng.one_in(3)) send_queue_bytes = 8192;
+  bulk = bulk || prng.one_in(4);
+  lazy = lazy || prng.one_in(4);
 }
 
 std::string Setup::describe() const {

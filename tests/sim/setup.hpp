@@ -70,6 +70,8 @@ struct Setup {
   Script* script = nullptr;  ///< what happens, where it is not drawn
 
   static Setup draw(std::uint64_t seed);
+  /// Makes it a run of tandem-bgpd, if it is none.
+  void draw_bgp();
   [[nodiscard]] std::string describe() const;
   /// All that differs from a plain Setup, as "seed=42,v6=1,disturbances=3": the same run on any day, whatever `draw` makes of
   /// its seed by then.

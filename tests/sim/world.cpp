@@ -222,7 +222,7 @@ void World::open_transfer(Transfer& transfer) {
 
 void World::poke() {
   peer_->poke(4096);
-  if (bgp_plan_ != nullptr && faults_stopped_) bgp_settled_ = bgp_peer()->is_settled();
+  if (bgp_plan_ != nullptr && faults_stopped_) bgp_settled_ = is_bgp_settled();
   poke_further();
   // What was to happen last came to nothing, or left the group as it was.
   if (under_way_ == 0 && disturbances_left_ > 0 && kernel_->speaker != nullptr && has_member(*kernel_->speaker) &&
@@ -734,7 +734,7 @@ void World::stop_faults() {
   nic_->busy_permille = 0;
   dooms_.clear();
   stop_disturbances();
-  if (bgp_plan_ != nullptr) bgp_peer()->hurry();
+  if (bgp_plan_ != nullptr) hurry_bgp();
   for (const auto& process : kernel_->processes()) kernel_->resume(*process);
   const std::uint64_t stopped_ns = kernel_->now_ns;
   std::uint64_t last_open_ns = stopped_ns;

@@ -174,6 +174,8 @@ class World final : public Director, public TrafficObserver {
   std::unique_ptr<Hosted> make_bgp_program(Process& process);
   /// What is missing to an end of the run; empty: nothing.
   [[nodiscard]] std::string bgp_unsettled() const;
+  void hurry_bgp();
+  [[nodiscard]] bool is_bgp_settled() const;
   void check_bgp_at_rest();
   void finish_bgp();
   void check_frames();

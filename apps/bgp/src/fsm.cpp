@@ -3,6 +3,8 @@
 
 #include <cassert>
 
+#include "tandem/planted.hpp"
+
 namespace tandem::bgp {
 
 using Kind = FsmAction::Kind;
@@ -67,10 +69,10 @@ FsmActions Fsm::resume(State state) {
   assert(state >= State::open_sent);
   FsmActions out;
   state_ = state;
-  start(out, Timer::hold);
+  if (!TANDEM_PLANTED(bgp_hold_time_stops)) start(out, Timer::hold);
   if (state != State::open_sent) {
     add(out, Kind::send_keepalive);
-    start(out, Timer::keepalive);
+    if (!TANDEM_PLANTED(bgp_keepalives_stop)) start(out, Timer::keepalive);
   }
   return out;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "speaker_impl.hpp"
+#include "tandem/planted.hpp"
 
 namespace tandem::bgp {
 
@@ -102,6 +103,8 @@ void Speaker::Impl::take_update(Link link, ByteSpan message) {
 }
 
 void Speaker::Impl::apply_update(std::uint32_t index) {
+  if (TANDEM_PLANTED(bgp_withdrawal_not_mirrored) && !active() && !update_.withdrawn.empty())
+    update_.withdrawn.pop_back();
   for (const Prefix& prefix : update_.withdrawn) rib_.withdraw(index, prefix);
   if (update_.handling == ErrorHandling::treat_as_withdraw) {
     for (const Prefix& prefix : update_.announced_ipv4) rib_.withdraw(index, prefix);

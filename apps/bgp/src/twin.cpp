@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "speaker_impl.hpp"
+#include "tandem/planted.hpp"
 
 namespace tandem::bgp {
 
@@ -103,6 +104,7 @@ void Speaker::Impl::take_written_update(Link link, ByteSpan message) {
   decode_update(message, written_context(n, *agreed), ignored, update_);
   for (const Family family : kAllFamilies)
     if (update_.end_of_rib[index_of(family)]) n.out.set_end_of_rib_sent(family, true);
+  if (TANDEM_PLANTED(bgp_told_not_mirrored)) update_.withdrawn.clear();
   for (const Prefix& prefix : update_.withdrawn) rib_.set_told(link.neighbor, prefix, kNoRoute);
   const auto told = [&](const std::vector<Prefix>& prefixes) {
     if (prefixes.empty()) return;
@@ -146,7 +148,7 @@ void Speaker::Impl::promote(std::uint64_t now_ms) {
         s.fsm.mirror(State::idle);
       }
     }
-    if (n.established) n.out.walk();
+    if (n.established && !TANDEM_PLANTED(bgp_difference_lost)) n.out.walk();
   }
   for (std::uint32_t i = 0; i < neighbors_.size(); ++i) {
     if (neighbors_[i]->established) continue;

@@ -47,6 +47,13 @@ enum class Planted : std::uint8_t {
   window_update_lost,
   window_misjudged,
   number_given_twice,
+  // The BGP speaker.
+  bgp_difference_lost,
+  bgp_withdrawal_not_mirrored,
+  bgp_route_not_restored,
+  bgp_keepalives_stop,
+  bgp_hold_time_stops,
+  bgp_told_not_mirrored,
 };
 
 /// Whether `fault` is planted in the process that runs now, and comes into force here: at each `one_in`-th of such places.

@@ -61,6 +61,11 @@ BgpPeer::BgpPeer(Kernel& kernel, const BgpPlan& plan, const Script& script)
   }
 }
 
+void BgpPeer::happens() {
+  ++happened_;
+  happened_at_ns_ = kernel_.now_ns;
+}
+
 std::string BgpPeer::name(std::size_t index) const { return plan_.neighbours[index].address.address.to_string(); }
 
 void BgpPeer::wrong(const char* rule, std::size_t neighbour, const std::string& text) {
@@ -93,7 +98,7 @@ void BgpPeer::connect(std::size_t index) {
                                  kClientService);
   if (n.connection == nullptr) return wrong("set-up", index, "it cannot open a connection");
   n.state = State::connecting;
-  n.may_break = new_ones_may_break_;
+  n.may_break = n.lost = new_ones_may_break_;
 }
 
 void BgpPeer::connected(std::size_t index, Connection& connection) {
@@ -109,7 +114,9 @@ void BgpPeer::connected(std::size_t index, Connection& connection) {
   n.connect_at_ns = UINT64_MAX;
   // It may have been begun by a group that is lost by now.
   n.may_break = new_ones_may_break_ || kernel_.now_ns < lost_at_ns_ + kAfterLoss_ns;
+  n.lost = new_ones_may_break_;
   n.state = State::open_sent;
+  n.hold_until_ns = kernel_.now_ns + plan_.hold_s * 1000 * kMs;
   connection.set_no_delay(true);
   const BgpPlan::Neighbour& self = plan_.neighbours[index];
   say(index, write_open({self.as, self.router_id, plan_.hold_s}));
@@ -118,7 +125,7 @@ void BgpPeer::connected(std::size_t index, Connection& connection) {
 void BgpPeer::gone(std::size_t index, Connection& connection, const char* how) {
   Neighbour& n = neighbours_[index];
   if (n.connection != &connection) return;
-  ++happened_;
+  happens();
   kernel_.trace("the session of neighbour %s %s", name(index).c_str(), how);
   if (!n.may_break && !finishing_ && !n.silent) wrong("no session ends", index, std::string("its connection ") + how);
   has_broken_ = true;
@@ -126,7 +133,7 @@ void BgpPeer::gone(std::size_t index, Connection& connection, const char* how) {
     for (const auto& [prefix, route] : n.announced) remember(index, prefix, nullptr);
   n.connection = nullptr;
   n.state = State::idle;
-  n.may_break = false;
+  n.may_break = n.lost = false;
   n.told.clear();
   n.outgoing.clear();
   n.keepalive_at_ns = n.hold_until_ns = UINT64_MAX;
@@ -145,7 +152,7 @@ void BgpPeer::may_break(bool also_new_ones) {
   lost_at_ns_ = kernel_.now_ns;
   for (Neighbour& n : neighbours_) {
     if (n.state == State::idle) continue;
-    n.may_break = true;
+    n.may_break = n.lost = true;
     // A SYN that nobody has seen is not waited for.
     if (n.state == State::connecting) n.connect_at_ns = kernel_.now_ns + kReconnect_ns;
     // Whoever speaks learns soon that nobody is there any more.
@@ -155,7 +162,7 @@ void BgpPeer::may_break(bool also_new_ones) {
 
 void BgpPeer::fall_silent(std::size_t neighbour) {
   has_broken_ = true;
-  ++happened_;
+  happens();
   kernel_.trace("neighbour %s says nothing any more", name(neighbour).c_str());
   neighbours_[neighbour].silent = true;
 }
@@ -208,8 +215,6 @@ void BgpPeer::take_message(std::size_t index, Bytes message) {
   ++messages_;
   if (kernel_.tracing) kernel_.trace("BGP us > %s  %s", name(index).c_str(), tell_message(message).c_str());
   if (n.state >= State::open_confirm) n.hold_until_ns = kernel_.now_ns + plan_.hold_s * 1000 * kMs;
-  // Whoever is dead for so long has not sent it.
-  if (!new_ones_may_break_ && kernel_.now_ns >= lost_at_ns_ + kAfterLoss_ns) n.may_break = false;
   const std::uint8_t type = message[kBgpHeaderBytes - 1];
   if (type == kOpen && n.state == State::open_sent) {
     const auto open = read_open(message);
@@ -240,7 +245,7 @@ void BgpPeer::take_message(std::size_t index, Bytes message) {
 void BgpPeer::establish(std::size_t index) {
   Neighbour& n = neighbours_[index];
   n.state = State::established;
-  ++happened_;
+  happens();
   n.keepalive_at_ns = kernel_.now_ns;
   kernel_.trace("the session of neighbour %s is established", name(index).c_str());
   // Prefixes of one route go together.
@@ -279,7 +284,7 @@ void BgpPeer::remember(std::size_t index, const IpPrefix& prefix, const BgpRoute
 void BgpPeer::announce(std::size_t index, const BgpUpdate& update) {
   Neighbour& n = neighbours_[index];
   const bool now = n.state == State::established;
-  ++happened_;
+  happens();
   for (const IpPrefix& prefix : update.withdrawn) {
     n.announced.erase(prefix);
     if (now) remember(index, prefix, nullptr);
@@ -375,7 +380,7 @@ void BgpPeer::on_poke(Stack&) {
 
 void BgpPeer::take_update(std::size_t index, const BgpUpdate& update) {
   Neighbour& n = neighbours_[index];
-  ++happened_;
+  happens();
   for (const IpPrefix& prefix : update.withdrawn) {
     n.told.erase(prefix);
     judge(index, prefix, nullptr);
@@ -434,8 +439,9 @@ BgpPeer::Routes BgpPeer::expected(std::size_t to) const {
   return routes;
 }
 
-bool BgpPeer::is_settled() {
-  if (!unsaid().empty()) return false;
+bool BgpPeer::is_settled(std::uint64_t quiet_ns) {
+  // What was told may be right for a moment and on its way to what was right before.
+  if (kernel_.now_ns < happened_at_ns_ + quiet_ns || !unsaid().empty()) return false;
   // Asked again and again while little happens.
   if (judged_at_ != happened_) {
     judged_at_ = happened_;
@@ -463,7 +469,7 @@ std::string BgpPeer::unsaid() const {
     if (n.silent) continue;
     const std::string who = "neighbour " + name(i);
     if (n.state != State::established) return who + " has no session";
-    if (n.may_break) return who + " has the session of a group that is lost";
+    if (n.lost) return who + " has the session of a group that is lost";
     if (!n.outgoing.empty() || n.connection->bytes_acked() != n.connection->bytes_written())
       return who + " has not said everything";
   }

@@ -55,7 +55,8 @@ class BgpPeer final : public PeerProgram {
   /// Some session has ended, or may.
   [[nodiscard]] bool has_broken() const { return has_broken_; }
   /// Everything is said and acknowledged, and every neighbour was told what it ought to be.
-  [[nodiscard]] bool is_settled();
+  /// For so long nothing new has been said, either way.
+  [[nodiscard]] bool is_settled(std::uint64_t quiet_ns);
   /// What is wrong with sessions or with what was told, whether everything has been said and acknowledged or not; empty: nothing.
   [[nodiscard]] std::string amiss() const;
   /// What is missing to a settled state, in words.
@@ -76,6 +77,7 @@ class BgpPeer final : public PeerProgram {
     State state = State::idle;
     Connection* connection = nullptr;
     bool may_break = false;
+    bool lost = false;  ///< it was made with a group that is lost
     bool silent = false, noticed = false;
     Routes announced;
     Routes told;
@@ -91,6 +93,7 @@ class BgpPeer final : public PeerProgram {
   };
 
   void wrong(const char* rule, std::size_t neighbour, const std::string& text);
+  void happens();
   void connect(std::size_t index);
   void connected(std::size_t index, Connection& connection);
   void gone(std::size_t index, Connection& connection, const char* how);
@@ -121,6 +124,7 @@ class BgpPeer final : public PeerProgram {
   std::uint64_t change_at_ns_ = UINT64_MAX;
   std::uint64_t lost_at_ns_ = 0;
   std::uint64_t messages_ = 0;
+  std::uint64_t happened_at_ns_ = 0;
   std::uint64_t happened_ = 1, judged_at_ = 0;
   bool told_right_ = false;
   bool reading_ = false;

@@ -125,7 +125,7 @@ BgpPlan BgpPlan::draw(const Setup& setup) {
     neighbour.as = prng.one_in(4) ? plan.as : external + static_cast<std::uint32_t>(prng.below(2));
     neighbour.router_id = static_cast<std::uint32_t>(0x0a000000 + i * 256 + prng.between(201, 255));
     neighbour.passive = prng.one_in(2);
-    neighbour.prefixes = prefixes(static_cast<std::uint8_t>(2 + i), plan.bulk ? 500 : prng.between(1, 24));
+    neighbour.prefixes = prefixes(static_cast<std::uint8_t>(2 + i), plan.bulk ? 300 : prng.between(1, 24));
   }
   return plan;
 }

@@ -116,6 +116,17 @@ BgpProgram::BgpProgram(World& world, Process& process, const BgpPlan& plan)
       plan_(plan),
       real_(configuration_of(plan, world.setup().seed + static_cast<std::uint64_t>(process.pid)), kBgpPort) {}
 
+void BgpProgram::on_start(Node& node) {
+  node_ = &node;
+  ++restored_;
+  real_.on_start(node);
+}
+
+bool BgpProgram::restore(Node& node, Bytes piece) {
+  ++restored_;
+  return real_.restore(node, piece);
+}
+
 void BgpProgram::on_primary(Node& node, bool takeover) {
   world_.context(process_)->primary = true;
   real_.on_primary(node, takeover);
@@ -130,6 +141,23 @@ std::uint64_t BgpProgram::on_turn(Node& node, std::uint64_t now_ns) {
 Exchange::View BgpProgram::view(const Handler&) const { return {0, 0, 0, false, false}; }
 
 std::vector<std::uint64_t> BgpProgram::state() const {
+  // Tables change with what is read and written, with sessions, and by a snapshot. Looking through them takes long.
+  std::uint64_t key = restored_;
+  node_->stack().for_each_connection([&key](const Connection& connection) {
+    key = mixed(mixed(key + connection.id()) + connection.bytes_consumed()) + connection.bytes_written();
+  });
+  for (std::uint32_t i = 0; i < speaker().neighbor_count(); ++i) {
+    for (const bgp::Direction direction : {bgp::Direction::outgoing, bgp::Direction::incoming})
+      key = mixed(key + static_cast<std::uint64_t>(speaker().state({i, direction})));
+  }
+  if (state_.empty() || key != state_key_) {
+    state_ = read_state();
+    state_key_ = key;
+  }
+  return state_;
+}
+
+std::vector<std::uint64_t> BgpProgram::read_state() const {
   std::vector<std::uint64_t> words;
   TableHash::Sets sets;
   const bgp::Speaker& at = speaker();

@@ -19,7 +19,7 @@ class BgpProgram final : public Hosted {
   BgpProgram(World& world, Process& process, const BgpPlan& plan);
 
   // ---- What a node asks: tandem-bgpd answers ----
-  void on_start(Node& node) override { real_.on_start(node); }
+  void on_start(Node& node) override;
   void on_primary(Node& node, bool takeover) override;
   void on_stop(Node& node) override { real_.on_stop(node); }
   std::uint64_t on_turn(Node& node, std::uint64_t now_ns) override;
@@ -27,7 +27,7 @@ class BgpProgram final : public Hosted {
   bool save(Node& node, std::uint64_t& cursor, std::size_t max_bytes, std::vector<std::uint8_t>& piece) override {
     return real_.save(node, cursor, max_bytes, piece);
   }
-  bool restore(Node& node, Bytes piece) override { return real_.restore(node, piece); }
+  bool restore(Node& node, Bytes piece) override;
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> fingerprint() const override {
     return real_.fingerprint();
   }
@@ -44,12 +44,17 @@ class BgpProgram final : public Hosted {
   [[nodiscard]] std::string wrong_tables(const BgpPeer& peer) const;
 
  private:
+  [[nodiscard]] std::vector<std::uint64_t> read_state() const;
   [[nodiscard]] bgp::Speaker& speaker() const { return const_cast<bgpd::BgpApplication&>(real_).speaker(); }
 
   World& world_;
   Process& process_;
   const BgpPlan& plan_;
   bgpd::BgpApplication real_;
+  Node* node_ = nullptr;
+  std::uint64_t restored_ = 0;
+  mutable std::vector<std::uint64_t> state_;  ///< as it was read last
+  mutable std::uint64_t state_key_ = 0;
 };
 
 }  // namespace tandem::sim

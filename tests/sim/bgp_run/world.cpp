@@ -42,6 +42,18 @@ std::unique_ptr<Hosted> World::make_bgp_program(Process& process) {
 
 std::string World::bgp_unsettled() const { return bgp_peer()->unsettled(); }
 
+void World::hurry_bgp() {
+  bgp_peer()->hurry();
+  // Where little happens a primary would hear of it late, and hand over while everything is looked at.
+  for (auto& [pid, its] : contexts_) its.switchover_wanted = false;
+}
+
+/// Where TCP may have to repair something, what is under way can take a while.
+bool World::is_bgp_settled() const {
+  const bool clean = undisturbed_ && !link_->has_disturbed() && nic_->dropped == 0;
+  return bgp_peer()->is_settled(clean ? 20 * kMs : 2000 * kMs);
+}
+
 /// What every process has in its tables, too.
 void World::check_bgp_at_rest() {
   if (const std::string text = bgp_peer()->amiss(); !text.empty()) return violation("routes at rest", text);
@@ -70,7 +82,19 @@ void World::finish_bgp() {
   if (!result_.good || !bgp_plan_->falls_silent) return;
   const std::size_t silent = script_.below(bgp_plan_->neighbours.size());
   bgp_peer()->fall_silent(silent);
-  run_until(kernel_->now_ns + hold_ns + 100 * kMs);
+  std::uint64_t limit = kernel_->now_ns + hold_ns + 100 * kMs;
+  Process* const primary = kernel_->speaker;
+  if (script_.one_in(2) && has_member(*primary)) {
+    // The next process has to notice, and counts from when it became primary.
+    const std::uint64_t after = script_.below(hold_ns - 100 * kMs);
+    limit += after;
+    kernel_->after(after, [this, pid = primary->pid] {
+      if (Process* const process = kernel_->find(pid)) kill(*process, "beside a silent neighbour");
+    });
+  }
+  while (result_.good && !bgp_peer()->was_noticed(silent) && kernel_->now_ns < limit) kernel_->run_next(limit);
+  // What follows from it is told to the others.
+  if (result_.good) run_until(kernel_->now_ns + 100 * kMs);
   if (!result_.good) return;
   if (!bgp_peer()->was_noticed(silent))
     return violation("the hold time", "a neighbour that says nothing is not sent a NOTIFICATION when it has passed");
