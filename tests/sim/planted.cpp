@@ -76,17 +76,17 @@ constexpr Fault kFaults[] = {
     {Planted::number_given_twice, "number-given-twice", "stack/stack",
      "a promoted process numbers its connections from below", 60},
     {Planted::bgp_difference_lost, "bgp-difference-lost", "apps/bgp/twin",
-     "a promoted speaker does not look what its neighbours have yet to be told", 400},
+     "a promoted speaker does not look what its neighbours have yet to be told", 800},
     {Planted::bgp_told_not_mirrored, "bgp-told-not-mirrored", "apps/bgp/twin",
-     "the twin does not see what was withdrawn from a neighbour", 400},
+     "the twin does not see what was withdrawn from a neighbour", 50},
     {Planted::bgp_withdrawal_not_mirrored, "bgp-withdrawal-not-mirrored", "apps/bgp/routing",
-     "the twin keeps the last route of each withdrawal", 400},
+     "the twin keeps the last route of each withdrawal", 50},
     {Planted::bgp_route_not_restored, "bgp-route-not-restored", "apps/bgp/snapshot", "one route in 16 is not restored",
-     3000},
+     50},
     {Planted::bgp_keepalives_stop, "bgp-keepalives-stop", "apps/bgp/fsm",
-     "a promoted speaker does not start its KEEPALIVE timer", 400},
+     "a promoted speaker does not start its KEEPALIVE timer", 50},
     {Planted::bgp_hold_time_stops, "bgp-hold-time-stops", "apps/bgp/fsm",
-     "a promoted speaker does not start its hold timer", 400},
+     "a promoted speaker does not start its hold timer", 100},
 };
 
 Planted armed = Planted::none;
