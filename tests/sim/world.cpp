@@ -762,6 +762,7 @@ void World::stop_faults() {
 void World::finish() {
   // A twin stands by, and everything comes to rest.
   run_until(kernel_->now_ns + 8 * kMs);
+  if (result_.good && bgp_plan_ != nullptr) settle_bgp();
   while (result_.good && setup_.script != nullptr && kernel_->now_ns < setup_.script->rests_from_ns())
     run_until(setup_.script->rests_from_ns());
   if (!result_.good) return;

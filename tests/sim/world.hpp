@@ -175,6 +175,7 @@ class World final : public Director, public TrafficObserver {
   /// What is missing to an end of the run; empty: nothing.
   [[nodiscard]] std::string bgp_unsettled() const;
   void hurry_bgp();
+  void settle_bgp();
   [[nodiscard]] bool is_bgp_settled() const;
   void check_bgp_at_rest();
   void finish_bgp();

@@ -54,6 +54,16 @@ bool World::is_bgp_settled() const {
   return bgp_peer()->is_settled(clean ? 20 * kMs : 2000 * kMs);
 }
 
+/// A group that was told to end while there were faults may have closed its sessions since: the next one is waited for, too.
+void World::settle_bgp() {
+  const std::uint64_t limit = kernel_->now_ns + 120'000 * kMs;
+  bgp_settled_ = is_bgp_settled();
+  if (bgp_settled_) return;
+  while (result_.good && !bgp_settled_ && kernel_->now_ns < limit) kernel_->run_next(limit);
+  if (result_.good && !bgp_settled_) return violation("liveness", "120 s after the rest began, " + bgp_unsettled());
+  run_until(kernel_->now_ns + 8 * kMs);
+}
+
 /// What every process has in its tables, too.
 void World::check_bgp_at_rest() {
   if (const std::string text = bgp_peer()->amiss(); !text.empty()) return violation("routes at rest", text);
