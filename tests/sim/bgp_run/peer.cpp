@@ -104,8 +104,12 @@ void BgpPeer::connect(std::size_t index) {
 void BgpPeer::connected(std::size_t index, Connection& connection) {
   Neighbour& n = neighbours_[index];
   if (Connection* const before = n.connection; before != nullptr && before != &connection) {
-    if (n.state == State::established && !n.may_break && !finishing_)
-      wrong("no session ends", index, "a second connection is opened while its session is established");
+    if (n.state == State::established && !n.lost && !finishing_) {
+      if (!has_broken_)
+        wrong("no session ends", index, "a second connection is opened while its session is established");
+      // RFC 4271 section 6.8. It is one that a group before had begun, and that is closed when its peer hears of it at last.
+      return connection.abort();
+    }
     has_broken_ = true;
     gone(index, *before, "has a successor");
     before->abort();
