@@ -11,6 +11,7 @@
 #include "lwip/icmp.h"
 #include "lwip/inet_chksum.h"
 #include "lwip/ip.h"
+#include "lwip/nd6.h"
 #include "lwip/priv/tcp_priv.h"
 #include "lwip/prot/ethernet.h"
 #include "lwip/prot/ip4.h"
@@ -367,6 +368,37 @@ static void a_new_connection_without_memory_ends_no_time_wait(void) {
     failing_allocations = 0;
     CHECK(find(pcb) == pcb && find(last_ack) == last_ack);
   }
+  wire_close(&wire);
+}
+
+/* What found no memory does not count as waiting: otherwise, after so many failures, nothing could wait any more. */
+static void a_packet_without_memory_takes_no_place_among_those_that_wait(void) {
+  struct wire wire;
+  ip_addr_t absent;
+  const u8_t* link_address;
+  struct pbuf* p;
+  wire_open(&wire, 25, 1500);
+  enter(&wire.stack[0]);
+  absent = address_of(1, 1);
+  ip_2_ip6(&absent)->addr[3] = PP_HTONL(99);
+  p = pbuf_alloc(PBUF_LINK, 40, PBUF_RAM);
+  CHECK(nd6_get_next_hop_addr_or_queue(&wire.stack[0].netif, p, ip_2_ip6(&absent), &link_address) == ERR_OK);
+  CHECK(link_address == NULL && p->ref == 2);
+  nd6_cleanup_netif(&wire.stack[0].netif);
+  CHECK(p->ref == 1);
+  for (int i = 0; i < 2 * MEMP_NUM_ND6_QUEUE; ++i) {
+    (void)nd6_get_next_hop_addr_or_queue(&wire.stack[0].netif, p, ip_2_ip6(&absent), &link_address);
+    nd6_cleanup_netif(&wire.stack[0].netif);
+    failing_allocations = 2;
+    (void)nd6_get_next_hop_addr_or_queue(&wire.stack[0].netif, p, ip_2_ip6(&absent), &link_address);
+    failing_allocations = 0;
+    nd6_cleanup_netif(&wire.stack[0].netif);
+    CHECK(p->ref == 1);
+  }
+  CHECK(nd6_get_next_hop_addr_or_queue(&wire.stack[0].netif, p, ip_2_ip6(&absent), &link_address) == ERR_OK);
+  CHECK(p->ref == 2);
+  nd6_cleanup_netif(&wire.stack[0].netif);
+  pbuf_free(p);
   wire_close(&wire);
 }
 
@@ -1084,6 +1116,7 @@ static const struct {
     TEST(an_exact_listener_goes_before_any_address),
     TEST(time_wait_states_expire_in_order_and_are_bounded),
     TEST(a_new_connection_without_memory_ends_no_time_wait),
+    TEST(a_packet_without_memory_takes_no_place_among_those_that_wait),
     TEST(of_many_time_waits_the_oldest_makes_room),
     TEST(time_wait_states_expire_in_time_in_whatever_order_they_were_linked),
     TEST(a_segment_wakes_the_dormant_connection),
