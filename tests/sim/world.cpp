@@ -743,7 +743,7 @@ void World::stop_faults() {
   const auto limit = [this, last_open_ns] {
     if (setup_.script != nullptr) return last_open_ns + setup_.script->within_ns();
     const bool clean = undisturbed_ && !link_->has_disturbed() && nic_->dropped == 0;
-    return last_open_ns + (clean ? kSoon_ns : kLongest_ns);
+    return last_open_ns + (clean ? kSoon_ns + bgp_backlog_ns() : kLongest_ns);
   };
   while (result_.good && !all_done() && kernel_->now_ns < limit()) kernel_->run_next(limit());
   if (!result_.good || all_done()) return;

@@ -176,6 +176,7 @@ class World final : public Director, public TrafficObserver {
   [[nodiscard]] std::string bgp_unsettled() const;
   void hurry_bgp();
   void settle_bgp();
+  [[nodiscard]] std::uint64_t bgp_backlog_ns() const;
   [[nodiscard]] bool is_bgp_settled() const;
   void check_bgp_at_rest();
   void finish_bgp();

@@ -48,6 +48,13 @@ void World::hurry_bgp() {
   for (auto& [pid, its] : contexts_) its.switchover_wanted = false;
 }
 
+/// How long a process that looks at the wire only now and then may need for what the neighbours have announced meanwhile: each change
+/// comes as one frame, and is told to every neighbour, whose acknowledgement is another; it may take one frame at a time.
+std::uint64_t World::bgp_backlog_ns() const {
+  if (bgp_plan_ == nullptr || !setup_.lazy) return 0;
+  return setup_.bgp_changes * (1 + bgp_plan_->neighbours.size()) * setup_.poke_interval_ns;
+}
+
 /// Where TCP may have to repair something, what is under way can take a while.
 bool World::is_bgp_settled() const {
   const bool clean = undisturbed_ && !link_->has_disturbed() && nic_->dropped == 0;
