@@ -26,27 +26,10 @@ constexpr std::uint64_t kMs = 1'000'000;
 constexpr std::uint64_t kSilence_ns = 700 * kMs;
 /// More than a window, and than a queue.
 constexpr std::uint64_t kBulkBytes = 300'000;
-/// A run that has not come to its end by then hangs.
-constexpr std::uint64_t kLongest_ns = 120'000 * kMs;
 constexpr std::uint64_t kDisturbingFor_ns = 600 * kMs;
-/// Where nothing was lost all data arrives within this time of the last fault: less than a retransmission timeout.
-constexpr std::uint64_t kSoon_ns = 200 * kMs;
 
 const MacAddress kOurMac{{2, 0, 0, 0, 0, 1}};
 const MacAddress kPeerMac{{2, 0, 0, 0, 0, 2}};
-
-IpPrefix address_of(bool v6, std::uint8_t host) {
-  IpPrefix prefix;
-  if (v6) {
-    prefix.address.version = 6;
-    prefix.address.octets = {0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, host};
-    prefix.length = 64;
-  } else {
-    prefix.address.octets = {10, 0, 0, host};
-    prefix.length = 24;
-  }
-  return prefix;
-}
 
 struct KnownSteps {
   Step published = step_of("publish.after");
@@ -76,6 +59,19 @@ ha::SharedGroup* group_of(const Process& process) {
 }
 
 }  // namespace
+
+IpPrefix address_of(bool v6, std::uint8_t host) {
+  IpPrefix prefix;
+  if (v6) {
+    prefix.address.version = 6;
+    prefix.address.octets = {0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, host};
+    prefix.length = 64;
+  } else {
+    prefix.address.octets = {10, 0, 0, host};
+    prefix.length = 24;
+  }
+  return prefix;
+}
 
 World::World(const Setup& setup, Totals& totals, bool tracing)
     : setup_(setup),
@@ -626,213 +622,6 @@ void World::check_reset(const Packet& packet) {
                   [](const Transfer& item) { return item.may_break || item.reset_wanted; }))
     return;
   violation("no reset that nobody asked for", to_string(packet, 0));
-}
-
-// ---- Exchanges ----
-
-World::Transfer* World::transfer(std::uint32_t number) {
-  return number >= 1 && number <= transfers_.size() ? &transfers_[number - 1] : nullptr;
-}
-
-const Plan* World::next_active_open() {
-  const HeapScope heap;
-  for (Transfer& item : transfers_) {
-    if (!item.from_us || item.opened || item.open_at_ns > kernel_->now_ns) continue;
-    item.opened = true;
-    item.opened_ns = kernel_->now_ns;
-    kernel_->trace("we open exchange %u: %u bytes there, %u back, flags %u", item.plan.number, item.plan.client_bytes,
-                   item.plan.server_bytes, item.plan.flags);
-    return &item.plan;
-  }
-  return nullptr;
-}
-
-void World::forget_active_opens() {
-  for (Transfer& item : transfers_) item.opened = item.opened && (!item.from_us || item.met || item.is_done());
-}
-
-void World::active_open_failed(std::uint32_t number) {
-  if (Transfer* const item = transfer(number)) item->opened = false;
-}
-
-void World::active_open_exists(std::uint32_t number) {
-  if (Transfer* const item = transfer(number)) item->opened = true;
-}
-
-IpAddress World::peer_address() const { return address_of(setup_.v6, 2).address; }
-
-void World::wrong(std::string text) { violation("every byte, once and in order", std::move(text)); }
-
-void World::met(std::uint32_t number) {
-  if (Transfer* const item = transfer(number)) item->met = item->opened = true;
-}
-
-void World::received_all(std::uint32_t number, bool at_client) {
-  if (Transfer* const item = transfer(number)) (at_client ? item->received_at_client : item->received_at_server) = true;
-}
-
-void World::ended_early(std::uint32_t number, std::string text) {
-  // At the end of a run a group closes what it has, also exchanges of a group before it that nobody waits for.
-  const Transfer* const item = transfer(number);
-  if (item == nullptr || !item->may_break) wrong(std::move(text));
-}
-
-void World::was_reset(std::uint32_t number, bool at_client) {
-  const HeapScope heap;
-  Transfer* const item = transfer(number);
-  kernel_->trace("exchange %u was reset at the %s", number, at_client ? "client" : "server");
-  if (item == nullptr) return;
-  item->broken = true;
-  if (!item->may_break && !item->reset_wanted)
-    violation("no reset that nobody asked for",
-              "exchange " + std::to_string(number) + " was reset at the " + (at_client ? "client" : "server"));
-}
-
-void World::was_closed(std::uint32_t number, bool at_client) {
-  if (Transfer* const item = transfer(number)) (at_client ? item->closed_at_client : item->closed_at_server) = true;
-}
-
-void World::resets(std::uint32_t number) {
-  if (Transfer* const item = transfer(number)) item->reset_wanted = true;
-}
-
-std::uint64_t World::client_may_write(std::uint32_t number) {
-  const Transfer* const item = transfer(number);
-  if (item != nullptr && setup_.script != nullptr)
-    return setup_.script->client_may_write(item->plan, kernel_->now_ns - item->opened_ns);
-  if (item == nullptr || faults_stopped_) return UINT64_MAX;
-  // Spread over the time in which things happen.
-  const std::uint64_t elapsed = kernel_->now_ns - item->opened_ns;
-  const std::uint64_t whole = setup_.disturbances * 8 * kMs;
-  if (setup_.quiet && elapsed >= whole / 4) return sizeof(Plan) + item->plan.client_bytes / 4;
-  return sizeof(Plan) + (elapsed >= whole ? item->plan.client_bytes : item->plan.client_bytes * elapsed / whole);
-}
-
-bool World::may_close(std::uint32_t number) {
-  const Transfer* const item = transfer(number);
-  return item == nullptr || setup_.script == nullptr ||
-         setup_.script->may_close(item->plan, kernel_->now_ns - item->opened_ns);
-}
-
-bool World::all_done() const {
-  if (bgp_plan_ != nullptr) return bgp_settled_;
-  return std::all_of(transfers_.begin(), transfers_.end(),
-                     [](const Transfer& item) { return item.may_break || item.is_done(); });
-}
-
-// ---- The end ----
-
-void World::run_until(std::uint64_t until_ns) {
-  while (result_.good && kernel_->run_next(until_ns)) {
-  }
-}
-
-void World::stop_faults() {
-  faults_stopped_ = true;
-  kernel_->trace("faults stop");
-  link_->faults[0] = link_->faults[1] = {};
-  nic_->busy_permille = 0;
-  dooms_.clear();
-  stop_disturbances();
-  if (bgp_plan_ != nullptr) hurry_bgp();
-  for (const auto& process : kernel_->processes()) kernel_->resume(*process);
-  const std::uint64_t stopped_ns = kernel_->now_ns;
-  std::uint64_t last_open_ns = stopped_ns;
-  for (const Transfer& item : transfers_) last_open_ns = std::max(last_open_ns, item.open_at_ns);
-  // A group can still be lost in a switchover that was begun before; then there is no hurry.
-  const auto limit = [this, last_open_ns] {
-    if (setup_.script != nullptr) return last_open_ns + setup_.script->within_ns();
-    const bool clean = undisturbed_ && !link_->has_disturbed() && nic_->dropped == 0;
-    return last_open_ns + (clean ? kSoon_ns + bgp_backlog_ns() : kLongest_ns);
-  };
-  while (result_.good && !all_done() && kernel_->now_ns < limit()) kernel_->run_next(limit());
-  if (!result_.good || all_done()) return;
-  std::string text = "after " + std::to_string((kernel_->now_ns - last_open_ns) / kMs) + " ms without a fault";
-  for (const Transfer& item : transfers_) {
-    if (item.may_break || item.is_done()) continue;
-    text += ", exchange " + std::to_string(item.plan.number) + (item.from_us ? " (ours)" : "") + " has not " +
-            (!item.opened               ? "begun"
-             : !item.received_at_server ? "all bytes at the server"
-                                        : "all bytes at the client");
-  }
-  if (bgp_plan_ != nullptr) text += ", " + bgp_unsettled();
-  violation("liveness", text);
-}
-
-void World::finish() {
-  // A twin stands by, and everything comes to rest.
-  run_until(kernel_->now_ns + 8 * kMs);
-  if (result_.good && bgp_plan_ != nullptr) settle_bgp();
-  while (result_.good && setup_.script != nullptr && kernel_->now_ns < setup_.script->rests_from_ns())
-    run_until(setup_.script->rests_from_ns());
-  if (!result_.good) return;
-  if (clients_ != nullptr) {
-    // Requests that a turn has not come to yet.
-    const std::uint64_t limit = kernel_->now_ns + 100 * kMs;
-    while (result_.good && clients_->waiting() != 0 && kernel_->now_ns < limit) kernel_->run_next(limit);
-    totals_.requests += clients_->requests();
-    totals_.answers += clients_->answers();
-    if (clients_->waiting() != 0) violation("control", "a request is not answered within 100 ms of rest");
-  }
-  if (strangers_ != nullptr) {
-    totals_.strangers += strangers_->refused();
-    const std::uint64_t limit = kernel_->now_ns + 100 * kMs;
-    while (result_.good && strangers_->left_behind() != 0 && kernel_->now_ns < limit) kernel_->run_next(limit);
-    if (strangers_->left_behind() != 0)
-      violation("strangers", std::to_string(strangers_->left_behind()) + " descriptors of theirs are still held");
-  }
-  check_at_rest();
-  if (result_.good && bgp_plan_ != nullptr) finish_bgp();
-  if (!result_.good) return;
-  finishing_ = true;
-  if (bgp_plan_ != nullptr) bgp_peer()->finish();
-  // The twins go first, then the primary closes what is left.
-  for (const bool primary : {false, true}) {
-    for (const auto& process : kernel_->processes()) {
-      Context* const its = context(*process);
-      if (its != nullptr && its->primary == primary) kernel_->terminate(*process);
-    }
-    if (setup_.deaths_at_end) doom_at_end();
-    const std::uint64_t limit = kernel_->now_ns + 10'000 * kMs;
-    const auto left = [this, primary] {
-      return std::any_of(contexts_.begin(), contexts_.end(),
-                         [primary](const auto& item) { return item.second.primary == primary; });
-    };
-    while (result_.good && left() && kernel_->now_ns < limit) kernel_->run_next(limit);
-    if (result_.good && left())
-      violation("an orderly end", std::string("a ") + (primary ? "primary" : "twin") + " does not end on SIGTERM");
-    if (result_.good) run_until(kernel_->now_ns + 4 * kMs);
-  }
-}
-
-/// Every frame is somewhere, once.
-void World::check_frames() {
-  const WireView view = nic_->view();
-  using Probe = NoProbe;
-  const WireRings<Probe> rings(view, nic_->rings());
-  const FrameCensus census = rings.census();
-  if (census.sum() != census.total || census.duplicated != 0 || census.missing != nic_->in_flight() ||
-      census.staged != 0)
-    violation("every frame once (I6)",
-              "of " + std::to_string(census.total) + " frames " + std::to_string(census.free) + " are free, " +
-                  std::to_string(census.fill) + " wait to be filled, " + std::to_string(census.receiving) +
-                  " are received, " + std::to_string(census.held) + " held, " + std::to_string(census.staged) +
-                  " staged, " + std::to_string(census.transmitting) + " being sent, " + std::to_string(census.missing) +
-                  " nowhere, " + std::to_string(census.duplicated) + " twice; the kernel has " +
-                  std::to_string(nic_->in_flight()));
-}
-
-void World::check_at_rest() {
-  check_frames();
-  if (bgp_plan_ != nullptr) check_bgp_at_rest();
-  std::size_t primaries = 0;
-  for (const auto& [pid, its] : contexts_) primaries += its.primary ? 1 : 0;
-  if (primaries != 1) violation("one speaker (I5)", std::to_string(primaries) + " primaries at rest");
-  if (undisturbed_ && !link_->has_disturbed() && nic_->dropped == 0) {
-    if (const std::uint64_t again = peer_->stack().statistics().retransmissions; again != 0)
-      violation("nothing is lost (I4)",
-                "the peer has sent " + std::to_string(again) + " segments again although the wire has lost none");
-  }
 }
 
 }  // namespace tandem::sim

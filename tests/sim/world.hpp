@@ -55,6 +55,9 @@ struct Result {
   std::uint64_t digest = 0;    ///< of everything that was on the wire, and when
 };
 
+/// A host's address on the wire: 1 is the group's, 2 the peer's.
+IpPrefix address_of(bool v6, std::uint8_t host);
+
 class World final : public Director, public TrafficObserver {
  public:
   World(const Setup& setup, Totals& totals, bool tracing);

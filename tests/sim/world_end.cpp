@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The end of a run: the faults stop, everything arrives, comes to rest and is looked at, and everybody ends.
+#include <algorithm>
+
+#include "attach_clients.hpp"
+#include "bgp_run/peer.hpp"
+#include "checks/frame_check.hpp"
+#include "control_clients.hpp"
+#include "wire_rings.hpp"
+#include "world.hpp"
+
+namespace tandem::sim {
+namespace {
+
+constexpr std::uint64_t kMs = 1'000'000;
+/// A run that has not come to its end by then hangs.
+constexpr std::uint64_t kLongest_ns = 120'000 * kMs;
+/// Where nothing was lost all data arrives within this time of the last fault: less than a retransmission timeout.
+constexpr std::uint64_t kSoon_ns = 200 * kMs;
+
+}  // namespace
+
+void World::run_until(std::uint64_t until_ns) {
+  while (result_.good && kernel_->run_next(until_ns)) {
+  }
+}
+
+void World::stop_faults() {
+  faults_stopped_ = true;
+  kernel_->trace("faults stop");
+  link_->faults[0] = link_->faults[1] = {};
+  nic_->busy_permille = 0;
+  dooms_.clear();
+  stop_disturbances();
+  if (bgp_plan_ != nullptr) hurry_bgp();
+  for (const auto& process : kernel_->processes()) kernel_->resume(*process);
+  const std::uint64_t stopped_ns = kernel_->now_ns;
+  std::uint64_t last_open_ns = stopped_ns;
+  for (const Transfer& item : transfers_) last_open_ns = std::max(last_open_ns, item.open_at_ns);
+  // A group can still be lost in a switchover that was begun before; then there is no hurry.
+  const auto limit = [this, last_open_ns] {
+    if (setup_.script != nullptr) return last_open_ns + setup_.script->within_ns();
+    const bool clean = undisturbed_ && !link_->has_disturbed() && nic_->dropped == 0;
+    return last_open_ns + (clean ? kSoon_ns + bgp_backlog_ns() : kLongest_ns);
+  };
+  while (result_.good && !all_done() && kernel_->now_ns < limit()) kernel_->run_next(limit());
+  if (!result_.good || all_done()) return;
+  std::string text = "after " + std::to_string((kernel_->now_ns - last_open_ns) / kMs) + " ms without a fault";
+  for (const Transfer& item : transfers_) {
+    if (item.may_break || item.is_done()) continue;
+    text += ", exchange " + std::to_string(item.plan.number) + (item.from_us ? " (ours)" : "") + " has not " +
+            (!item.opened               ? "begun"
+             : !item.received_at_server ? "all bytes at the server"
+                                        : "all bytes at the client");
+  }
+  if (bgp_plan_ != nullptr) text += ", " + bgp_unsettled();
+  violation("liveness", text);
+}
+
+void World::finish() {
+  // A twin stands by, and everything comes to rest.
+  run_until(kernel_->now_ns + 8 * kMs);
+  if (result_.good && bgp_plan_ != nullptr) settle_bgp();
+  while (result_.good && setup_.script != nullptr && kernel_->now_ns < setup_.script->rests_from_ns())
+    run_until(setup_.script->rests_from_ns());
+  if (!result_.good) return;
+  if (clients_ != nullptr) {
+    // Requests that a turn has not come to yet.
+    const std::uint64_t limit = kernel_->now_ns + 100 * kMs;
+    while (result_.good && clients_->waiting() != 0 && kernel_->now_ns < limit) kernel_->run_next(limit);
+    totals_.requests += clients_->requests();
+    totals_.answers += clients_->answers();
+    if (clients_->waiting() != 0) violation("control", "a request is not answered within 100 ms of rest");
+  }
+  if (strangers_ != nullptr) {
+    totals_.strangers += strangers_->refused();
+    const std::uint64_t limit = kernel_->now_ns + 100 * kMs;
+    while (result_.good && strangers_->left_behind() != 0 && kernel_->now_ns < limit) kernel_->run_next(limit);
+    if (strangers_->left_behind() != 0)
+      violation("strangers", std::to_string(strangers_->left_behind()) + " descriptors of theirs are still held");
+  }
+  check_at_rest();
+  if (result_.good && bgp_plan_ != nullptr) finish_bgp();
+  if (!result_.good) return;
+  finishing_ = true;
+  if (bgp_plan_ != nullptr) bgp_peer()->finish();
+  // The twins go first, then the primary closes what is left.
+  for (const bool primary : {false, true}) {
+    for (const auto& process : kernel_->processes()) {
+      Context* const its = context(*process);
+      if (its != nullptr && its->primary == primary) kernel_->terminate(*process);
+    }
+    if (setup_.deaths_at_end) doom_at_end();
+    const std::uint64_t limit = kernel_->now_ns + 10'000 * kMs;
+    const auto left = [this, primary] {
+      return std::any_of(contexts_.begin(), contexts_.end(),
+                         [primary](const auto& item) { return item.second.primary == primary; });
+    };
+    while (result_.good && left() && kernel_->now_ns < limit) kernel_->run_next(limit);
+    if (result_.good && left())
+      violation("an orderly end", std::string("a ") + (primary ? "primary" : "twin") + " does not end on SIGTERM");
+    if (result_.good) run_until(kernel_->now_ns + 4 * kMs);
+  }
+}
+
+/// Every frame is somewhere, once.
+void World::check_frames() {
+  const WireView view = nic_->view();
+  using Probe = NoProbe;
+  const WireRings<Probe> rings(view, nic_->rings());
+  const FrameCensus census = rings.census();
+  if (census.sum() != census.total || census.duplicated != 0 || census.missing != nic_->in_flight() ||
+      census.staged != 0)
+    violation("every frame once (I6)",
+              "of " + std::to_string(census.total) + " frames " + std::to_string(census.free) + " are free, " +
+                  std::to_string(census.fill) + " wait to be filled, " + std::to_string(census.receiving) +
+                  " are received, " + std::to_string(census.held) + " held, " + std::to_string(census.staged) +
+                  " staged, " + std::to_string(census.transmitting) + " being sent, " + std::to_string(census.missing) +
+                  " nowhere, " + std::to_string(census.duplicated) + " twice; the kernel has " +
+                  std::to_string(nic_->in_flight()));
+}
+
+void World::check_at_rest() {
+  check_frames();
+  if (bgp_plan_ != nullptr) check_bgp_at_rest();
+  std::size_t primaries = 0;
+  for (const auto& [pid, its] : contexts_) primaries += its.primary ? 1 : 0;
+  if (primaries != 1) violation("one speaker (I5)", std::to_string(primaries) + " primaries at rest");
+  if (undisturbed_ && !link_->has_disturbed() && nic_->dropped == 0) {
+    if (const std::uint64_t again = peer_->stack().statistics().retransmissions; again != 0)
+      violation("nothing is lost (I4)",
+                "the peer has sent " + std::to_string(again) + " segments again although the wire has lost none");
+  }
+}
+
+}  // namespace tandem::sim
