@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstddef>
+#include <cstdlib>
+#include <new>
 
 #include "streams.hpp"
 #include "world.hpp"
@@ -25,6 +27,16 @@ extern "C" void* __wrap_malloc(std::size_t bytes) {
   }
   return __real_malloc(bytes);
 }
+
+// Where everything is linked statically, the library's operator new would take part in that.
+void* operator new(std::size_t bytes) {
+  if (void* const block = __real_malloc(bytes)) {
+    return block;
+  }
+  throw std::bad_alloc();
+}
+void operator delete(void* block) noexcept { std::free(block); }
+void operator delete(void* block, std::size_t) noexcept { std::free(block); }
 
 namespace tandem::test {
 
