@@ -179,8 +179,10 @@ Result run_setup(const Setup& setup, Totals& totals, bool trace) {
   forget_planted_passes();
   World world(setup, totals, trace);
   running = &world;
+  const std::uint64_t deaths_before = totals.deaths + totals.twin_deaths;
   Result result = world.run();
   running = nullptr;
+  totals.runs_with_a_death += totals.deaths + totals.twin_deaths != deaths_before ? 1 : 0;
   return result;
 }
 
@@ -254,11 +256,12 @@ int main(int argc, char** argv) {
     died += totals.died_at[i] != 0 ? 1 : 0;
   }
   std::printf(
-      "%lu runs in %.1f s: %lu takeovers (%.0f a second), %lu of them planned, %lu behind a hang, %lu primaries and "
+      "%lu runs, %lu with a death, in %.1f s: %lu takeovers (%.0f a second), %lu of them planned, %lu behind a hang, "
+      "%lu primaries and "
       "%lu twins killed, "
       "%lu groups lost\n",
-      totals.runs, took, totals.takeovers, static_cast<double>(totals.takeovers) / took, totals.switchovers,
-      totals.hangs, totals.deaths, totals.twin_deaths, totals.groups_lost);
+      totals.runs, totals.runs_with_a_death, took, totals.takeovers, static_cast<double>(totals.takeovers) / took,
+      totals.switchovers, totals.hangs, totals.deaths, totals.twin_deaths, totals.groups_lost);
   std::printf(
       "%lu exchanges, %lu frames (%lu judged), %lu steps, %lu views of twins compared; deaths at %zu of %zu steps "
       "passed\n",

@@ -37,8 +37,8 @@ class ControlClients;
 
 /// What the runs of a program have come to together.
 struct Totals {
-  std::uint64_t runs = 0, takeovers = 0, switchovers = 0, hangs = 0, deaths = 0, twin_deaths = 0, groups_lost = 0,
-                groups_closed = 0;
+  std::uint64_t runs = 0, runs_with_a_death = 0, takeovers = 0, switchovers = 0, hangs = 0, deaths = 0, twin_deaths = 0,
+                groups_lost = 0, groups_closed = 0;
   std::uint64_t exchanges = 0, frames = 0, steps = 0, transactions_compared = 0, frames_checked = 0;
   std::uint64_t terminations = 0, preemptions = 0, requests = 0, answers = 0, strangers = 0;
   /// How often each step was passed, and how often a process died at it.
