@@ -120,6 +120,9 @@ bool Stack::Impl::bring_to_life(Connection::Impl& connection) {
   }
   touch(connection);
   give_work(connection);
+  if (connection.abort_requested) {
+    lost.push_back(&connection);
+  }
   TANDEM_STEP("activate.connection");
   if (in_input) {
     // The packet that asked for it is being processed; lwIP answers it.

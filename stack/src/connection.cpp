@@ -34,6 +34,13 @@ TcpState Connection::state() const {
 
 std::size_t Connection::writable() const {
   const auto room = impl_->send_room();
+  if (room != 0 && impl_->pcb == nullptr) {
+    // Short of memory a takeover has not linked it yet: that is tried again, and Handler::on_writable follows.
+    const StackScope scope(impl_->stack);
+    if (!impl_->ensure_linked()) {
+      return 0;
+    }
+  }
   const auto budget = impl_->stack.write_budget_left();
   // Where nothing has been written in this turn the next one has no more to give: it would only be asked again, and so on.
   if (room > budget && impl_->stack.write_budget < impl_->stack.turn_write_budget) {
@@ -72,9 +79,14 @@ void Connection::close() {
 
 void Connection::abort() {
   const StackScope scope(impl_->stack);
-  if (!impl_->stack.dormant && !impl_->gone && !impl_->abort_requested && impl_->ensure_linked()) {
-    impl_->abort_requested = true;
+  if (impl_->stack.dormant || impl_->gone || impl_->abort_requested) {
+    return;
+  }
+  impl_->abort_requested = true;
+  if (impl_->pcb != nullptr) {
     impl_->stack.lost.push_back(impl_);
+  } else {
+    impl_->ensure_linked();  // which ends it, now or when there is memory
   }
 }
 

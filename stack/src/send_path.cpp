@@ -121,10 +121,13 @@ void Connection::Impl::flush() {
 }
 
 void Connection::Impl::request_close() {
-  if (stack.dormant || gone || close_requested || abort_requested || !ensure_linked()) {
+  if (stack.dormant || gone || close_requested || abort_requested) {
     return;
   }
   close_requested = true;
+  if (!ensure_linked()) {
+    return;  // feed() closes it when there is memory for it
+  }
   stack.touch(*this);
   stack.give_work(*this);
   if (pcb->state == SYN_SENT && send.end() == 0) {

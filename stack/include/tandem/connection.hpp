@@ -41,7 +41,8 @@ class Connection {
   [[nodiscard]] Handler* handler() const;
   [[nodiscard]] Stack& stack() const;
 
-  /// Bytes that write() would take now: free room in the send queue, 0 once closed. Primary.
+  /// Bytes that write() would take now: free room in the send queue, 0 once closed, and 0 while a takeover finds no memory for
+  /// the connection; Handler::on_writable() follows. Primary.
   [[nodiscard]] std::size_t writable() const;
   /// Queues all of `bytes` behind what was written before, or nothing: false when writable() < bytes.size() or the
   /// connection is closing. The bytes are copied; nothing leaves before the turn is committed. Primary.

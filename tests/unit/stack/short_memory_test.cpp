@@ -174,6 +174,70 @@ TEST_CASE("a takeover that is short of memory knows the neighbours", "[short_mem
   CHECK(world.pair.twin().neighbours() == known);
 }
 
+TEST_CASE("what an application does with a connection that a takeover has no memory for is not lost",
+          "[short_memory]") {
+  struct Quiet final : Handler {
+    void on_writable(Connection&) override { ++asked; }
+    int asked = 0;
+  };
+  Clock clock;
+  Wire wire;
+  Pair pair(wire, clock, mac(1), options(clock, {"10.0.0.1/24"}), [](Stack& stack) {
+    stack.define_service(kService, [](Connection&) { return std::make_unique<Quiet>(); });
+    stack.listen(endpoint("10.0.0.1", kService), replicated, kService);
+  });
+  Host client(wire, clock, mac(2), options(clock, {"10.0.0.2/24"}));
+  const auto theirs = std::make_shared<Outcome>();
+  client.stack().define_service(kTalk, [&](Connection&) {
+    return std::make_unique<Worker>(Task{1, 0, false}, theirs);
+  });
+  Connection* const at_client =
+      client.stack().connect(endpoint("0.0.0.0", 0), endpoint("10.0.0.1", kService), unreplicated, kTalk);
+  REQUIRE(at_client != nullptr);
+  const ConnectionId id = at_client->id();
+  REQUIRE(run(clock, {&client, &pair}, [&] { return theirs->connected == 1 && pair.stack().connection_count() == 1; }));
+  pair.kill(Pair::Moment::between_turns);
+
+  enum class Does { writes, closes, aborts };
+  const auto does = GENERATE(Does::writes, Does::closes, Does::aborts);
+  const auto the_one = [](Stack& stack) {
+    Connection* found = nullptr;
+    stack.for_each_connection([&](Connection& connection) { found = &connection; });
+    return found;
+  };
+  // The listeners are there since the first takeover; of the second one every allocation fails.
+  pair.on_activated = [&](Stack& stack) {
+    Connection* const connection = the_one(stack);
+    REQUIRE(connection != nullptr);
+    const std::uint8_t byte = stream_byte(1, 0);
+    CHECK(connection->writable() == 0);
+    CHECK_FALSE(connection->write({&byte, 1}));
+    if (does == Does::closes) connection->close();
+    if (does == Does::aborts) connection->abort();
+    failing_allocations = 0;
+  };
+  failing_allocations = 1'000'000;
+  pair.kill(Pair::Moment::between_turns);
+  REQUIRE(failing_allocations == 0);
+  pair.on_activated = nullptr;
+
+  if (does == Does::writes) {
+    Connection* const connection = the_one(pair.stack());
+    const auto& handler = static_cast<const Quiet&>(*connection->handler());
+    CHECK(run(clock, {&client, &pair}, [&] { return handler.asked != 0; }));
+    CHECK(connection->writable() != 0);
+    const std::uint8_t byte = stream_byte(1, 0);
+    CHECK(connection->write({&byte, 1}));
+    CHECK(run(clock, {&client, &pair}, [&] { return client.stack().find(id)->bytes_received() == 1; }));
+    CHECK(theirs->exact);
+  } else if (does == Does::closes) {
+    CHECK(run(clock, {&client, &pair}, [&] { return theirs->eof == 1 && theirs->closed == 1; }));
+  } else {
+    CHECK(run(clock, {&client, &pair}, [&] { return theirs->reset == 1; }));
+  }
+  CHECK_FALSE(pair.log_refused);
+}
+
 TEST_CASE("a neighbour that a takeover had no room for is in the twin when it comes back", "[short_memory]") {
   constexpr int kMirrored = 200;
   TimeWaitWorld world;
