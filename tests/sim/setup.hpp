@@ -72,6 +72,8 @@ struct Setup {
   static Setup draw(std::uint64_t seed);
   /// Makes it a run of tandem-bgpd, if it is none.
   void draw_bgp();
+  /// No seed draws more than eight disturbances, but a setup may ask for thousands: the run is longer by as much.
+  [[nodiscard]] std::uint64_t stretch() const { return disturbances < 16 ? 1 : disturbances / 8; }
   [[nodiscard]] std::string describe() const;
   /// All that differs from a plain Setup, as "seed=42,v6=1,disturbances=3": the same run on any day, whatever `draw` makes of
   /// its seed by then.

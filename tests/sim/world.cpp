@@ -148,7 +148,7 @@ Result World::run() {
   spawn_node();
   kernel_->after(setup_.script != nullptr ? setup_.script->twin_after_ns() : 500'000, [this] { spawn_node(); });
   kernel_->after(setup_.poke_interval_ns, [this] { poke(); });
-  const std::uint64_t until = start_ns_ + (setup_.stalls ? 5 : 1) * kDisturbingFor_ns;
+  const std::uint64_t until = start_ns_ + (setup_.stalls ? 5 : 1) * kDisturbingFor_ns * setup_.stretch();
   while (result_.good && kernel_->now_ns < until && (disturbances_left_ > 0 || under_way_ > 0))
     kernel_->run_next(until);
   // Whatever was owed, and is not said again by what follows, is missed by the peer.
@@ -187,7 +187,7 @@ void World::start_traffic() {
       transfer.plan.flags |= script_.one_in(2) ? exchange_flag::kLazyServer : exchange_flag::kLazyClient;
     transfer.from_us = setup_.active_opens && script_.one_in(3);
     transfer.port = script_.one_in(2) ? kStreamPort : kNotePort;
-    transfer.open_at_ns = start_ns_ + 2 * kMs + script_.skewed(40 * kMs);
+    transfer.open_at_ns = start_ns_ + 2 * kMs + script_.skewed(40 * kMs) * setup_.stretch();
   }
   for (std::size_t i = 0; i < transfers_.size(); ++i) {
     if (transfers_[i].from_us) continue;
@@ -380,6 +380,9 @@ void World::doom(Process& process, Doom::What what) {
   kernel_->after(10 * kMs, [this, pid = process.pid] {
     Process* const late = kernel_->find(pid);
     if (late != nullptr && !faults_stopped_ && dooms_.contains(pid)) kill(*late, "by the clock, at last");
+    // One that was dead already when it was chosen: a long run goes on to the next.
+    if (setup_.stretch() > 1 && (late == nullptr || late->state == Process::State::dead))
+      under_way_ -= dooms_.erase(pid);
   });
 }
 
