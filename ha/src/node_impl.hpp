@@ -59,9 +59,11 @@ struct Node::Impl {
   void publish_turn();
   void wait_for_log();
   [[nodiscard]] std::uint64_t next_deadline_ns();
+  void settle();
   int orderly_close();
   /// False: the twin did not take over, and this process has everything back.
   bool hand_over();
+  [[nodiscard]] bool is_time_to_hand_over();
   [[nodiscard]] bool twin_takes_over(ha::OwnerSlot& given);
   void take_back();
 
@@ -107,6 +109,8 @@ struct Node::Impl {
   enum class Cause : std::uint64_t { died = 1, hung = 2, switchover = 3 };
   void fence_hung_owner();
   void take_over(Cause cause);
+  /// Tearing down the memory of a dead process takes a processor for milliseconds: others go before it.
+  void set_predecessor_aside();
 
   // ---- status.cpp ----
   ha::ControlServer::Reply answer(const std::string& command);
@@ -129,6 +133,8 @@ struct Node::Impl {
   bool switchover_requested_ = false;
   bool rejoin_wanted_ = false;
   bool realtime_ = false;           ///< runs SCHED_FIFO
+  std::uint64_t settle_at_ns_ = 0;  ///< when it does what it has put off; 0 = done
+  std::uint32_t predecessor_ = 0;   ///< pid of the dead owner; 0 = none, or it has been seen to
   std::optional<int> nice_before_;  ///< while it attaches it steps back
   std::uint64_t now_ns_ = 0;
   std::uint64_t started_ns_ = 0;
@@ -162,8 +168,8 @@ struct Node::Impl {
   std::uint64_t join_began_ns_ = 0;
   bool low_windows_ = false;
   std::uint32_t released_tx_index_ = 0;
-  bool turn_sent_ = false;             ///< the turn before handed packets over
-  std::uint64_t hand_over_by_ns_ = 0;  ///< a switchover that is wanted; 0 = none
+  bool turn_sent_ = false;               ///< the turn before handed packets over
+  std::uint64_t hand_over_from_ns_ = 0;  ///< a switchover that is wanted; 0 = none
   std::uint64_t join_longest_turn_ns_ = 0;
   std::uint64_t join_took_ns_ = 0;
   std::uint64_t join_connections_ = 0;

@@ -24,8 +24,14 @@ constexpr std::uint64_t kIdlePublish_ns = 100'000'000;
 /// How long connections may take to close in good order when the process ends.
 constexpr std::uint64_t kOrderlyClose_ns = 3'000'000'000;
 constexpr std::uint32_t kFirstBatchFrames = 4;
-/// How long a planned switchover waits for a turn that sends something.
+/// How long a promoted process puts off what nobody waits for.
+constexpr std::uint64_t kSettleAfter_ns = 300'000;
+/// A planned switchover waits so long, until whoever asked for it has had its answer and no longer wants a processor, ...
+constexpr std::uint64_t kHandOverFrom_ns = 300'000;
+/// ... and then so long for a moment in which the peer is about to answer and not waiting for one.
 constexpr std::uint64_t kHandOverWithin_ns = 2'000'000;
+/// How often a primary that wants to hand over looks whether its twin has caught up.
+constexpr std::uint64_t kLookForRoom_ns = 50'000;
 /// How often it then looks whether the twin has taken over.
 constexpr std::uint64_t kLookForTwin_ns = 200'000;
 constexpr std::uint64_t kStateRecordBytes = 512;
@@ -237,15 +243,27 @@ void Node::Impl::wait_for_log() {
 }
 
 std::uint64_t Node::Impl::next_deadline_ns() {
-  if (frames_left_ || work_left_ || snapshot_ || stop_requested_ || switchover_requested_ ||
-      (control_ && control_->ready()))
-    return 0;
+  if (frames_left_ || work_left_ || snapshot_ || (control_ && control_->ready())) return 0;
   if (device_->tx_pending()) return now_ns_ + 20'000;
   std::uint64_t deadline =
       std::min(stack_->next_timer_ns(), application_deadline_ns_ == 0 ? UINT64_MAX : application_deadline_ns_);
   if (rendezvous_) deadline = std::min(deadline, now_ns_ + std::uint64_t{options_.detect_ms} * 1'000'000 / 4);
   if (attach_from_ns_ > now_ns_) deadline = std::min(deadline, attach_from_ns_);
+  if (settle_at_ns_ != 0) deadline = std::min(deadline, settle_at_ns_);
+  if (hand_over_from_ns_ != 0) {
+    // The peer may want this processor for what is waited for.
+    deadline =
+        std::min(deadline, now_ns_ < hand_over_from_ns_ ? hand_over_from_ns_ : hand_over_from_ns_ + kHandOverWithin_ns);
+  } else if (stop_requested_ || switchover_requested_) {
+    deadline = std::min(deadline, now_ns_ + kLookForRoom_ns);
+  }
   return std::min(deadline, now_ns_ + 1'000'000'000);
+}
+
+void Node::Impl::settle() {
+  settle_at_ns_ = 0;
+  stop_watching_owner();
+  open_sockets();
 }
 
 int Node::Impl::run_primary() {
@@ -254,23 +272,25 @@ int Node::Impl::run_primary() {
       std::exchange(options_.batch_frames, first_packet_pending_ ? kFirstBatchFrames : options_.batch_frames);
   turn();
   options_.batch_frames = batch_frames;
-  stop_watching_owner();
+  set_predecessor_aside();
   if (device_->poll_fd() >= 0) loop_->wake_on(device_->poll_fd(), POLLIN);
+  loop_->set_options(options_.loop);
   loop_->set_spin_condition([this] { return device_->rx_ready(); });
-  open_sockets();
+  // What else there is to do can wait: the peer may want this very processor for its next request.
+  settle_at_ns_ = now_ns_ + (socket_watch_ != 0 ? kSettleAfter_ns : 0);
   for (;;) {
+    if (settle_at_ns_ != 0 && now_ns_ >= settle_at_ns_) settle();
     // The last transaction needs room too; a twin that is far behind is waited for, or removed.
     const bool twin_is_ready = twin_is_member() && writer_->room() > ha::log_limits.fixed_reserve_bytes;
     const bool wants_to_go = switchover_requested_ || (stop_requested_ && role_ == Role::primary);
     if (wants_to_go && twin_is_ready) {
-      // Right behind an answer: the twin takes over while the peer deals with it.
-      if (hand_over_by_ns_ == 0) hand_over_by_ns_ = now_ns_ + kHandOverWithin_ns;
-      if (turn_sent_ || now_ns_ >= hand_over_by_ns_) {
+      if (hand_over_from_ns_ == 0) hand_over_from_ns_ = now_ns_ + kHandOverFrom_ns;
+      if (is_time_to_hand_over()) {
         rejoin_wanted_ = switchover_requested_ && !stop_requested_;
         if (hand_over()) return exit_code::kOk;
       }
     } else {
-      hand_over_by_ns_ = 0;
+      hand_over_from_ns_ = 0;
       if (!twin_is_member()) switchover_requested_ = false;
     }
     if (stop_requested_ && !twin_is_member()) return orderly_close();
@@ -284,6 +304,12 @@ int Node::Impl::run_primary() {
       ha::system::leave_realtime();
     }
   }
+}
+
+/// Right behind an answer, when nobody waits for another: the twin takes over while the peer deals with it.
+bool Node::Impl::is_time_to_hand_over() {
+  if (now_ns_ < hand_over_from_ns_) return false;
+  return (turn_sent_ && !device_->rx_ready()) || now_ns_ >= hand_over_from_ns_ + kHandOverWithin_ns;
 }
 
 bool Node::Impl::hand_over() {
@@ -333,7 +359,7 @@ void Node::Impl::take_back() {
   device_->take_back();
   writer_->set_epoch(group_->epoch.fetch_add(1) + 1);
   switchover_requested_ = rejoin_wanted_ = false;
-  hand_over_by_ns_ = 0;
+  hand_over_from_ns_ = 0;
   log("planned switchover: the twin did not take over, going on");
   drop_reader(session, "it did not take over when it was handed everything");
 }

@@ -94,6 +94,13 @@ bool enter_idle(bool must_return) {
 
 void leave_idle() { leave_realtime(); }
 
+void make_idle(std::uint32_t pid) {
+  const sched_param any{};
+  sched_setscheduler(static_cast<pid_t>(pid), SCHED_IDLE, &any);
+  // When the nice value of what runs grows, the kernel looks at once for somebody else to run; the policy alone waits for a tick.
+  setpriority(PRIO_PROCESS, pid, 19);
+}
+
 void sleep(std::uint64_t time_ns) {
   const timespec time{static_cast<time_t>(time_ns / 1'000'000'000), static_cast<long>(time_ns % 1'000'000'000)};
   nanosleep(&time, nullptr);

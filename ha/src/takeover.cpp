@@ -3,6 +3,7 @@
 // Fence, drain, adopt, promote (design.md section 6).
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "membership.hpp"
 #include "node_impl.hpp"
@@ -43,11 +44,11 @@ void Node::Impl::fence_hung_owner() {
   }
 }
 
+void Node::Impl::set_predecessor_aside() {
+  if (predecessor_ != 0) ha::system::make_idle(std::exchange(predecessor_, 0));
+}
+
 void Node::Impl::take_over(Cause cause) {
-  if (!realtime_) {
-    // A twin that spun did so at normal priority.
-    realtime_ = ha::system::enter_realtime(kRealtimePriority);
-  }
   ha::TakeoverTimes& times = group_->last_takeover;
   times.cause = static_cast<std::uint64_t>(cause);
   times.fenced = monotonic_ns();
@@ -68,6 +69,7 @@ void Node::Impl::take_over(Cause cause) {
                         " has failed takeover after takeover. "
                         "Stopped, so that somebody looks: keep the core dumps, then start the group anew.");
   }
+  if (cause != Cause::switchover) predecessor_ = group_->owners[group_->owner.load() % ha::kOwnerSlots].pid.load();
   slot_ = &ha::claim_ownership(*group_);
   ha::set_crash_notice(slot_);
   TANDEM_STEP("takeover.claimed");
@@ -79,6 +81,8 @@ void Node::Impl::take_over(Cause cause) {
   device_->adopt(mark ? &*mark : nullptr);
   times.adopted = monotonic_ns();
   times.adopted_packets = device_->adopted_packets();
+  // Nothing waits in the ring: then what the peer has to say may wait for the processor that the predecessor dies on.
+  if (!device_->rx_ready()) set_predecessor_aside();
   TANDEM_STOP_POINT("adopt.done");
 
   ha::free_readers(*group_);

@@ -181,7 +181,10 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
   const auto leave = [&](TwinEnd end) {
     loop_->set_spin_condition({});
     // What else there is to undo can wait until a promoted process has sent its first packet.
-    if (end != TwinEnd::take_over) stop_watching_owner();
+    if (end != TwinEnd::take_over) {
+      stop_watching_owner();
+      loop_->set_options(options_.loop);
+    }
     return end;
   };
   if (options_.twin_spins) {
@@ -277,7 +280,6 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
 
 void Node::Impl::stop_watching_owner() {
   if (socket_watch_ == 0) return;
-  loop_->set_options(options_.loop);
   loop_->unwatch(std::exchange(socket_watch_, 0));
   if (word_watched_) loop_->unwatch(word_watch_);
   word_watched_ = false;

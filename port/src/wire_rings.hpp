@@ -92,6 +92,7 @@ class WireRings {
 
  private:
   static constexpr std::uint32_t kNone = 0xffff'ffff;
+  static constexpr std::uint32_t kReclaimPerTurn = 512;  ///< frames; one to two microseconds
 
   void adopt_fill();
   void adopt_tx(const WireMark* committed, const Observer& handed_over, const std::function<void()>& first_is_out);
@@ -99,6 +100,7 @@ class WireRings {
   void adopt_rx(const WireMark* committed);
   void reclaim(std::uint32_t frame);
   void reclaim_until_sendable();
+  void reclaim_some();
   void reclaim_all();
   void meet(std::uint32_t frame);
   [[nodiscard]] std::uint32_t frame_of(std::uint64_t address) const {
@@ -272,10 +274,14 @@ void WireRings<Probe>::reap() {
 template <class Probe>
 void WireRings<Probe>::fill() {
   if (!active_) return;
-  reclaim_all();
   const std::uint32_t producer = load_acquire(rings_.fill.producer);
   const std::size_t space =
       rings_.fill.size - std::min(producer - load_acquire(rings_.fill.consumer), rings_.fill.size);
+  if (!pool_.is_counted()) {
+    // The first turns after an adoption have somebody waiting, and the ring still has most of what it had.
+    if (space <= rings_.fill.size / 2) return reclaim_some();
+    reclaim_all();
+  }
   const std::size_t count = std::min(space, pool_.receive_room());
   if (count == 0) return;
   for (std::size_t i = 0; i < count; ++i)
@@ -304,8 +310,8 @@ void WireRings<Probe>::adopt(const WireMark* committed, const Observer& handed_o
   adopt_completion();
   adopt_rx(committed);
   probe_(WireStep::adopt_rx);
-  // Somebody waits, and most words are of frames that lie where they lay: they are gone through when the first turn fills up,
-  // or when it needs frames.
+  // Somebody waits, and most words are of frames that lie where they lay: they are gone through by the turns that follow, some
+  // each, or when frames are needed.
   pool_.recount();
   shown_ = load_acquire(rings_.rx.consumer);
   staged_ = load_acquire(rings_.tx.producer);
@@ -438,6 +444,12 @@ void WireRings<Probe>::reclaim(std::uint32_t frame) {
 template <class Probe>
 void WireRings<Probe>::reclaim_until_sendable() {
   pool_.count_some([this](std::uint32_t frame) { reclaim(frame); }, [this] { return pool_.transmit_room() != 0; });
+}
+
+template <class Probe>
+void WireRings<Probe>::reclaim_some() {
+  std::uint32_t left = kReclaimPerTurn;
+  pool_.count_some([this](std::uint32_t frame) { reclaim(frame); }, [&left] { return left-- == 0; });
 }
 
 template <class Probe>

@@ -50,7 +50,7 @@ constexpr Fault kFaults[] = {
      10},
     {Planted::epoch_not_checked, "epoch-not-checked", "ha/replica", "a removed twin follows another epoch's log", 1200},
     {Planted::removed_promoted, "removed-promoted", "ha/membership, ha/twin", "a twin that was removed takes over",
-     1800},
+     4000},
     {Planted::fence_skipped, "fence-skipped", "ha/twin", "a hung primary is not killed first", 500},
     {Planted::predecessor_leaked, "leak", "ha/takeover", "each takeover leaves memory behind", 10},
     {Planted::frame_freed_twice, "frame-freed-twice", "port/wire_rings", "a received frame is freed twice", 10},

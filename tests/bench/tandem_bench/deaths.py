@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 
+from . import wire_gaps
 from .report import count, distribution, paired
 from .rig import FAILURES, MS, PeerCounters, sleep_until_ns
 from .statistics import paired_differences
@@ -20,7 +21,10 @@ FORMER_NS = 60 * MS
 SMOOTH_NS = 10 * MS
 
 METHOD = (
-    "death: CLOCK_MONOTONIC just before kill(2) or SIGSTOP; notice and first packet: the timeline of `tandemctl status`",
+    "death: CLOCK_MONOTONIC just before kill(2) or SIGSTOP; notice: the timeline of `tandemctl status`",
+    wire_gaps.METHOD + "; first packet: the first one there behind the notice",
+    "first packet handed over: the same timeline, when the system call has returned that hands it to the kernel; on veth that call also "
+    "runs the peer's receive path",
     f"a round: {FORMER_NS // MS} ms of load, a window without a kill, 0 to 20 ms at random, the kill with its window, a new twin with "
     f"its window; each window is {WINDOW_NS // MS} ms",
     "silence: the longest time in which a connection of the peer's made no progress and that overlaps the window, from tandem-perf's "
@@ -64,6 +68,7 @@ class Round:
 
     control_ns = death_ns = spawn_ns = None
     timeline = None
+    on_wire = None  # (last packet of the old primary, first one of the new), if they were so far apart that it is known
     counted = None  # in the control window, and from the death on until the group was protected again
     counted_control = None
     device_dropped = 0
@@ -124,10 +129,11 @@ class DeathRun:
             loads.append((self.rig.load(mode, *options, "--gap-floor", str(floor_us), "--interval", "1", connections=connections),
                           direction, floor_us * 1000))
         counters = PeerCounters(self.rig.network)
+        wire = self.rig.watch_wire()
         done = []
         try:
             while len(done) < rounds and time.monotonic() < until:
-                done.append(self._round(counters))
+                done.append(self._round(counters, wire))
         finally:
             results = []
             for load, direction, floor_ns in loads:
@@ -135,7 +141,7 @@ class DeathRun:
             self._evaluate(done, results)
             self.rounds += done
 
-    def _round(self, counters):
+    def _round(self, counters, wire):
         this = Round()
         status = self.rig.group.status()
         self.prepare(status["pid"])
@@ -151,6 +157,8 @@ class DeathRun:
         sleep_until_ns(this.death_ns + self.cause.window_ns)
         after = self.rig.taken_over(status["pid"])
         this.timeline = after["timeline"]
+        wire.read()
+        this.on_wire = wire.around(this.timeline["noticed_at"])
         this.spawn_ns = time.monotonic_ns()
         self.rig.start_twin()
         this.protect_ns = time.monotonic_ns() - this.spawn_ns
@@ -190,13 +198,15 @@ class DeathRun:
         """Lines of the table. `levels`: those of the issue are for this run."""
         us, ms = 1e3, 1e6
         cause, rounds = self.cause, self.rounds
-        notices, firsts, wholes = [], [], []
+        notices, firsts, wholes, handed_over, gaps = [], [], [], [], []
         for this in rounds:
-            first_ns = this.timeline["first_packet"]
-            firsts.append(first_ns / us)
-            notice_ns = this.timeline["noticed_at"] - this.death_ns
-            notices.append(notice_ns / us)
-            wholes.append((notice_ns + first_ns - cause.stall_ns) / us)
+            noticed_ns = this.timeline["noticed_at"]
+            notices.append((noticed_ns - this.death_ns) / us)
+            handed_over.append(this.timeline["first_packet"] / us)
+            if this.on_wire is not None:
+                firsts.append((this.on_wire[1] - noticed_ns) / us)
+                wholes.append((this.on_wire[1] - this.death_ns - cause.stall_ns) / us)
+                gaps.append((this.on_wire[1] - this.on_wire[0]) / us)
         after_detection = f", {cause.stall_ns // MS} ms of detection taken off" if cause.stall_ns else ""
         lines = [count(f"deaths by {cause.name}, of {self.wanted} wanted", len(rounds))]
         if cause.knows_moment:
@@ -204,6 +214,11 @@ class DeathRun:
         lines.append(distribution("notice to first packet", "µs", firsts, *((50, 10) if levels else ())))
         if cause.knows_moment:
             lines.append(distribution("death to first packet" + after_detection, "µs", wholes, *((250, 100) if levels else ())))
+        lines.append(distribution("notice to first packet handed over", "µs", handed_over))
+        lines += self._step_figures()
+        lines.append(distribution("on the wire: old primary's last to new one's first packet", "µs", gaps))
+        if len(firsts) != len(rounds):
+            lines.append(count(f"takeovers with a packet within {wire_gaps.FLOOR_US} µs on either side of the notice", len(rounds) - len(firsts)))
         lines += self._lost_figures(levels)
         lines.append(distribution("peer's longest silence, no kill", "µs", [value / us for value in self.silences["control"]]))
         lines.append(distribution("peer's longest silence, kill", "µs", [value / us for value in self.silences["kill"]]))
@@ -218,6 +233,15 @@ class DeathRun:
         lines.append(distribution("protected again after the start of a twin", "ms", [this.protect_ns / ms for this in rounds]))
         if self.left_out:
             lines.append(count("rounds left out of the silences: record full", self.left_out))
+        return lines
+
+    def _step_figures(self):
+        """Where the time goes that is ours: each step behind the one before it."""
+        lines, before = [], None
+        for step in ("fenced", "drained", "adopted", "promoted"):
+            values = [(this.timeline[step] - (this.timeline[before] if before else 0)) / 1e3 for this in self.rounds]
+            lines.append(distribution(f"  of it: {before or 'noticed'} to {step}", "µs", values))
+            before = step
         return lines
 
     def _lost_figures(self, levels):

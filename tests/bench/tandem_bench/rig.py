@@ -8,6 +8,7 @@ from tandem_lab import Group, Network, Perf, Timeout, eventually
 from tandem_lab.process import CommandFailed
 
 from .windows import MS
+from .wire_gaps import WireGaps
 
 #: What a measurement may end with that the next one need not suffer from.
 FAILURES = (Timeout, CommandFailed, RuntimeError, AssertionError, OSError, KeyError, ValueError)
@@ -91,6 +92,7 @@ class Rig:
         self.first_options = [*first_options]
         self.network = Network(kind)
         self.loads = []
+        self.watched = None
         self.group = PlacedGroup(self.placement, self.first_options, self.network, self.directory, ["tandem-inetd"], name="bench",
                                  options=self.options)
 
@@ -100,8 +102,15 @@ class Rig:
     def __exit__(self, *_):
         for load in self.loads:
             load.close()
+        if self.watched is not None:
+            self.watched.close()
         self.group.close()
         self.network.close()
+
+    def watch_wire(self):
+        """The gaps between the pair's packets at the peer's interface, from now on."""
+        self.watched = self.watched or WireGaps(self.network)
+        return self.watched
 
     def method(self):
         device = self.network.device.split(":")[0].replace("xdp", "AF_XDP on veth").replace("tap", "TAP behind a bridge")
