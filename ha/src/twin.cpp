@@ -202,7 +202,7 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
   std::uint64_t busy_nap_ns = kFollowBusy_ns;
   bool realtime_asked = options_.twin_spins;
   for (;;) {
-    if (stopping()) return leave(TwinEnd::stop);
+    const bool stops = stopping();
     // Before the log is looked at: it may have gone on without this twin, into another epoch.
     if (self.state.load(std::memory_order_acquire) == ReaderState::ineligible && !TANDEM_PLANTED(removed_promoted)) {
       log("removed by the primary; joining again");
@@ -228,6 +228,9 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
     self.position.store(replica_->position(), std::memory_order_release);
     TANDEM_STEP("twin.reported");
     now_ns_ = replica_->time_ns();
+    // Not when the owner has died: then the connections are this process's, and it takes them over to close them in good order. Who
+    // has only given them away takes them back.
+    if (stops && fate != OwnerFate::died) return leave(TwinEnd::stop);
     if (fate != OwnerFate::alive) {
       group_->last_takeover = {};
       group_->last_takeover.noticed = noticed_ns;

@@ -76,4 +76,13 @@ bool set_interface_up(const std::string& name) {
   return ::ioctl(fd.get(), SIOCSIFFLAGS, &request) == 0;
 }
 
+void lengthen_queue(const std::string& name, std::uint32_t packets) {
+  const UniqueFd fd = control_socket();
+  ifreq request = request_for(name);
+  ask(fd.get(), SIOCGIFTXQLEN, request, name);
+  if (request.ifr_qlen >= static_cast<int>(packets)) return;
+  request.ifr_qlen = static_cast<int>(packets);
+  ::ioctl(fd.get(), SIOCSIFTXQLEN, &request);
+}
+
 }  // namespace tandem

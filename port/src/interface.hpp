@@ -22,5 +22,7 @@ struct InterfaceInfo {
 [[nodiscard]] InterfaceInfo interface_info(const std::string& name);
 /// Sets the interface up. False when that is not allowed.
 bool set_interface_up(const std::string& name);
+/// Has the interface hold at least `packets` that wait to be sent (its txqueuelen). Where that is not allowed it holds what it did.
+void lengthen_queue(const std::string& name, std::uint32_t packets);
 
 }  // namespace tandem

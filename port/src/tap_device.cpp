@@ -228,6 +228,9 @@ std::unique_ptr<Device> open_tap_device(const DeviceOptions& options) {
   if (!interface.up && !set_interface_up(name))
     warning = "interface " + name + " is down and could not be set up; `ip link set dev " + name + " up` as root. ";
 
+  // The usual thousand packets are less than one receive window: whoever is faster than a turn would lose what he may send.
+  lengthen_queue(name, options.ring_entries);
+
   AdoptionInfo info;
   info.kind = DeviceSpec::Kind::tap;
   info.geometry = {options.frames, frame_bytes_for(interface.mtu), options.ring_entries};

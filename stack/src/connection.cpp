@@ -86,6 +86,7 @@ void Connection::abort() {
   if (impl_->pcb != nullptr) {
     impl_->stack.lost.push_back(impl_);
   } else {
+    impl_->stack.touch(*impl_);
     impl_->ensure_linked();  // which ends it, now or when there is memory
   }
 }

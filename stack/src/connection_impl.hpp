@@ -142,6 +142,8 @@ struct Connection::Impl {
 
   // ---- State (pcb_state.cpp) ----
   [[nodiscard]] TcpState state() const;
+  /// What the application has asked for, as tcp_flag.
+  [[nodiscard]] std::uint32_t requests() const;
   [[nodiscard]] std::vector<OutOfOrderPiece> out_of_order_pieces() const;
   [[nodiscard]] ConnectionImage image() const;
   /// Takes positions and flags from `state`; the queues are the caller's.

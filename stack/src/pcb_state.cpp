@@ -82,9 +82,14 @@ std::uint32_t initial_cwnd(const tcp_pcb& pcb) {
 
 }  // namespace
 
+std::uint32_t Connection::Impl::requests() const {
+  return (close_requested ? tcp_flag::kCloseRequested : 0) | (abort_requested ? tcp_flag::kAbortRequested : 0);
+}
+
 TcpState Connection::Impl::state() const {
   if (pcb == nullptr) {
     TcpState last = shown;
+    last.flags |= requests();
     if (gone) {
       last.phase = TcpPhase::closed;
     }
@@ -104,7 +109,7 @@ TcpState Connection::Impl::state() const {
   s.dupacks = p.dupacks;
   s.flags = flags_of(p) | (fin_received ? tcp_flag::kFinReceived : 0) |
             (ip_get_option(pcb, SOF_KEEPALIVE) ? tcp_flag::kKeepalive : 0) | (active_open ? tcp_flag::kActiveOpen : 0) |
-            (close_requested ? tcp_flag::kCloseRequested : 0);
+            requests();
   s.iss = iss;
   s.irs = irs;
   s.snd_una = p.lastack;
@@ -184,6 +189,7 @@ void Connection::Impl::adopt_state(const TcpState& s) {
   ts_val = s.ts_val;
   active_open = (s.flags & tcp_flag::kActiveOpen) != 0;
   close_requested = (s.flags & tcp_flag::kCloseRequested) != 0;
+  abort_requested = (s.flags & tcp_flag::kAbortRequested) != 0;
   fin_received = (s.flags & tcp_flag::kFinReceived) != 0;
   connected = s.phase != TcpPhase::syn_sent && s.phase != TcpPhase::syn_rcvd;
   shown = s;

@@ -125,10 +125,10 @@ void Connection::Impl::request_close() {
     return;
   }
   close_requested = true;
+  stack.touch(*this);
   if (!ensure_linked()) {
     return;  // feed() closes it when there is memory for it
   }
-  stack.touch(*this);
   stack.give_work(*this);
   if (pcb->state == SYN_SENT && send.end() == 0) {
     // Nothing was said yet and nothing is to be said.

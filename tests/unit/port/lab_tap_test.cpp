@@ -39,6 +39,7 @@ TEST_CASE("a TAP interface that does not exist is made, set up, and has a stable
     CHECK(device->description() == "tap tap7");
     CHECK(device->warning().empty());
     CHECK(Lab::run("ip link show tap7 up | grep -q tap7") == 0);
+    CHECK(Lab::run("ip link show tap7 | grep -q 'qlen " + std::to_string(DeviceOptions().ring_entries) + "'") == 0);
     CHECK(Lab::run("ip link show tap7 | grep -q " + text(mac)) != 0);
   }
   CHECK(open_device(tap_options("tap7"))->mac() == mac);

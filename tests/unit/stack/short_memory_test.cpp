@@ -210,10 +210,18 @@ TEST_CASE("what an application does with a connection that a takeover has no mem
 
   enum class Does { writes, closes, aborts };
   const auto does = GENERATE(Does::writes, Does::closes, Does::aborts);
+  // The process in which it did so may die before there is memory. The twin knows of it from the snapshot that it got later, or from
+  // the log.
+  enum class Dies { no, knowing_twin_by_snapshot, knowing_twin_by_log };
+  const auto dies = GENERATE(Dies::no, Dies::knowing_twin_by_snapshot, Dies::knowing_twin_by_log);
   const auto the_one = [](Stack& stack) {
     Connection* found = nullptr;
     stack.for_each_connection([&](Connection& connection) { found = &connection; });
     return found;
+  };
+  const auto act = [does](Connection& connection) {
+    if (does == Does::closes) connection.close();
+    if (does == Does::aborts) connection.abort();
   };
   // The listeners are there since the first takeover; of the second one every allocation fails.
   pair.on_activated = [&](Stack& stack) {
@@ -222,14 +230,22 @@ TEST_CASE("what an application does with a connection that a takeover has no mem
     const std::uint8_t byte = stream_byte(1, 0);
     CHECK(connection->writable() == 0);
     CHECK_FALSE(connection->write({&byte, 1}));
-    if (does == Does::closes) connection->close();
-    if (does == Does::aborts) connection->abort();
-    failing_allocations = 0;
+    if (dies != Dies::knowing_twin_by_log) act(*connection);
+    if (dies == Dies::no) failing_allocations = 0;
   };
+  pair.before_next_twin = [&] { failing_allocations = 0; };
   failing_allocations = 1'000'000;
   pair.kill(Pair::Moment::between_turns);
   REQUIRE(failing_allocations == 0);
   pair.on_activated = nullptr;
+  if (dies != Dies::no) {
+    failing_allocations = 1'000'000;
+    if (dies == Dies::knowing_twin_by_log) act(*the_one(pair.stack()));
+    pair.on_activated = [&](Stack&) { failing_allocations = 0; };
+    pair.kill(Pair::Moment::after_publish);
+    pair.on_activated = nullptr;
+  }
+  REQUIRE(failing_allocations == 0);
 
   if (does == Does::writes) {
     Connection* const connection = the_one(pair.stack());

@@ -306,6 +306,9 @@ void Pair::kill(Moment moment, Stack::Adoption adoption) {
   stack_->end_turn();
   wire_.carry(*this, port_->take_staged());
   stack_->set_observer(&log_);
+  if (before_next_twin) {
+    before_next_twin();
+  }
   twin_ = make_twin();
   snapshot();
 }

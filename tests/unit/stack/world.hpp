@@ -147,6 +147,8 @@ class Pair : public Host {
   bool log_refused = false;
   /// Called with the new primary right after activate().
   std::function<void(Stack&)> on_activated;
+  /// Called when it has had its first turn, before there is another twin.
+  std::function<void()> before_next_twin;
 
  private:
   std::unique_ptr<Stack> make_twin();
