@@ -365,6 +365,8 @@ void Node::Impl::take_back() {
 }
 
 int Node::Impl::orderly_close() {
+  // A process that is told to end as it takes over comes here at once; operators are answered until it ends.
+  if (settle_at_ns_ != 0) settle();
   log("closing " + std::to_string(stack_->connection_count()) + " connections");
   for (const std::uint16_t port : listening_ports_) {
     for (const std::uint8_t version : {std::uint8_t{4}, std::uint8_t{6}})
