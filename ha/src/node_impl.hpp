@@ -109,7 +109,8 @@ struct Node::Impl {
   enum class Cause : std::uint64_t { died = 1, hung = 2, switchover = 3 };
   void fence_hung_owner();
   void take_over(Cause cause);
-  /// Tearing down the memory of a dead process takes a processor for milliseconds: others go before it.
+  /// Tearing down the memory of a dead process takes a processor for milliseconds: others go before it. Called again when the peer
+  /// has just been sent something, or may have been: it may have been woken on that processor.
   void set_predecessor_aside();
 
   // ---- status.cpp ----
@@ -134,7 +135,8 @@ struct Node::Impl {
   bool rejoin_wanted_ = false;
   bool realtime_ = false;           ///< runs SCHED_FIFO
   std::uint64_t settle_at_ns_ = 0;  ///< when it does what it has put off; 0 = done
-  std::uint32_t predecessor_ = 0;   ///< pid of the dead owner; 0 = none, or it has been seen to
+  std::uint32_t predecessor_ = 0;   ///< pid of the dead owner; 0 = none
+  int predecessor_step_ = 0;        ///< how often it has been set aside
   std::optional<int> nice_before_;  ///< while it attaches it steps back
   std::uint64_t now_ns_ = 0;
   std::uint64_t started_ns_ = 0;

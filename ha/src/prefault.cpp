@@ -4,6 +4,7 @@
 #include <link.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -23,6 +24,34 @@ void prefault_program() {
     return 0;
   };
   dl_iterate_phdr(visit, nullptr);
+}
+
+ProgramText::ProgramText() {
+  // More would not stay in a cache of the second level: then what lies around our own code has to do.
+  constexpr std::uintptr_t kMost = std::uintptr_t{2} << 20;
+  struct Search {
+    std::uintptr_t ours, begin, end;
+  } search{reinterpret_cast<std::uintptr_t>(&prefault_program), 0, 0};
+  dl_iterate_phdr(
+      [](dl_phdr_info* object, std::size_t, void* data) {
+        auto& wanted = *static_cast<Search*>(data);
+        for (int i = 0; i < object->dlpi_phnum; ++i) {
+          const ElfW(Phdr)& header = object->dlpi_phdr[i];
+          const std::uintptr_t begin = object->dlpi_addr + header.p_vaddr, end = begin + header.p_memsz;
+          if (header.p_type != PT_LOAD || wanted.ours < begin || wanted.ours >= end) continue;
+          wanted.begin = begin;
+          wanted.end = end;
+          return 1;
+        }
+        return 0;
+      },
+      &search);
+  if (search.end - search.begin > kMost) {
+    search.begin = std::max(search.begin, search.ours - std::min(search.ours, kMost / 2));
+    search.end = std::min(search.end, search.begin + kMost);
+  }
+  begin_ = reinterpret_cast<const volatile std::uint8_t*>(search.begin);
+  bytes_ = search.end - search.begin;
 }
 
 }  // namespace tandem::ha

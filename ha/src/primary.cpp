@@ -262,6 +262,7 @@ std::uint64_t Node::Impl::next_deadline_ns() {
 
 void Node::Impl::settle() {
   settle_at_ns_ = 0;
+  set_predecessor_aside();
   stop_watching_owner();
   open_sockets();
 }
@@ -296,7 +297,9 @@ int Node::Impl::run_primary() {
     if (stop_requested_ && !twin_is_member()) return orderly_close();
     loop_->run_once(next_deadline_ns());
     if (device_->tx_pending()) device_->tx_kick();
+    const bool first_packet_was_pending = first_packet_pending_;
     turn();
+    if (first_packet_was_pending && !first_packet_pending_) set_predecessor_aside();
     if (realtime_ && now_ns_ >= attach_from_ns_) {
       // As a twin it got real-time priority. It keeps that while its predecessor's memory is torn down, which would take the
       // processor from it for milliseconds.

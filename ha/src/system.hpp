@@ -40,8 +40,10 @@ void leave_realtime();
 /// SCHED_IDLE for the calling thread. False where that is not allowed, or where the way back would not be and is needed.
 [[nodiscard]] bool enter_idle(bool must_return);
 void leave_idle();
-/// SCHED_IDLE for another process's first thread, where that is allowed: it may be ending already.
-void make_idle(std::uint32_t pid);
+/// SCHED_IDLE for another process's first thread, where that is allowed: it may be ending already. Each of the kIdleSteps `step`s,
+/// 0 first, also has the kernel look at once whether something else wants its processor.
+void make_idle(std::uint32_t pid, int step);
+inline constexpr int kIdleSteps = 3;
 void sleep(std::uint64_t time_ns);
 /// Steps back behind others, if it can be undone. What restore_priority wants, or nothing.
 [[nodiscard]] std::optional<int> lower_priority();

@@ -94,11 +94,11 @@ bool enter_idle(bool must_return) {
 
 void leave_idle() { leave_realtime(); }
 
-void make_idle(std::uint32_t pid) {
+void make_idle(std::uint32_t pid, int step) {
   const sched_param any{};
-  sched_setscheduler(static_cast<pid_t>(pid), SCHED_IDLE, &any);
+  if (step == 0) sched_setscheduler(static_cast<pid_t>(pid), SCHED_IDLE, &any);
   // When the nice value of what runs grows, the kernel looks at once for somebody else to run; the policy alone waits for a tick.
-  setpriority(PRIO_PROCESS, pid, 19);
+  setpriority(PRIO_PROCESS, pid, 20 - kIdleSteps + step);
 }
 
 void sleep(std::uint64_t time_ns) {

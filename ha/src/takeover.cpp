@@ -3,7 +3,6 @@
 // Fence, drain, adopt, promote (design.md section 6).
 #include <cerrno>
 #include <cstring>
-#include <utility>
 
 #include "membership.hpp"
 #include "node_impl.hpp"
@@ -45,7 +44,8 @@ void Node::Impl::fence_hung_owner() {
 }
 
 void Node::Impl::set_predecessor_aside() {
-  if (predecessor_ != 0) ha::system::make_idle(std::exchange(predecessor_, 0));
+  if (predecessor_ == 0 || predecessor_step_ == ha::system::kIdleSteps) return;
+  ha::system::make_idle(predecessor_, predecessor_step_++);
 }
 
 void Node::Impl::take_over(Cause cause) {
@@ -69,6 +69,7 @@ void Node::Impl::take_over(Cause cause) {
                         " has failed takeover after takeover. "
                         "Stopped, so that somebody looks: keep the core dumps, then start the group anew.");
   }
+  predecessor_step_ = 0;
   if (cause != Cause::switchover) predecessor_ = group_->owners[group_->owner.load() % ha::kOwnerSlots].pid.load();
   slot_ = &ha::claim_ownership(*group_);
   ha::set_crash_notice(slot_);

@@ -187,8 +187,10 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
     }
     return end;
   };
+  ha::ProgramText text;
   if (options_.twin_spins) {
     loop_->set_spin_condition([&, this] {
+      text.touch_next();
       return ha::owner_fate(owner.word.load(std::memory_order_relaxed)) != OwnerFate::alive ||
              group_->published.load(std::memory_order_relaxed) != replica_->position();
     });

@@ -205,6 +205,7 @@ void set_crash_notice(OwnerSlot*) {}
 // ---- prefault.hpp ----
 
 void prefault_program() {}
+ProgramText::ProgramText() = default;
 
 // ---- starvation_probe.hpp ----
 
@@ -251,7 +252,7 @@ bool enter_realtime(int) { return true; }
 void leave_realtime() {}
 bool enter_idle(bool) { return true; }
 void leave_idle() {}
-void make_idle(std::uint32_t) {}
+void make_idle(std::uint32_t, int) {}
 void sleep(std::uint64_t time_ns) { the_kernel->wait(the_kernel->now_ns + time_ns, nullptr); }
 void give_back(const Mapping&) {}
 std::optional<int> lower_priority() { return 0; }
