@@ -39,7 +39,7 @@ enum class RecordType : std::uint16_t {
   state = 10,             ///< TcpState (encode_tcp_state)
   close = 11,             ///< 0 u32 reset | 4 u32 zero
   neighbour = 12,         ///< 0 u8 version | 1 u8 zero | 2 mac[6] | 8 address[16]
-  snapshot_begin = 13,    ///< 0 u64 connections
+  snapshot_begin = 13,    ///< 0 u64 connections, at most
   snapshot_send = 14,     ///< 0 u64 position | 8 bytes: queued to the peer, of a connection whose open is still to come
   snapshot_receive = 15,  ///< 0 u64 position | 8 bytes: unread, likewise
   snapshot_handler = 16,  ///< bytes of Handler::save, behind the connection's open

@@ -38,7 +38,9 @@ ProgramText::ProgramText() {
         for (int i = 0; i < object->dlpi_phnum; ++i) {
           const ElfW(Phdr)& header = object->dlpi_phdr[i];
           const std::uintptr_t begin = object->dlpi_addr + header.p_vaddr, end = begin + header.p_memsz;
-          if (header.p_type != PT_LOAD || wanted.ours < begin || wanted.ours >= end) continue;
+          // Some builds have code that may only be run.
+          if (header.p_type != PT_LOAD || (header.p_flags & PF_R) == 0 || wanted.ours < begin || wanted.ours >= end)
+            continue;
           wanted.begin = begin;
           wanted.end = end;
           return 1;

@@ -40,6 +40,7 @@ struct Connection::Impl {
   Connection handle;
   Stack::Impl& stack;
   const ConnectionId id;
+  std::size_t place = 0;  ///< in stack.everyone
   const std::uint16_t service;
   Endpoint local;
   Endpoint remote;

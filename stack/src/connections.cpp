@@ -80,6 +80,8 @@ Connection::Impl& Stack::Impl::add_connection(ConnectionId id, std::uint16_t ser
   connection.local = local;
   connection.remote = remote;
   connections.emplace(id, std::move(made));
+  connection.place = everyone.size();
+  everyone.push_back({id, &connection});
   by_tuple.insert_or_assign(Tuple{local, remote}, &connection);
   next_id = std::max(next_id, id + 1);
   return connection;
@@ -131,6 +133,9 @@ void Stack::Impl::forget(Connection::Impl& connection) {
   assert(place != connections.end());
   graveyard.push_back(std::move(place->second));
   connections.erase(place);
+  everyone[connection.place] = everyone.back();
+  everyone[connection.place].connection->place = connection.place;
+  everyone.pop_back();
 }
 
 void Stack::Impl::note_time_wait(Connection::Impl& connection, bool in_time_wait) {

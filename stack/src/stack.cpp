@@ -222,14 +222,19 @@ Connection* Stack::find(ConnectionId id) {
   return found == impl_->connections.end() ? nullptr : &found->second->handle;
 }
 
+std::vector<ConnectionId> Stack::connection_ids() const {
+  std::vector<ConnectionId> ids;
+  ids.reserve(impl_->everyone.size());
+  for (const Impl::Named& named : impl_->everyone) {
+    ids.push_back(named.id);
+  }
+  return ids;
+}
+
 void Stack::for_each_connection(const std::function<void(Connection&)>& visit) {
   const StackScope scope(*impl_);
   // The visitor may open or lose connections.
-  std::vector<ConnectionId> ids;
-  ids.reserve(impl_->connections.size());
-  for (const auto& [id, connection] : impl_->connections) {
-    ids.push_back(id);
-  }
+  std::vector<ConnectionId> ids = connection_ids();
   std::sort(ids.begin(), ids.end());
   for (const ConnectionId id : ids) {
     if (auto* const connection = find(id)) {

@@ -114,6 +114,11 @@ struct Stack::Impl {
   // ---- Connections (connections.cpp) ----
   std::uint8_t ext_arg_id = 0;
   std::unordered_map<ConnectionId, std::unique_ptr<Connection::Impl>> connections;
+  struct Named {
+    ConnectionId id;
+    Connection::Impl* connection;
+  };
+  std::vector<Named> everyone;  ///< of `connections`, in no order: all names at once without a look at each connection
   std::unordered_map<Tuple, Connection::Impl*, TupleHash> by_tuple;
   std::vector<std::unique_ptr<Connection::Impl>> graveyard;  ///< gone; freed when the turn ends
   ConnectionId next_id = 1;

@@ -98,6 +98,8 @@ class Stack {
   [[nodiscard]] std::size_t connection_count() const;  ///< all but TIME_WAIT
   [[nodiscard]] Connection* find(ConnectionId id);
   void for_each_connection(const std::function<void(Connection&)>& visit);
+  /// The names of all connections, in no order. Cheaper than a visit to each, which takes a look at each one's memory.
+  [[nodiscard]] std::vector<ConnectionId> connection_ids() const;
   [[nodiscard]] std::vector<Neighbour> neighbours() const;
   [[nodiscard]] const StackStatistics& statistics() const;
   [[nodiscard]] const StackOptions& options() const;

@@ -280,6 +280,39 @@ TEST_CASE("the write budget bounds a turn and the next one resumes", "[connectio
   CHECK(flow->exact);
 }
 
+TEST_CASE("the names of all connections are those of the connections, whichever of them close", "[connection]") {
+  TwoHosts hosts;
+  hosts.serve([](Connection&) { return std::make_unique<Echo>(); });
+  Stack& stack = hosts.server.stack();
+  const auto check = [&stack](std::size_t count) {
+    std::vector<ConnectionId> seen;
+    stack.for_each_connection([&](Connection& connection) { seen.push_back(connection.id()); });
+    auto named = stack.connection_ids();
+    std::sort(named.begin(), named.end());
+    CHECK(named == seen);
+    CHECK(std::adjacent_find(named.begin(), named.end()) == named.end());
+    CHECK(named.size() == count);
+    for (const ConnectionId id : named) CHECK(stack.find(id) != nullptr);
+  };
+  std::vector<Connection*> opened;
+  for (std::size_t i = 0; i < 7; ++i) {
+    const auto flow = std::make_shared<Flow>(1, 0);
+    flow->close_when_sent = false;
+    opened.push_back(hosts.open(flow));
+    REQUIRE(opened.back() != nullptr);
+    REQUIRE(hosts.run_until([&] { return stack.connection_count() == i + 1; }));
+    check(i + 1);
+  }
+  // One in the middle, the last, the first.
+  std::size_t left = opened.size();
+  for (const std::size_t which : {3, 6, 0}) {
+    opened[which]->abort();
+    --left;
+    REQUIRE(hosts.run_until([&] { return stack.connection_count() == left; }));
+    check(left);
+  }
+}
+
 TEST_CASE("who asks what the write budget leaves, and writes no more, is not asked again turn after turn",
           "[connection]") {
   struct Asks final : Handler {
