@@ -21,9 +21,9 @@ Bytes as_bytes(const T& value) {
 Snapshot::Snapshot(Stack& stack, Node& node, Application* application, LogWriter& log, Recorder& recorder)
     : stack_(stack), node_(node), application_(application), log_(log), recorder_(recorder) {
   // Only their names: to look at thousands of them would take longer than a turn may.
-  todo_ = stack_.connection_ids();
+  ids_ = stack_.connection_ids();
   recorder_.start_partial();
-  const std::uint64_t count = todo_.size();
+  const std::uint64_t count = ids_.size();
   log_.append(RecordType::snapshot_begin, 0, {as_bytes(count)});
   for (const Neighbour& neighbour : stack_.neighbours()) recorder_.record_neighbour(neighbour);
 }
@@ -94,9 +94,9 @@ bool Snapshot::step(SnapshotBudget budget) {
     }
     return bytes_left == 0 || monotonic_ns() >= budget.deadline_ns;
   };
-  while (next_ < todo_.size()) {
+  while (next_ < ids_.size()) {
     if (spent()) return false;
-    if (step_connection(todo_[next_], bytes_left)) {
+    if (step_connection(ids_[next_], bytes_left)) {
       ++next_;
       current_started_ = false;
     }

@@ -36,7 +36,7 @@ class Snapshot {
   LogWriter& log_;
   Recorder& recorder_;
 
-  std::vector<ConnectionId> todo_;
+  std::vector<ConnectionId> ids_;
   std::size_t next_ = 0;
   bool current_started_ = false;
   std::uint64_t send_position_ = 0;  ///< of the connection in work: queue bytes before it are in the log

@@ -22,8 +22,6 @@ class Switchover(Scenario):
         # packets, without any switchover.
         streams = [self.perf("echo", "--rate", "20M", version=4), self.perf("chargen", version=6),
                    self.perf("discard", "--rate", "10M", version=6), self.perf("rr", "--connections", "8", version=4)]
-        # A SYN may have waited for an address to be resolved: a bridge takes up to a second to see that a new port has a carrier.
-        timeouts = self.network.peer.counter("TcpExtTCPTimeouts")
         takeovers = 0
         for index in range(rounds(16)):
             status = self.group.wait_protected()
@@ -48,7 +46,7 @@ class Switchover(Scenario):
             else:
                 self.assertEqual(old.wait(10), exit_code.OK, self.group.tail())
                 self.group.start()
-        self.assertEqual(self.network.peer.counter("TcpExtTCPTimeouts"), timeouts)
+        self.assertEqual(self.network.peer.counter("TcpExtTCPTimeouts"), 0)
         self.assert_good(foreign, *streams)
         self.assert_no_reset(resets)
         self.assert_no_frame_lost()

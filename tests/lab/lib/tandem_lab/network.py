@@ -126,6 +126,10 @@ class Network:
         self.box.run("ip", "link", "set", "t0", "up")
         self.peer.run("ip", "link", "set", "p0", "up")
 
+    def is_forwarding(self):
+        """Whether frames reach the pair's device: a bridge takes up to a second to see that a TAP has a carrier."""
+        return self.kind != "tap" or "state forwarding" in self.box.run("bridge", "link", "show", "dev", "tap0")
+
     def keep_order(self):
         """Has the peer take in everything on one processor, for captures that are judged by the order of their packets.
 

@@ -92,6 +92,7 @@ class Group:
             eventually(answers, "a primary answers", timeout)
         except Timeout as error:
             raise Timeout(f"{error}; {self.tail()}") from None
+        eventually(self.network.is_forwarding, "the wire forwards", 5)
         return process
 
     def ask(self, command, timeout=5):
