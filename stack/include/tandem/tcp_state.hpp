@@ -34,19 +34,19 @@ enum class TcpPhase : std::uint8_t {
 
 /// Bits of TcpState::flags.
 namespace tcp_flag {
-inline constexpr std::uint32_t kNoDelay = 1U << 0;         ///< Nagle (RFC 896) is off
-inline constexpr std::uint32_t kWindowScale = 1U << 1;     ///< RFC 7323 window scaling was negotiated
-inline constexpr std::uint32_t kTimestamps = 1U << 2;      ///< RFC 7323 timestamps were negotiated
-inline constexpr std::uint32_t kSack = 1U << 3;            ///< RFC 2018 SACK was negotiated
-inline constexpr std::uint32_t kFinQueued = 1U << 4;       ///< our FIN takes the sequence number write_seq - 1
-inline constexpr std::uint32_t kFinReceived = 1U << 5;     ///< the peer's FIN is in order and counted in rcv_nxt
-inline constexpr std::uint32_t kAckPending = 1U << 6;      ///< an ACK is owed (delayed or immediate)
-inline constexpr std::uint32_t kKeepalive = 1U << 7;       ///< SO_KEEPALIVE
-inline constexpr std::uint32_t kActiveOpen = 1U << 8;      ///< this end sent the first SYN
-inline constexpr std::uint32_t kCloseRequested = 1U << 9;  ///< the application has closed; FIN follows the queue
-inline constexpr std::uint32_t kFastRecovery = 1U << 10;   ///< RFC 5681 fast recovery is under way
-inline constexpr std::uint32_t kRtoRecovery = 1U << 11;    ///< retransmission after a timeout is under way
-inline constexpr std::uint32_t kReadClosed = 1U << 12;     ///< the application reads no more
+inline constexpr std::uint32_t kNoDelay = 1U << 0;          ///< Nagle (RFC 896) is off
+inline constexpr std::uint32_t kWindowScale = 1U << 1;      ///< RFC 7323 window scaling was negotiated
+inline constexpr std::uint32_t kTimestamps = 1U << 2;       ///< RFC 7323 timestamps were negotiated
+inline constexpr std::uint32_t kSack = 1U << 3;             ///< RFC 2018 SACK was negotiated
+inline constexpr std::uint32_t kFinQueued = 1U << 4;        ///< our FIN takes the sequence number write_seq - 1
+inline constexpr std::uint32_t kFinReceived = 1U << 5;      ///< the peer's FIN is in order and counted in rcv_nxt
+inline constexpr std::uint32_t kAckPending = 1U << 6;       ///< an ACK is owed (delayed or immediate)
+inline constexpr std::uint32_t kKeepalive = 1U << 7;        ///< SO_KEEPALIVE
+inline constexpr std::uint32_t kActiveOpen = 1U << 8;       ///< this end sent the first SYN
+inline constexpr std::uint32_t kCloseRequested = 1U << 9;   ///< the application has closed; FIN follows the queue
+inline constexpr std::uint32_t kFastRecovery = 1U << 10;    ///< RFC 5681 fast recovery is under way
+inline constexpr std::uint32_t kRtoRecovery = 1U << 11;     ///< retransmission after a timeout is under way
+inline constexpr std::uint32_t kReadClosed = 1U << 12;      ///< the application reads no more
 inline constexpr std::uint32_t kAbortRequested = 1U << 13;  ///< the application has aborted; RST waits for memory
 }  // namespace tcp_flag
 
