@@ -25,14 +25,6 @@ constexpr std::uint8_t kHoldKicks = 2;
 
 bool is_synchronized(const tcp_pcb& pcb) { return pcb.state >= ESTABLISHED && pcb.state != TIME_WAIT; }
 
-void send_ack_within_window(tcp_pcb& pcb) {
-  const auto snd_nxt = pcb.snd_nxt;
-  const auto right_edge = pcb.lastack + pcb.snd_wnd;
-  pcb.snd_nxt = seq_before(right_edge, snd_nxt) ? right_edge : snd_nxt;
-  tcp_send_empty_ack(&pcb);
-  pcb.snd_nxt = snd_nxt;
-}
-
 void send_old_byte(tcp_pcb& pcb) {
   constexpr std::size_t kTimestampBytes = 12;
   const std::size_t options = (pcb.flags & TF_TIMESTAMP) != 0 ? kTimestampBytes : 0;
@@ -74,7 +66,7 @@ void Stack::Impl::kick(Connection::Impl& connection) {
   connection.kicks_sent = 1;
   connection.kick_next_ns = now_ns() + kFirstIntervalNs;
   kicking.push_back(&connection);
-  send_ack_within_window(pcb);
+  tcp_send_empty_ack(&pcb);
   send_old_byte(pcb);
 }
 
@@ -94,7 +86,7 @@ void Stack::Impl::run_kicks() {
     if (now < connection->kick_next_ns) {
       return false;
     }
-    send_ack_within_window(*connection->pcb);
+    tcp_send_empty_ack(connection->pcb);
     send_old_byte(*connection->pcb);
     connection->kick_next_ns = now + (kFirstIntervalNs << connection->kicks_sent);
     if (++connection->kicks_sent > kHoldKicks) {

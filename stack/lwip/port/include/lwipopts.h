@@ -95,6 +95,8 @@
 
 /* ---- TCP ---- */
 #define LWIP_TCP 1
+/* The guard of our own TCP (stack/tcp); lwIP's own tests are built without it. */
+#define TANDEM_TCP 1
 /* Short of memory a new connection is refused, and its SYN comes again. A TIME-WAIT that is ended costs a peer that did
  * not get our last ACK an RST, so only where so many hold the memory does the oldest of them go. */
 #define TANDEM_TCP_GIVES_UP_CLOSING 0
