@@ -68,7 +68,7 @@ class CaptureDevice final : public Device {
   ~CaptureDevice() override { flush(); }
 
   [[nodiscard]] MacAddress mac() const override { return device_->mac(); }
-  [[nodiscard]] std::uint32_t mtu() const override { return device_->mtu(); }
+  [[nodiscard]] LinkCapabilities capabilities() const override { return device_->capabilities(); }
   std::span<std::uint8_t> tx_reserve(std::uint32_t bytes) override { return reserved_ = device_->tx_reserve(bytes); }
   void tx_stage() override {
     const std::uint32_t before = device_->mark().tx_index;
@@ -113,7 +113,16 @@ class CaptureDevice final : public Device {
   }
   [[nodiscard]] std::uint64_t adopted_packets() const override { return device_->adopted_packets(); }
   void observe_adopted(std::function<void(Bytes)> observer) override { adopted_observer_ = std::move(observer); }
+  [[nodiscard]] bool adoption_sent() const override { return device_->adoption_sent(); }
   [[nodiscard]] bool adoption_is_exact() const override { return device_->adoption_is_exact(); }
+  [[nodiscard]] bool announce_after_adoption() const override { return device_->announce_after_adoption(); }
+  [[nodiscard]] std::vector<int> event_fds() const override { return device_->event_fds(); }
+  LinkChange look_at_link() override { return device_->look_at_link(); }
+  [[nodiscard]] std::string link_reason() const override { return device_->link_reason(); }
+  void reopen() override {
+    staged_.clear();
+    device_->reopen();
+  }
   void give_away() override {
     device_->give_away();
     flush();

@@ -14,10 +14,20 @@ template <class Probe>
 class RingDevice : public Device {
  public:
   RingDevice(const WireView& view, const Rings& rings, MacAddress mac, std::uint32_t mtu, Probe probe = {})
-      : rings_(view, rings, probe), mac_(mac), mtu_(mtu) {}
+      : rings_(view, rings, probe), mac_(mac) {
+    capabilities_.mtu = mtu;
+  }
 
   [[nodiscard]] MacAddress mac() const override { return mac_; }
-  [[nodiscard]] std::uint32_t mtu() const override { return mtu_; }
+  [[nodiscard]] LinkCapabilities capabilities() const override { return capabilities_; }
+  [[nodiscard]] std::string warning() const override { return {}; }
+
+  [[nodiscard]] std::vector<int> event_fds() const override { return {}; }
+  LinkChange look_at_link() override { return LinkChange::none; }
+  [[nodiscard]] std::string link_reason() const override { return {}; }
+  void reopen() override {
+    throw DeviceError(DeviceError::Kind::unsupported, "a " + description() + " does not come back");
+  }
 
   std::span<std::uint8_t> tx_reserve(std::uint32_t bytes) override { return rings_.tx_reserve(bytes); }
   void tx_stage() override { rings_.tx_stage(); }
@@ -30,16 +40,16 @@ class RingDevice : public Device {
   [[nodiscard]] bool rx_ready() override { return rings_.rx_ready(); }
   [[nodiscard]] WireMark mark() const override { return rings_.mark(); }
   void tx_release(std::uint32_t tx_index) override {
-    if (rings_.tx_release(tx_index)) transmit();
+    if (rings_.tx_release(tx_index) && capabilities_.up) transmit();
   }
   void rx_release() override { rings_.rx_release(); }
   void refill() override {
     rings_.reap();
     rings_.fill();
   }
-  [[nodiscard]] bool tx_pending() const override { return rings_.tx_pending(); }
+  [[nodiscard]] bool tx_pending() const override { return capabilities_.up && rings_.tx_pending(); }
   void tx_kick() override {
-    if (rings_.tx_pending()) transmit();
+    if (tx_pending()) transmit();
   }
 
   void adopt(const WireMark* committed) override {
@@ -53,8 +63,11 @@ class RingDevice : public Device {
   void observe_adopted(std::function<void(Bytes)> observer) override { adopted_observer_ = std::move(observer); }
   [[nodiscard]] std::uint64_t adopted_packets() const override { return rings_.adopted_packets(); }
   [[nodiscard]] bool adoption_sent() const override { return adoption_sent_; }
+  [[nodiscard]] bool adoption_is_exact() const override { return true; }
+  [[nodiscard]] bool announce_after_adoption() const override { return false; }
   void give_away() override { rings_.stop(); }
   void take_back() override { rings_.go_on(); }
+  void give_back_memory() override {}
 
   [[nodiscard]] DeviceStatistics statistics() override {
     DeviceStatistics statistics = rings_.counters();
@@ -72,10 +85,10 @@ class RingDevice : public Device {
   virtual void kick() { transmit(); }
 
   WireRings<Probe> rings_;
+  MacAddress mac_;
+  LinkCapabilities capabilities_;
 
  private:
-  MacAddress mac_;
-  std::uint32_t mtu_;
   bool adoption_sent_ = false;
   std::function<void(Bytes)> adopted_observer_;
 };

@@ -44,7 +44,7 @@ class Peer final : public LinkDevice {
 
   // ---- LinkDevice ----
   [[nodiscard]] MacAddress mac() const override { return options_.mac; }
-  [[nodiscard]] std::uint32_t mtu() const override { return options_.mtu; }
+  [[nodiscard]] LinkCapabilities capabilities() const override { return {.mtu = options_.mtu}; }
   std::span<std::uint8_t> tx_reserve(std::uint32_t bytes) override;
   void tx_stage() override;
   void rx_done(std::uint32_t cookie) override;

@@ -59,12 +59,22 @@ struct FrameCensus {
   [[nodiscard]] std::size_t sum() const { return free + fill + receiving + held + staged + transmitting + missing; }
 };
 
+/// What look_at_link() has found. The owner then asks capabilities(), mac() and link_reason().
+enum class LinkChange : std::uint8_t {
+  none,
+  changed,   ///< up, down, another MTU or another MAC address
+  gone,      ///< the interface was removed; the device waits for one of the same name
+  returned,  ///< it is there again, and up: reopen()
+};
+
+/// Every function is pure, so that a device that wraps another one cannot forget to pass a call on; ring_device.hpp has what is
+/// the same for most.
 class Device : public LinkDevice {
  public:
   /// What was got: "xdp eth0 queue 0, native zero copy, need_wakeup" or "tap tap0".
   [[nodiscard]] virtual std::string description() const = 0;
   /// What an operator should know although the device works ("eth0 has 8 queues, ..."); empty when there is nothing.
-  [[nodiscard]] virtual std::string warning() const { return {}; }
+  [[nodiscard]] virtual std::string warning() const = 0;
 
   /// Shows up to frames.size() frames that arrived and were not shown yet in this turn; the receive ring stays as it is.
   virtual std::size_t rx_peek(std::span<RxFrame> frames) = 0;
@@ -79,10 +89,25 @@ class Device : public LinkDevice {
   /// Reaps completions and refills. Once a turn, after tx_release.
   virtual void refill() = 0;
   /// True while packets that were released have not been taken by the kernel (it wants another kick: tx_kick).
-  [[nodiscard]] virtual bool tx_pending() const { return false; }
-  virtual void tx_kick() {}
+  [[nodiscard]] virtual bool tx_pending() const = 0;
+  virtual void tx_kick() = 0;
   /// To poll for POLLIN before sleeping; -1 when there is none (wire).
   [[nodiscard]] virtual int poll_fd() const = 0;
+
+  // ---- The interface's life (primary and twin) ----
+
+  /// Descriptors to watch for POLLIN beside poll_fd, awake or asleep: when one of them is ready, look_at_link() before the next
+  /// rx_peek. They stay the same until reopen().
+  [[nodiscard]] virtual std::vector<int> event_fds() const = 0;
+  /// Takes what the kernel has told about the interface since the last call, and never waits. While the link is not up nothing is
+  /// handed to the kernel, and tx_pending() is false: what was released waits.
+  virtual LinkChange look_at_link() = 0;
+  /// Why the link is not up, for people ("lab0 is down (`ip link set dev lab0 up`)"); empty while it is.
+  [[nodiscard]] virtual std::string link_reason() const = 0;
+  /// Primary, between two turns, after LinkChange::returned: rings of a new socket over the frames that there are. What was in the
+  /// old rings is lost, and mark(), poll_fd(), event_fds(), descriptors() and adoption_info() are others. Throws DeviceError, and
+  /// is as before then; trying again later may help (kinds busy and no_interface).
+  virtual void reopen() = 0;
 
   // ---- Takeover on the same chassis (design.md section 6, step 5) ----
 
@@ -95,20 +120,23 @@ class Device : public LinkDevice {
   /// interrupted and done again by another process.
   virtual void adopt(const WireMark* committed) = 0;
   /// Packets of the dead owner that adopt() handed over, for the timeline.
-  [[nodiscard]] virtual std::uint64_t adopted_packets() const { return 0; }
+  [[nodiscard]] virtual std::uint64_t adopted_packets() const = 0;
   /// Sees each packet that adopt() hands over, before it goes. Set it before adopt().
-  virtual void observe_adopted(std::function<void(Bytes packet)> observer) { (void)observer; }
+  virtual void observe_adopted(std::function<void(Bytes packet)> observer) = 0;
   /// Whether adopt() put packets on the wire: adopted ones, or such that the dead owner had handed over and the kernel had not
   /// taken yet.
-  [[nodiscard]] virtual bool adoption_sent() const { return adopted_packets() != 0; }
+  [[nodiscard]] virtual bool adoption_sent() const = 0;
   /// Whether adoption is exact (nothing can be missing). False only for devices that may lose what was in flight.
-  [[nodiscard]] virtual bool adoption_is_exact() const { return true; }
+  [[nodiscard]] virtual bool adoption_is_exact() const = 0;
+  /// Whether others have to be told where our addresses are after an adoption, exact or not: a switch between us and them may have
+  /// learnt something else. False where the very rings of the card were taken over.
+  [[nodiscard]] virtual bool announce_after_adoption() const = 0;
   /// Planned switchover: stop touching the rings for good (cancel reads, flush). The other side then adopts.
   virtual void give_away() = 0;
   /// Undoes give_away, where it is certain that nobody has adopted and nobody will: everything is where it was.
   virtual void take_back() = 0;
   /// Behind give_away, when the other side has adopted: the frames' memory is dropped in pieces, with sleeps in between.
-  virtual void give_back_memory() {}
+  virtual void give_back_memory() = 0;
 
   [[nodiscard]] virtual DeviceStatistics statistics() = 0;
   [[nodiscard]] virtual FrameCensus census() = 0;

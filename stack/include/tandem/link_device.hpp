@@ -16,13 +16,26 @@ struct RxFrame {
   std::uint32_t cookie = 0;
 };
 
+/// What a link can do, and how it is at this moment. `mtu` and `up` may change while it lives, and so may the device's MAC
+/// address: its owner then calls Stack::link_changed().
+struct LinkCapabilities {
+  std::uint32_t mtu = 1500;  ///< largest IP packet, bytes
+  std::uint32_t queues = 1;  ///< receive queues that the device reads
+  bool up = true;            ///< packets can pass
+  /// Only memory lies between us and whoever sends on this link (veth, macvlan, a guest's NIC), so senders leave TCP's and UDP's
+  /// checksum to hardware that is not there: a field that holds the pseudo-header's sum alone is as good as a right checksum.
+  bool unfinished_checksums = false;
+  bool operator==(const LinkCapabilities&) const = default;
+};
+
 class LinkDevice {
  public:
   virtual ~LinkDevice() = default;
 
   [[nodiscard]] virtual MacAddress mac() const = 0;
+  [[nodiscard]] virtual LinkCapabilities capabilities() const = 0;
   /// Largest IP packet, bytes.
-  [[nodiscard]] virtual std::uint32_t mtu() const = 0;
+  [[nodiscard]] std::uint32_t mtu() const { return capabilities().mtu; }
 
   /// Room for one frame of `bytes` (Ethernet header included), or an empty span when the device has no frame or no
   /// descriptor left; the packet is then lost as on any link, and counted by the device. The frame is private to the

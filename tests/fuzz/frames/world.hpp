@@ -37,7 +37,7 @@ class Port final : public LinkDevice {
   ~Port() override;
 
   [[nodiscard]] MacAddress mac() const override { return mac_; }
-  [[nodiscard]] std::uint32_t mtu() const override { return 1500; }
+  [[nodiscard]] LinkCapabilities capabilities() const override { return {}; }
   std::span<std::uint8_t> tx_reserve(std::uint32_t bytes) override;
   void tx_stage() override;
   void rx_done(std::uint32_t cookie) override;

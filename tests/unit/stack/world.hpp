@@ -28,10 +28,10 @@ struct Clock {
 /// A stack's end of the wire. Staged frames wait until they are taken.
 class Port final : public LinkDevice {
  public:
-  explicit Port(MacAddress mac, std::uint32_t mtu = 1500) : mac_(mac), mtu_(mtu) {}
+  explicit Port(MacAddress mac, std::uint32_t mtu = 1500) : mac_(mac) { link.mtu = mtu; }
 
   [[nodiscard]] MacAddress mac() const override { return mac_; }
-  [[nodiscard]] std::uint32_t mtu() const override { return mtu_; }
+  [[nodiscard]] LinkCapabilities capabilities() const override { return link; }
   std::span<std::uint8_t> tx_reserve(std::uint32_t bytes) override;
   void tx_stage() override;
   void rx_done(std::uint32_t cookie) override;
@@ -41,10 +41,10 @@ class Port final : public LinkDevice {
   [[nodiscard]] std::size_t held() const { return held_count_; }
   std::vector<Frame> take_staged();
   std::size_t room = 1U << 20;  ///< frames that can be staged
+  LinkCapabilities link;
 
  private:
   MacAddress mac_;
-  std::uint32_t mtu_;
   Frame reserved_;
   std::vector<Frame> staged_;
   std::deque<Frame> frames_;
