@@ -3,6 +3,7 @@
 // Reading scripts, and doing what their lines say. What the lines expect is in expectation.cpp.
 #include "script.hpp"
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 
@@ -94,6 +95,10 @@ void Run::command(const Words& words) {
     establish(words);
   } else if (verb == "wait") {
     subject_.advance(subject_.now_ns() + duration(word_at(words, 1)), false);
+  } else if (verb == "sleep") {
+    subject_.sleep(duration(word_at(words, 1)));
+  } else if (verb == "feed") {
+    feed(number(word_at(words, 1)), number(word_at(words, 2)));
   } else if (verb == "takeover") {
     subject_.take_over(word_at(words, 1) == "exact" ? Stack::Adoption::exact : Stack::Adoption::kicked);
   } else if (verb == "times") {
@@ -192,6 +197,22 @@ void Run::send(const Segment& segment) {
   const std::uint32_t position = segment.seq.value_or(0) - (syn ? 0U : 1U);
   for (std::uint32_t i = 0; i < segment.length; ++i) tcp.payload.push_back(pattern(position + i));
   subject_.send(tcp, segment.bad_checksum);
+}
+
+void Run::feed(std::uint32_t seq, std::uint32_t length) {
+  constexpr std::uint32_t kPieceBytes = 1000;
+  for (std::uint32_t done = 0; done < length;) {
+    Segment segment;
+    segment.flags = fuzz::tcp_bit::kAck;
+    segment.seq = seq + done;
+    segment.ack = 1;
+    segment.length = std::min(length - done, kPieceBytes);
+    done += segment.length;
+    send(segment);
+  }
+  constexpr std::uint64_t kLongestDelayNs = 500 * kMs;
+  subject_.advance(subject_.now_ns() + kLongestDelayNs, false);
+  subject_.sent.clear();
 }
 
 void Run::send_many(const Words& words) {

@@ -56,6 +56,7 @@ class Run {
   void establish(const Words& words);
   void send(const Segment& segment);
   void send_many(const Words& words);
+  void feed(std::uint32_t seq, std::uint32_t length);
   void expect(Words words);
   void compare(const Segment& expected, const Sent& actual);
   void compare_options(const Segment& expected, const Sent& actual);

@@ -25,7 +25,11 @@ std::uint8_t pattern(std::uint64_t position) { return static_cast<std::uint8_t>(
 class Subject::Link final : public LinkDevice {
  public:
   [[nodiscard]] MacAddress mac() const override { return kStackMac; }
-  [[nodiscard]] std::uint32_t mtu() const override { return kMtu; }
+  [[nodiscard]] LinkCapabilities capabilities() const override {
+    LinkCapabilities link;
+    link.mtu = kMtu;
+    return link;
+  }
   std::span<std::uint8_t> tx_reserve(std::uint32_t bytes) override {
     reserved_.assign(bytes, 0);
     return reserved_;

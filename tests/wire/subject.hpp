@@ -55,6 +55,11 @@ class Subject {
   void settle();
   /// Lets time pass up to `end_ns`, or until the stack has sent a segment.
   void advance(std::uint64_t end_ns, bool stop_at_segment);
+  /// Time passes in which the stack does not run at all.
+  void sleep(std::uint64_t ns) {
+    now_ns_ += ns;
+    settle();
+  }
   void take_over(Stack::Adoption adoption);
 
   [[nodiscard]] std::uint64_t now_ns() const { return now_ns_; }
