@@ -16,6 +16,9 @@
 #include <utility>
 #include <vector>
 
+#include "privileges.hpp"
+#include "tandem/device.hpp"
+
 namespace tandem {
 namespace {
 
@@ -50,7 +53,8 @@ std::system_error no_io_uring(int error) {
         "the "
         "container or service";
   else if (error == ENOMEM)
-    advice = "; raise the limit of locked memory (ulimit -l, LimitMEMLOCK=)";
+    throw DeviceError(DeviceError::Kind::privilege, what + ": " + std::strerror(error) + "; " +
+                                                        locked_memory_advice("end what else uses io_uring here"));
   else if (error == EMFILE || error == ENFILE)
     advice = "; raise the limit of open files (ulimit -n, LimitNOFILE=)";
   return {error, std::generic_category(), what + advice};

@@ -7,12 +7,14 @@
 #include <time.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <string>
 #include <utility>
 
 #include "interface.hpp"
+#include "privileges.hpp"
 #include "ring_device.hpp"
 #include "tandem/loop.hpp"
 
@@ -147,8 +149,8 @@ class TapDevice final : public RingDevice<DeviceProbe> {
   std::string advice;
   if (error == EPERM || error == EACCES) {
     kind = DeviceError::Kind::privilege;
-    advice = "run as root or with CAP_NET_ADMIN, or have root make the interface for you: `ip tuntap add dev " +
-             interface + " mode tap user USER`";
+    advice = privilege_advice(own_privileges(), std::array{Capability::net_admin}) +
+             "; or have root make the interface for you: `ip tuntap add dev " + interface + " mode tap user USER`";
   } else if (error == ENOENT || error == ENODEV || error == ENXIO) {
     kind = DeviceError::Kind::unsupported;
     advice = "load the module (`modprobe tun`); in a container, pass /dev/net/tun in";

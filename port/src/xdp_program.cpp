@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "../bpf/steer.h"
+#include "privileges.hpp"
 #include "steer.skel.h"
 #include "tandem/loop.hpp"
 
@@ -52,7 +53,9 @@ using Skeleton = std::unique_ptr<steer_bpf, SkeletonDeleter>;
   auto kind = DeviceError::Kind::system;
   if (error == EPERM || error == EACCES) {
     kind = DeviceError::Kind::privilege;
-    advice = "run as root, or give the program CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF";
+    // Our program compares pointers into packets, which the verifier lets only those do who may also measure (PERFMON).
+    static constexpr std::array kNeeded{Capability::net_admin, Capability::bpf, Capability::perfmon};
+    advice = privilege_advice(own_privileges(), kNeeded);
   } else if (error == EOPNOTSUPP) {
     kind = DeviceError::Kind::unsupported;
   }
@@ -61,10 +64,12 @@ using Skeleton = std::unique_ptr<steer_bpf, SkeletonDeleter>;
                               (advice.empty() ? "" : "; " + advice));
 }
 
-/// Name and number of the program that is attached; empty when there is none.
-std::string attached_program(int interface_index, bool& is_ours) {
+enum class Whose : std::uint8_t { ours, foreign, unknown };
+
+/// Name and number of the program that is attached; empty when there is none. Whose it is takes CAP_SYS_ADMIN to know.
+std::string attached_program(int interface_index, Whose& whose) {
   LIBBPF_OPTS(bpf_xdp_query_opts, query);
-  is_ours = false;
+  whose = Whose::unknown;
   if (bpf_xdp_query(interface_index, 0, &query) != 0) return {};
   const std::uint32_t id = query.prog_id != 0       ? query.prog_id
                            : query.drv_prog_id != 0 ? query.drv_prog_id
@@ -75,7 +80,7 @@ std::string attached_program(int interface_index, bool& is_ours) {
   bpf_prog_info info{};
   std::uint32_t length = sizeof info;
   if (program.valid() && bpf_obj_get_info_by_fd(program.get(), &info, &length) == 0) {
-    is_ours = std::strncmp(info.name, "tandem_steer", sizeof info.name) == 0;
+    whose = std::strncmp(info.name, "tandem_steer", sizeof info.name) == 0 ? Whose::ours : Whose::foreign;
     text = std::string(info.name) + ", " + text;
   }
   return text;
@@ -140,21 +145,23 @@ UniqueFd attach(int program, const std::string& interface, int interface_index, 
     UniqueFd link(bpf_link_create(program, interface_index, BPF_XDP, &options));
     if (link.valid()) return link;
     const int error = errno;
-    bool is_ours = false;
+    Whose whose = Whose::unknown;
     if (error == EBUSY || error == EEXIST) {
-      const std::string other = attached_program(interface_index, is_ours);
-      if ((is_ours || other.empty()) && monotonic_ns() < deadline) {
+      const std::string other = attached_program(interface_index, whose);
+      if (whose != Whose::foreign && monotonic_ns() < deadline) {
         const timespec pause{0, 1'000'000};
         ::nanosleep(&pause, nullptr);
         continue;
       }
-      throw DeviceError(DeviceError::Kind::busy,
-                        what + ": the interface has an XDP program already" +
-                            (other.empty() ? "" : " (" + other + ")") +
-                            (is_ours ? "; another Tandem process owns this interface: stop it, or join its --group"
-                                     : "; detach it (`ip link set dev " + interface +
-                                           " xdp off`, `bpftool net`), or choose "
-                                           "another interface"));
+      throw DeviceError(
+          DeviceError::Kind::busy,
+          what + ": the interface has an XDP program already" + (other.empty() ? "" : " (" + other + ")") +
+              (whose == Whose::ours ? "; another Tandem process owns this interface: stop it, or join its --group"
+                                    : "; if it is another Tandem process's, stop that or join its --group; else detach "
+                                      "it (`ip link set dev " +
+                                          interface +
+                                          " xdp off`, `bpftool net`), or choose "
+                                          "another interface"));
     }
     if (error == EOPNOTSUPP || error == ERANGE || error == EINVAL || error == ENOTSUP)
       throw DeviceError(DeviceError::Kind::unsupported,

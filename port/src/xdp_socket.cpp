@@ -7,11 +7,13 @@
 #include <time.h>
 #include <xdp/xsk.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
 #include <utility>
 
+#include "privileges.hpp"
 #include "tandem/loop.hpp"
 #include "xdp_program.hpp"
 
@@ -49,18 +51,19 @@ struct SocketDeleter {
     case EPERM:
     case EACCES:
       kind = DeviceError::Kind::privilege;
-      advice = "run as root, or give the program CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF";
+      advice = privilege_advice(own_privileges(), std::array{Capability::net_raw});
       break;
     case ENOBUFS:
     case ENOMEM:
       kind = DeviceError::Kind::privilege;
-      advice =
-          "the frames could not be locked in memory: raise the limit (ulimit -l, LimitMEMLOCK=), give CAP_IPC_LOCK, or "
-          "use fewer frames";
+      advice = locked_memory_advice("use fewer frames (--frames)");
       break;
     case EAFNOSUPPORT:
       kind = DeviceError::Kind::unsupported;
-      advice = "this kernel has no AF_XDP (CONFIG_XDP_SOCKETS): use a tap device";
+      advice = own_privileges().system_calls_filtered
+                   ? "the seccomp filter that this process runs under forbids AF_XDP (systemd: name it in "
+                     "RestrictAddressFamilies=), or this kernel has no AF_XDP"
+                   : "this kernel has no AF_XDP (CONFIG_XDP_SOCKETS): use a tap device";
       break;
     case EOPNOTSUPP:
     case EPROTONOSUPPORT:
