@@ -99,7 +99,7 @@ void Node::Impl::serve_session(Session& session) {
 
 void Node::Impl::refuse(Session& session, int code, const std::string& text) {
   ++counters_.attaches_refused;
-  log("refused pid " + std::to_string(session.pid) + " as a twin: " + text);
+  log("refused pid " + std::to_string(session.pid) + " as a twin: " + text, LogLevel::warning);
   ha::send_message(session.socket.get(), ha::Refusal{code, text});
   drop_reader(session, "it was refused");
   session.finished = true;
@@ -238,7 +238,7 @@ void Node::Impl::drop_reader(Session& session, std::string_view why) {
     // An open transaction is finished, so that the log stays whole for the next reader.
     if (writer_->in_transaction()) writer_->publish(published_mark_.rx_index, published_mark_.tx_index);
     unprotected_why_ = "the twin (pid " + std::to_string(session.pid) + ") was removed: " + std::string(why);
-    log("unprotected: " + unprotected_why_);
+    log("unprotected: " + unprotected_why_, LogLevel::warning);
     TANDEM_STEP("attach.dropped");
   }
   // Only when the process has gone can it no longer write its position into the slot.

@@ -15,6 +15,13 @@ namespace tandem {
 
 using ha::NodeError;
 
+namespace {
+
+/// A service manager hears of a node at least this often.
+constexpr std::uint64_t kReportState_ns = 1'000'000'000;
+
+}  // namespace
+
 std::string_view to_string(Role role) {
   switch (role) {
     case Role::alone:
@@ -31,6 +38,8 @@ Node::Node(NodeOptions options) : impl_(std::make_unique<Impl>(*this, std::move(
 Node::~Node() = default;
 
 void Node::set_application(Application* application) { impl_->application_ = application; }
+void Node::set_log_hook(LogHook hook) { impl_->log_hook_ = std::move(hook); }
+void Node::set_state_hook(StateHook hook) { impl_->state_hook_ = std::move(hook); }
 
 void Node::define_service(std::uint16_t service, HandlerFactory factory) {
   auto step = [service, factory = std::move(factory)](Stack& stack) { stack.define_service(service, factory); };
@@ -72,7 +81,7 @@ const NodeOptions& Node::options() const { return impl_->options_; }
 std::uint64_t Node::now_ns() const { return impl_->replica_ ? impl_->replica_->time_ns() : impl_->now_ns_; }
 Stack& Node::stack() { return *impl_->stack_; }
 Loop& Node::loop() { return *impl_->loop_; }
-void Node::log(std::string_view text) const { impl_->log(text); }
+void Node::log(std::string_view text, LogLevel level) const { impl_->log(text, level); }
 
 IpAddress Node::local_address(std::uint8_t version) const {
   for (const IpPrefix& prefix : impl_->options_.addresses) {
@@ -89,7 +98,33 @@ void Node::note(Bytes bytes) {
   if (impl_->recorder_ && impl_->recorder_->active()) impl_->writer_->append_bytes(ha::RecordType::note, 0, bytes);
 }
 
-void Node::Impl::log(std::string_view text) const { ha::system::write_log_line(to_string(role_), text); }
+void Node::Impl::log(std::string_view text, LogLevel level) {
+  if (level > LogLevel::error && !log_limiter_.admits(monotonic_ns())) return;
+  if (const std::uint64_t left_out = log_limiter_.take_left_out(); left_out != 0)
+    write_log(std::to_string(left_out) + " lines were left out: they came faster than they could be read",
+              LogLevel::warning);
+  write_log(text, level);
+}
+
+void Node::Impl::write_log(std::string_view text, LogLevel level) {
+  // What peers say is quoted in places: no line of theirs may look like one of ours.
+  std::string one_line(text);
+  std::replace_if(
+      one_line.begin(), one_line.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, ' ');
+  if (log_hook_)
+    log_hook_(level, role_, one_line);
+  else
+    ha::system::write_log_line(static_cast<int>(level), to_string(role_), one_line);
+}
+
+void Node::Impl::report_state(std::uint64_t now_ns, bool ready) {
+  if (!state_hook_) return;
+  const NodeState state{role_, ready, twin_is_member(), stop_requested_};
+  if (now_ns < next_state_report_ns_ && state == reported_state_) return;
+  next_state_report_ns_ = now_ns + kReportState_ns;
+  reported_state_ = state;
+  state_hook_(state);
+}
 
 ha::Fingerprint Node::Impl::fingerprint() const {
   ha::Fingerprint result;
@@ -193,6 +228,7 @@ int Node::Impl::run() {
             leave_group();
             continue;
           case TwinEnd::stop:
+            log("told to end: the primary goes on without this twin");
             return exit_code::kOk;
         }
       }
@@ -206,14 +242,15 @@ int Node::Impl::run() {
                             "this group that is stuck (fuser " +
                             rendezvous_->directory() + "/lock) and end it.");
       }
+      report_state(now, false);
       loop_->run_once(now + 2'000'000);
     }
     return exit_code::kOk;
   } catch (const NodeError& error) {
-    log(error.what());
+    log(error.what(), LogLevel::error);
     return error.code();
   } catch (const DeviceError& error) {
-    log(error.what());
+    log(error.what(), LogLevel::error);
     switch (error.kind()) {
       case DeviceError::Kind::privilege:
         return exit_code::kPrivilege;
@@ -230,13 +267,13 @@ int Node::Impl::run() {
     }
     return exit_code::kFailure;
   } catch (const std::system_error& error) {
-    log(error.what());
+    log(error.what(), LogLevel::error);
     return error.code().value() == EPERM || error.code().value() == EACCES ? exit_code::kPrivilege : exit_code::kSystem;
   } catch (const std::invalid_argument& error) {
-    log(error.what());
+    log(error.what(), LogLevel::error);
     return exit_code::kUsage;
   } catch (const std::exception& error) {
-    log(error.what());
+    log(error.what(), LogLevel::error);
     return exit_code::kFailure;
   }
 }

@@ -20,6 +20,7 @@
 #include "attach_protocol.hpp"
 #include "control_server.hpp"
 #include "hang_detector.hpp"
+#include "log_limiter.hpp"
 #include "log_ring.hpp"
 #include "node_error.hpp"
 #include "output_gate.hpp"
@@ -42,7 +43,10 @@ struct Node::Impl {
   void check_options() const;
   void make_stack();
   void watch_signals();
-  void log(std::string_view text) const;
+  void log(std::string_view text, LogLevel level = LogLevel::notice);
+  void write_log(std::string_view text, LogLevel level);
+  /// Tells the service manager, when something has changed or it is due. `ready`: this process does its part.
+  void report_state(std::uint64_t now_ns, bool ready);
   [[nodiscard]] ha::Fingerprint fingerprint() const;
   [[nodiscard]] bool stopping() const { return stop_requested_; }
 
@@ -109,6 +113,8 @@ struct Node::Impl {
   enum class Cause : std::uint64_t { died = 1, hung = 2, switchover = 3 };
   void fence_hung_owner();
   void take_over(Cause cause);
+  /// The one line of the log about it, when nobody waits any more.
+  void say_takeover();
   /// Tearing down the memory of a dead process takes a processor for milliseconds: others go before it. Called again when the peer
   /// has just been sent something, or may have been: it may have been woken on that processor.
   void set_predecessor_aside();
@@ -125,6 +131,11 @@ struct Node::Impl {
   Application* application_ = nullptr;
   std::vector<std::function<void(Stack&)>> setup_;
   std::vector<std::uint16_t> listening_ports_;
+  LogHook log_hook_;
+  ha::LogLimiter log_limiter_;
+  StateHook state_hook_;
+  NodeState reported_state_;
+  std::uint64_t next_state_report_ns_ = 0;
 
   std::unique_ptr<Loop> loop_;
   std::unique_ptr<Device> device_;
@@ -133,11 +144,12 @@ struct Node::Impl {
   bool stop_requested_ = false;
   bool switchover_requested_ = false;
   bool rejoin_wanted_ = false;
-  bool realtime_ = false;           ///< runs SCHED_FIFO
-  std::uint64_t settle_at_ns_ = 0;  ///< when it does what it has put off; 0 = done
-  std::uint32_t predecessor_ = 0;   ///< pid of the dead owner; 0 = none
-  int predecessor_step_ = 0;        ///< how often it has been set aside
-  std::optional<int> nice_before_;  ///< while it attaches it steps back
+  bool realtime_ = false;             ///< runs SCHED_FIFO
+  std::uint64_t settle_at_ns_ = 0;    ///< when it does what it has put off; 0 = done
+  std::uint32_t predecessor_ = 0;     ///< pid of the dead owner; 0 = none
+  std::uint32_t took_over_from_ = 0;  ///< as long as the log does not say so
+  int predecessor_step_ = 0;          ///< how often it has been set aside
+  std::optional<int> nice_before_;    ///< while it attaches it steps back
   std::uint64_t now_ns_ = 0;
   std::uint64_t started_ns_ = 0;
   ha::Descriptor signals_;

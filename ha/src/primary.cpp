@@ -265,6 +265,7 @@ void Node::Impl::settle() {
   set_predecessor_aside();
   stop_watching_owner();
   open_sockets();
+  say_takeover();
 }
 
 int Node::Impl::run_primary() {
@@ -299,6 +300,7 @@ int Node::Impl::run_primary() {
     if (device_->tx_pending()) device_->tx_kick();
     const bool first_packet_was_pending = first_packet_pending_;
     turn();
+    report_state(now_ns_, settle_at_ns_ == 0);
     if (first_packet_was_pending && !first_packet_pending_) set_predecessor_aside();
     if (realtime_ && now_ns_ >= attach_from_ns_) {
       // As a twin it got real-time priority. It keeps that while its predecessor's memory is torn down, which would take the
@@ -363,7 +365,7 @@ void Node::Impl::take_back() {
   writer_->set_epoch(group_->epoch.fetch_add(1) + 1);
   switchover_requested_ = rejoin_wanted_ = false;
   hand_over_from_ns_ = 0;
-  log("planned switchover: the twin did not take over, going on");
+  log("planned switchover: the twin did not take over, going on", LogLevel::warning);
   drop_reader(session, "it did not take over when it was handed everything");
 }
 
@@ -382,6 +384,7 @@ int Node::Impl::orderly_close() {
   const std::uint64_t until = monotonic_ns() + kOrderlyClose_ns;
   while (stack_->connection_count() > 0 && monotonic_ns() < until) {
     turn();
+    report_state(now_ns_, true);
     stop_requested_ = false;
     loop_->run_once(std::min(next_deadline_ns(), until));
   }

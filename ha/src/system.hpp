@@ -18,8 +18,8 @@
 namespace tandem::ha::system {
 
 [[nodiscard]] int process_id();
-/// One line on standard error.
-void write_log_line(std::string_view role, std::string_view text);
+/// One line on standard error, with `priority` (syslog's) in front when the journal reads it.
+void write_log_line(int priority, std::string_view role, std::string_view text);
 /// The first of `ours` that the kernel has too, with the interface's name, as a text; empty when there is none.
 [[nodiscard]] std::string address_of_the_kernel(const std::vector<IpPrefix>& ours);
 

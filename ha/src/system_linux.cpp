@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "system.hpp"
@@ -24,9 +26,24 @@ namespace tandem::ha::system {
 
 int process_id() { return getpid(); }
 
-void write_log_line(std::string_view role, std::string_view text) {
-  std::fprintf(stderr, "tandem[%d] %.*s: %.*s\n", getpid(), static_cast<int>(role.size()), role.data(),
-               static_cast<int>(text.size()), text.data());
+namespace {
+
+/// systemd says which stream it reads, so that one that was redirected since is not taken for the journal.
+bool stderr_is_the_journal() {
+  const char* stream = std::getenv("JOURNAL_STREAM");
+  unsigned long long device = 0, inode = 0;
+  struct stat status {};
+  return stream != nullptr && std::sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+         fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device && status.st_ino == inode;
+}
+
+}  // namespace
+
+void write_log_line(int priority, std::string_view role, std::string_view text) {
+  static const bool journal = stderr_is_the_journal();
+  const std::string prefix = journal ? "<" + std::to_string(priority) + ">" : std::string();
+  std::fprintf(stderr, "%standem[%d] %.*s: %.*s\n", prefix.c_str(), getpid(), static_cast<int>(role.size()),
+               role.data(), static_cast<int>(text.size()), text.data());
 }
 
 std::string address_of_the_kernel(const std::vector<IpPrefix>& ours) {

@@ -3,6 +3,7 @@
 // Fence, drain, adopt, promote (design.md section 6).
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "membership.hpp"
 #include "node_impl.hpp"
@@ -25,7 +26,8 @@ constexpr std::uint32_t kMaxFutileTakeovers = 3;
 void Node::Impl::fence_hung_owner() {
   ha::OwnerSlot& owner = group_->owners[group_->owner.load() % ha::kOwnerSlots];
   log("the primary (pid " + std::to_string(owner.pid.load()) + ") has not turned for " +
-      std::to_string(options_.detect_ms) + " ms: killing it, then taking over");
+          std::to_string(options_.detect_ms) + " ms: killing it, then taking over",
+      LogLevel::warning);
   if (!ha::system::kill_process(owner_process_.get())) {
     throw NodeError(exit_code::kPrivilege, std::string("the hung primary cannot be killed: ") + std::strerror(errno) +
                                                ". No fence, no takeover: end it by hand.");
@@ -39,6 +41,7 @@ void Node::Impl::fence_hung_owner() {
                       "the hung primary was killed but its thread has not ended after 5 seconds (blocked in the "
                       "kernel?). No fence, no takeover.");
     }
+    report_state(monotonic_ns(), true);
     ha::system::wait_for_word(owner.word, owner.word.load(), 1'000'000);
   }
 }
@@ -46,6 +49,21 @@ void Node::Impl::fence_hung_owner() {
 void Node::Impl::set_predecessor_aside() {
   if (predecessor_ == 0 || predecessor_step_ == ha::system::kIdleSteps) return;
   ha::system::make_idle(predecessor_, predecessor_step_++);
+}
+
+void Node::Impl::say_takeover() {
+  if (took_over_from_ == 0) return;
+  const ha::TakeoverTimes& times = group_->last_takeover;
+  const auto cause = static_cast<Cause>(times.cause);
+  std::string text = "took over from pid " + std::to_string(std::exchange(took_over_from_, 0)) +
+                     (cause == Cause::died   ? ", which died"
+                      : cause == Cause::hung ? ", which hung and was killed"
+                                             : ", which handed over") +
+                     ": " + std::to_string(stack_->connection_count()) + " connections go on, promoted after " +
+                     std::to_string((times.promoted - times.noticed) / 1000) + " us";
+  if (times.first_packet != 0)
+    text += ", first packet after " + std::to_string((times.first_packet - times.noticed) / 1000) + " us";
+  log(text, cause == Cause::switchover ? LogLevel::notice : LogLevel::warning);
 }
 
 void Node::Impl::take_over(Cause cause) {
@@ -70,6 +88,7 @@ void Node::Impl::take_over(Cause cause) {
                         "Stopped, so that somebody looks: keep the core dumps, then start the group anew.");
   }
   predecessor_step_ = 0;
+  took_over_from_ = group_->owners[group_->owner.load() % ha::kOwnerSlots].pid.load();
   if (cause != Cause::switchover) predecessor_ = group_->owners[group_->owner.load() % ha::kOwnerSlots].pid.load();
   slot_ = &ha::claim_ownership(*group_);
   ha::set_crash_notice(slot_);

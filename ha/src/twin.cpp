@@ -108,6 +108,7 @@ void Node::Impl::attach(ha::Descriptor socket) {
                               "\" did not answer for 15 seconds. It may be "
                               "stopped or hung: look at it, or end it so that this process can become primary.");
         }
+        report_state(monotonic_ns(), false);
         ha::system::wait_readable(socket.get(), 20);
         loop_->run_once(0);
         break;
@@ -207,7 +208,7 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
     const bool stops = stopping();
     // Before the log is looked at: it may have gone on without this twin, into another epoch.
     if (self.state.load(std::memory_order_acquire) == ReaderState::ineligible && !TANDEM_PLANTED(removed_promoted)) {
-      log("removed by the primary; joining again");
+      log("removed by the primary; joining again", LogLevel::warning);
       return leave(TwinEnd::join_again);
     }
     TANDEM_STEP("twin.looked");
@@ -219,7 +220,7 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
     const std::uint64_t noticed_ns = fate == OwnerFate::alive ? 0 : monotonic_ns();
     if (!replica_->apply(published)) {
       if (self.state.load(std::memory_order_acquire) == ReaderState::ineligible) {
-        log("removed by the primary, and the log has gone on without this twin; joining again");
+        log("removed by the primary, and the log has gone on without this twin; joining again", LogLevel::warning);
         return leave(TwinEnd::join_again);
       }
       ha::withdraw_eligibility(self);
@@ -245,7 +246,7 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
     if (socket_closed_) {
       // A dying owner's word is marked before its sockets close: one more look decides.
       if (ha::owner_fate(owner.word.load(std::memory_order_acquire)) != OwnerFate::alive) continue;
-      log("the primary closed the connection; joining again");
+      log("the primary closed the connection; joining again", LogLevel::warning);
       return leave(TwinEnd::join_again);
     }
     const std::uint64_t now = monotonic_ns();
@@ -279,6 +280,7 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
     if (applied > kUnreadBytes) busy_nap_ns = std::max(kFollowOften_ns, busy_nap_ns / 2);
     if (applied < kUnreadBytes / 4) busy_nap_ns = std::min(kFollowBusy_ns, busy_nap_ns * 2);
     const std::uint64_t nap = options_.twin_spins ? 200'000 : now < busy_until_ns ? busy_nap_ns : kFollowIdle_ns;
+    report_state(now, self.state.load(std::memory_order_relaxed) == ReaderState::member);
     loop_->run_once(std::min(now + nap, hang.next_sample_ns()));
   }
 }
@@ -300,10 +302,12 @@ Node::Impl::TwinEnd Node::Impl::owner_is_gone(OwnerFate fate) {
         group_->readers[reader_].state.load() == ReaderState::promoted)
       return TwinEnd::take_over;
     group_->readers[reader_].state.store(ReaderState::ineligible);
-    log("the primary has taken back what it had handed over, which took this twin too long; joining again");
+    log("the primary has taken back what it had handed over, which took this twin too long; joining again",
+        LogLevel::warning);
     return TwinEnd::join_again;
   }
-  log("the primary is gone and this twin had not been brought up to date: its connections are lost, starting anew");
+  log("the primary is gone and this twin had not been brought up to date: its connections are lost, starting anew",
+      LogLevel::error);
   return TwinEnd::join_again;
 }
 

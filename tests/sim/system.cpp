@@ -227,7 +227,7 @@ namespace system {
 
 int process_id() { return the_kernel->current->pid; }
 
-void write_log_line(std::string_view role, std::string_view text) {
+void write_log_line(int /*priority*/, std::string_view role, std::string_view text) {
   the_kernel->director().on_log_line(*the_kernel->current, role, text);
 }
 

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -40,6 +41,30 @@ inline constexpr int kMismatch = 78;      ///< primary and twin were started wit
 inline constexpr int kTwinAttached = 79;  ///< the group has its twin already
 inline constexpr int kTakeoverLoop = 80;  ///< the same position fails takeover after takeover
 }  // namespace exit_code
+
+/// Priorities of log lines, with the numbers of syslog (RFC 5424 section 6.2.1), which the journal knows too.
+enum class LogLevel : std::uint8_t {
+  error = 3,    ///< the process ends, or something is lost
+  warning = 4,  ///< somebody should look, and nothing is lost yet
+  notice = 5,   ///< an operator would want to know: a change of state
+  info = 6,     ///< what was got, for the record
+};
+/// Takes a log line: without role, process number or line end, valid during the call only. Called on the node's thread, within
+/// a turn: it must not block, and must not call the node.
+using LogHook = std::function<void(LogLevel level, Role role, std::string_view text)>;
+
+/// What a service manager wants to know.
+struct NodeState {
+  Role role = Role::alone;
+  /// Alone or primary: the device is open and turns are made. Twin: it is a member, and would be promoted.
+  bool ready = false;
+  bool is_protected = false;  ///< a member twin holds every replicated connection
+  bool stopping = false;      ///< told to end
+  bool operator==(const NodeState&) const = default;
+};
+/// Called on the node's thread at each change, and at least once a second as long as the node makes turns: whoever hears
+/// nothing for long may take it for hung. It must not block.
+using StateHook = std::function<void(const NodeState& state)>;
 
 struct NodeOptions {
   DeviceOptions device;
@@ -109,6 +134,10 @@ class Node {
   Node& operator=(const Node&) = delete;
 
   void set_application(Application* application);
+  /// Before run(): log lines go to `hook` instead of standard error.
+  void set_log_hook(LogHook hook);
+  /// Before run().
+  void set_state_hook(StateHook hook);
 
   // ---- Before run(), or in Application::on_start: the same on every role ----
   void define_service(std::uint16_t service, HandlerFactory factory);
@@ -137,8 +166,10 @@ class Node {
   Connection* connect(const Endpoint& remote, Replication replication, std::uint16_t service);
   /// Primary: a note to Application::on_note on the twin.
   void note(Bytes bytes);
-  /// One line on standard error, with role and pid in front.
-  void log(std::string_view text) const;
+  /// One line in the log: on standard error, with process number and role in front (and the priority as the journal wants it,
+  /// when that is where standard error goes), or through the log hook. Lines below `error` that come faster than people read
+  /// are left out and counted.
+  void log(std::string_view text, LogLevel level = LogLevel::notice) const;
 
  private:
   struct Impl;
