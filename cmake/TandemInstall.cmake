@@ -37,16 +37,20 @@ list(JOIN tandem_dependencies " " tandem_requires)
 configure_file(cmake/tandem.pc.in "${PROJECT_BINARY_DIR}/cmake/tandem.pc" @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/cmake/tandem.pc" DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
-file(GLOB tandem_units CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/ha/systemd/*.service"
-  "${PROJECT_SOURCE_DIR}/ha/systemd/*.target" "${PROJECT_SOURCE_DIR}/ha/systemd/*.slice"
-  "${PROJECT_SOURCE_DIR}/ha/systemd/*.socket" "${PROJECT_SOURCE_DIR}/ha/systemd/*.in")
-foreach(unit IN LISTS tandem_units)
-  if(unit MATCHES "\\.in$")
+# Units start programs, so they come with those alone. They name what was installed, wherever `cmake --install --prefix` has put
+# it, so they are made while installing; what is made now is for systemd's own opinion of them (tests/lint/units).
+if(TANDEM_APPS)
+  file(GLOB tandem_units CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/ha/systemd/*.service.in")
+  set(TANDEM_UNIT_BINDIR "${CMAKE_INSTALL_FULL_BINDIR}")
+  set(TANDEM_UNIT_SYSCONFDIR "${CMAKE_INSTALL_FULL_SYSCONFDIR}")
+  foreach(unit IN LISTS tandem_units)
     get_filename_component(name "${unit}" NAME_WLE)
     configure_file("${unit}" "${PROJECT_BINARY_DIR}/systemd/${name}" @ONLY)
-    set(unit "${PROJECT_BINARY_DIR}/systemd/${name}")
-  endif()
-  install(FILES "${unit}" DESTINATION lib/systemd/system)
-endforeach()
-install(DIRECTORY DESTINATION ${CMAKE_INSTALL_SYSCONFDIR}/tandem)
+  endforeach()
+  configure_file(cmake/InstallUnits.cmake.in "${PROJECT_BINARY_DIR}/cmake/InstallUnits.cmake" @ONLY)
+  install(SCRIPT "${PROJECT_BINARY_DIR}/cmake/InstallUnits.cmake")
+  install(FILES ha/systemd/bgpd.conf.example DESTINATION ${CMAKE_INSTALL_DOCDIR})
+endif()
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+# Whoever distributes libtandem distributes lwIP in it.
+install(FILES "${PROJECT_BINARY_DIR}/lwip/lwip-src/COPYING" DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME COPYING.lwip)
