@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "tandem_cli/number.hpp"
+#include "tandem/options.hpp"
 
 #include <charconv>
 #include <cmath>
 #include <system_error>
 
-namespace tandem::cli {
+namespace tandem {
 
 namespace {
 
@@ -25,8 +25,8 @@ std::uint64_t parse_number(std::string_view what, std::string_view text, std::ui
   std::uint64_t value = 0;
   std::string_view rest = text;
   if (!take_number(rest, value) || !rest.empty() || value < least || value > most) {
-    throw UsageError(std::string(what) + " takes a whole number from " + std::to_string(least) + " to " +
-                     std::to_string(most) + ", not " + quoted(text));
+    throw OptionError(std::string(what) + " takes a whole number from " + std::to_string(least) + " to " +
+                      std::to_string(most) + ", not " + quoted(text));
   }
   return value;
 }
@@ -59,8 +59,8 @@ std::uint64_t parse_bytes(std::string_view what, std::string_view text, std::uin
     good = false;
   }
   if (!good || value < least || value > most) {
-    throw UsageError(std::string(what) + " takes a number of bytes from " + format_bytes(least) + " to " +
-                     format_bytes(most) + " (K, M and G may follow it), not " + quoted(text));
+    throw OptionError(std::string(what) + " takes a number of bytes from " + format_bytes(least) + " to " +
+                      format_bytes(most) + " (K, M and G may follow it), not " + quoted(text));
   }
   return value;
 }
@@ -70,7 +70,7 @@ std::uint64_t parse_seconds(std::string_view what, std::string_view text, double
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(value) || value < least ||
       value > most) {
-    throw UsageError(std::string(what) + " takes a number of seconds, not " + quoted(text));
+    throw OptionError(std::string(what) + " takes a number of seconds, not " + quoted(text));
   }
   return static_cast<std::uint64_t>(value * 1e9);
 }
@@ -85,4 +85,4 @@ std::string format_bytes(std::uint64_t bytes) {
   return std::to_string(bytes) + kSuffix[power];
 }
 
-}  // namespace tandem::cli
+}  // namespace tandem
