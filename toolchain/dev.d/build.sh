@@ -8,7 +8,7 @@
 in_preset() {
   local preset=$1
   shift
-  if [[ $preset =~ ^(asan-ubsan|tsan|fuzz|sim-sanitize)$ ]] && setarch -R true 2>/dev/null; then
+  if [[ $preset =~ ^(asan-ubsan|fuzz)$ ]] && setarch -R true 2>/dev/null; then
     setarch -R "$@"
   else
     "$@"
