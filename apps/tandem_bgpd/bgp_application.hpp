@@ -32,8 +32,8 @@ class BgpApplication final : public Application {
   bool save(Node& node, std::uint64_t& cursor, std::size_t max_bytes, std::vector<std::uint8_t>& piece) override;
   bool restore(Node& node, Bytes piece) override;
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> fingerprint() const override;
-  std::string control(Node& node, std::string_view command) override;
-  void metrics(Node& node, std::string& text) override;
+  bool control(Node& node, std::string_view command, std::uint64_t& cursor, std::string& text) override;
+  bool metrics(Node& node, std::uint64_t& cursor, std::string& text) override;
 
   // ---- For Session ----
   [[nodiscard]] bgp::Speaker& speaker() { return *speaker_; }
@@ -55,6 +55,7 @@ class BgpApplication final : public Application {
   std::uint16_t listen_port_;
   Node* node_ = nullptr;
   std::unique_ptr<bgp::Speaker> speaker_;
+  bgp::Statistics statistics_;  ///< what the pieces of an answer are made from
   std::map<std::pair<std::uint32_t, bgp::Direction>, Session*> sessions_;
   bool touched_ = false;
   bool running_actions_ = false;

@@ -81,6 +81,9 @@ const NodeOptions& Node::options() const { return impl_->options_; }
 std::uint64_t Node::now_ns() const { return impl_->replica_ ? impl_->replica_->time_ns() : impl_->now_ns_; }
 Stack& Node::stack() { return *impl_->stack_; }
 Loop& Node::loop() { return *impl_->loop_; }
+std::uint64_t Node::turn_deadline_ns() const { return impl_->stack_->turn_deadline_ns(); }
+bool Node::out_of_time() const { return impl_->role_ != Role::twin && impl_->stack_->out_of_time(); }
+void Node::still_working() { impl_->still_working(); }
 void Node::log(std::string_view text, LogLevel level) const { impl_->log(text, level); }
 
 IpAddress Node::local_address(std::uint8_t version) const {
@@ -193,6 +196,7 @@ void Node::Impl::watch_signals() {
 int Node::Impl::run() {
   try {
     started_ns_ = now_ns_ = monotonic_ns();
+    thread_ = std::this_thread::get_id();
     step_in();
     check_options();
     loop_ = std::make_unique<Loop>(options_.loop);

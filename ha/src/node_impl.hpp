@@ -15,6 +15,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "attach_protocol.hpp"
@@ -60,6 +61,8 @@ struct Node::Impl {
   void turn();
   void take_frames(std::size_t budget_bytes);
   [[nodiscard]] std::uint64_t turn_reserve_bytes() const;
+  void run_application();
+  void still_working();
   void publish_turn();
   void wait_for_log();
   [[nodiscard]] std::uint64_t next_deadline_ns();
@@ -124,7 +127,8 @@ struct Node::Impl {
   std::string status_json() const;
   ha::ControlServer::Reply connections_json();
   [[nodiscard]] nlohmann::json connection_json(Connection& connection) const;
-  std::string metrics_json();
+  ha::ControlServer::Reply metrics_reply();
+  std::string own_metrics();
 
   Node& node_;
   NodeOptions options_;
@@ -151,6 +155,8 @@ struct Node::Impl {
   int predecessor_step_ = 0;          ///< how often it has been set aside
   std::optional<int> nice_before_;    ///< while it attaches it steps back
   std::uint64_t now_ns_ = 0;
+  std::uint64_t turn_began_ns_ = 0;
+  std::thread::id thread_;  ///< that runs it
   std::uint64_t started_ns_ = 0;
   ha::Descriptor signals_;
 
@@ -190,6 +196,7 @@ struct Node::Impl {
   std::string unprotected_why_ = "no twin is attached";
   bool frames_left_ = false;
   bool work_left_ = false;
+  bool first_turn_ = false;  ///< behind a takeover
   std::uint64_t application_deadline_ns_ = 0;
   std::vector<RxFrame> batch_;
   bool first_packet_pending_ = false;

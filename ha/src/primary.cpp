@@ -24,6 +24,14 @@ constexpr std::uint64_t kIdlePublish_ns = 100'000'000;
 /// How long connections may take to close in good order when the process ends.
 constexpr std::uint64_t kOrderlyClose_ns = 3'000'000'000;
 constexpr std::uint32_t kFirstBatchFrames = 4;
+/// A turn's handlers and application have so long together, ...
+constexpr std::uint64_t kTurn_ns = 1'000'000;
+/// ... in the turn behind a takeover, for which a peer waits, so long, ...
+constexpr std::uint64_t kFirstTurn_ns = 200'000;
+/// ... and whoever comes behind others that have taken all of it has this.
+constexpr std::uint64_t kSlice_ns = 250'000;
+/// After so many frames the clock is looked at. What handlers have taken then is all they get: frames go on to be taken in.
+constexpr std::size_t kFramesALook = 8;
 /// How long a promoted process puts off what nobody waits for.
 constexpr std::uint64_t kSettleAfter_ns = 300'000;
 /// A planned switchover waits so long, until whoever asked for it has had its answer and no longer wants a processor, ...
@@ -129,6 +137,7 @@ void Node::Impl::take_frames(std::size_t room_bytes) {
       if (i == count / 2) TANDEM_STOP_POINT("rx.half");
       stack_->input(batch_[i]);
       TANDEM_STEP("turn.input");
+      if (i % kFramesALook == kFramesALook - 1) static_cast<void>(stack_->out_of_time());
     }
     taken += count;
     counters_.frames += count;
@@ -138,7 +147,7 @@ void Node::Impl::take_frames(std::size_t room_bytes) {
 }
 
 void Node::Impl::turn() {
-  const std::uint64_t began_ns = now_ns_ = monotonic_ns();
+  const std::uint64_t began_ns = now_ns_ = turn_began_ns_ = monotonic_ns();
   ++counters_.turns;
   if (slot_ != nullptr) slot_->heartbeat.fetch_add(1, std::memory_order_relaxed);
   TANDEM_STEP("turn.begun");
@@ -167,6 +176,7 @@ void Node::Impl::turn() {
     writer_->set_time(now_ns_);
   }
   stack_->set_write_budget(ha::log_limits.turn_write_bytes);
+  stack_->set_turn_deadline(began_ns + (first_packet_pending_ ? kFirstTurn_ns : kTurn_ns));
 
   // Steps 1 and 2.
   [[maybe_unused]] const std::uint64_t resets = TANDEM_PLANTED(rst_past_gate) ? stack_->statistics().resets_sent : 0;
@@ -174,13 +184,9 @@ void Node::Impl::turn() {
   stack_->run_timers();
   TANDEM_STEP("turn.timers");
   work_left_ = stack_->run_handlers();
-  if (application_ != nullptr) {
-    application_deadline_ns_ = application_->on_turn(node_, now_ns_);
-    // What it wrote leaves with this turn.
-    work_left_ = stack_->run_handlers();
-  }
+  run_application();
   TANDEM_STOP_POINT("turn.handlers");
-  if (control_ && control_->ready()) control_->process(*gate_);
+  if (control_ && control_->ready()) control_->process(*gate_, stack_->turn_deadline_ns());
   serve_attaches();
   continue_join();
   TANDEM_STEP("turn.snapshot");
@@ -195,6 +201,32 @@ void Node::Impl::turn() {
   counters_.longest_turn_ns = std::max(counters_.longest_turn_ns, took_ns);
   if (snapshot_ || join_ended_) join_longest_turn_ns_ = std::max(join_longest_turn_ns_, took_ns);
   if (join_ended_) end_join();
+}
+
+void Node::Impl::run_application() {
+  const auto give_a_slice = [this] {
+    if (stack_->out_of_time()) stack_->set_turn_deadline(monotonic_ns() + kSlice_ns);
+  };
+  if (application_ != nullptr) {
+    if (first_turn_) {
+      // Somebody waits for the packets of this one.
+      application_deadline_ns_ = now_ns_;
+    } else {
+      give_a_slice();
+      application_deadline_ns_ = application_->on_turn(node_, now_ns_);
+      give_a_slice();
+      // What it wrote leaves with this turn.
+      work_left_ = stack_->run_handlers();
+    }
+  }
+  first_turn_ = false;
+  give_a_slice();
+}
+
+void Node::Impl::still_working() {
+  if (slot_ == nullptr || std::this_thread::get_id() != thread_) return;
+  if (monotonic_ns() - turn_began_ns_ > std::uint64_t{Node::kLongestWork_ms} * 1'000'000) return;
+  slot_->heartbeat.fetch_add(1, std::memory_order_relaxed);
 }
 
 void Node::Impl::publish_turn() {

@@ -50,14 +50,21 @@ void metric(std::string& text, const char* name, const char* type, const char* h
 ha::ControlServer::Reply Node::Impl::answer(const std::string& command) {
   if (command == "status") return {status_json(), {}};
   if (command == "connections") return connections_json();
-  if (command == "metrics") return {metrics_json(), {}};
+  if (command == "metrics") return metrics_reply();
   if (command == "switchover") {
     std::string why;
     if (!node_.request_switchover(&why)) return {ha::error_answer(why, exit_code::kFailure), {}};
     return {text_of({{"switchover", "begun"}}), {}};
   }
   if (application_ != nullptr) {
-    std::string text = application_->control(node_, command);
+    std::uint64_t cursor = 0;
+    std::string text;
+    const bool more = application_->control(node_, command, cursor, text);
+    if (more) {
+      return {std::move(text), [this, command, cursor](std::string& out) mutable {
+                return application_->control(node_, command, cursor, out);
+              }};
+    }
     if (!text.empty()) return {std::move(text), {}};
   }
   return {ha::error_answer("this program knows no command \"" + command + "\"", exit_code::kUsage), {}};
@@ -149,7 +156,24 @@ ha::ControlServer::Reply Node::Impl::connections_json() {
           }};
 }
 
-std::string Node::Impl::metrics_json() {
+/// One JSON string, whose text comes piece by piece: the application's part may be megabytes.
+ha::ControlServer::Reply Node::Impl::metrics_reply() {
+  const auto append_escaped = [](std::string& out, const std::string& piece) {
+    const std::string quoted = text_of(piece);
+    out.append(quoted, 1, quoted.size() - 2);
+  };
+  std::string text = "{\"text\":\"";
+  append_escaped(text, own_metrics());
+  return {std::move(text), [this, append_escaped, cursor = std::uint64_t{0}](std::string& out) mutable {
+            std::string piece;
+            const bool more = application_ != nullptr && application_->metrics(node_, cursor, piece);
+            append_escaped(out, piece);
+            if (!more) out += "\"}";
+            return more;
+          }};
+}
+
+std::string Node::Impl::own_metrics() {
   std::string text;
   const StackStatistics& stack = stack_->statistics();
   const DeviceStatistics device = device_->statistics();
@@ -204,8 +228,7 @@ std::string Node::Impl::metrics_json() {
     metric(text, "control_requests_total", "counter", "Requests on the control socket.", control_->requests());
     metric(text, "control_malformed_total", "counter", "Requests that were no request.", control_->malformed());
   }
-  if (application_ != nullptr) application_->metrics(node_, text);
-  return text_of({{"text", text}});
+  return text;
 }
 
 }  // namespace tandem

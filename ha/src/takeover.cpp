@@ -110,12 +110,12 @@ void Node::Impl::take_over(Cause cause) {
   if (TANDEM_PLANTED(predecessor_leaked)) static_cast<void>(replica_.release());
   replica_.reset();
   role_ = Role::primary;
-  now_ns_ = monotonic_ns();
+  now_ns_ = turn_began_ns_ = monotonic_ns();
   make_writer();
   TANDEM_STEP("takeover.writer");
   released_tx_index_ = device_->mark().tx_index;
   first_packet_pending_ = !device_->adoption_sent();
-  peer_answer_pending_ = true;
+  peer_answer_pending_ = first_turn_ = true;
   if (first_packet_pending_) {
     gate_->send_first_alone([this] {
       first_packet_pending_ = false;

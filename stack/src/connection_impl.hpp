@@ -31,6 +31,9 @@ namespace tandem {
 
 struct Listener;
 
+/// Whether a handler's turn is cut when the stack's deadline has come.
+enum class Serving : std::uint8_t { in_time, to_the_end };
+
 struct Connection::Impl {
   Impl(Stack::Impl& stack, ConnectionId id, std::uint16_t service, Replication replication);
   ~Impl();
@@ -125,7 +128,7 @@ struct Connection::Impl {
 
   // ---- Handler (serve.cpp) ----
   /// Runs what is due for the handler. True when it wants to go on in the next turn.
-  bool serve();
+  bool serve(Serving how);
   void begin_serving();
   void deliver_eof();
   void deliver_closed();

@@ -204,7 +204,8 @@ void Stack::Impl::settle() {
 bool Stack::Impl::run_handlers() {
   constexpr int kPasses = 4;
   settle();
-  std::vector<Connection::Impl*> later;
+  std::vector<Connection::Impl*> later, unserved;
+  bool served = false;
   for (int pass = 0; pass < kPasses && !work.empty(); ++pass) {
     const auto batch = std::exchange(work, {});
     for (auto* const connection : batch) {
@@ -214,7 +215,12 @@ bool Stack::Impl::run_handlers() {
       if (connection->gone) {
         continue;
       }
-      bool again = connection->serve();
+      if (served && out_of_time()) {
+        unserved.push_back(connection);
+        continue;
+      }
+      served = true;
+      bool again = connection->serve(Serving::in_time);
       TANDEM_STEP("handler.served");
       connection->flush();
       // Memory or the device was short. Without a segment in hand lwIP would not take the mark away again, and the next ACK or
@@ -226,10 +232,22 @@ bool Stack::Impl::run_handlers() {
       }
     }
     settle();
+    if (!unserved.empty()) {
+      break;
+    }
   }
-  for (auto* const connection : later) {
-    if (!connection->gone) {
-      give_work(*connection);
+  if (!unserved.empty()) {
+    // They have waited longest.
+    for (auto* const connection : std::exchange(work, {})) {
+      connection->in_work = false;
+      unserved.push_back(connection);
+    }
+  }
+  for (const auto& waiting : {&unserved, &later}) {
+    for (auto* const connection : *waiting) {
+      if (!connection->gone) {
+        give_work(*connection);
+      }
     }
   }
   return !work.empty() || !starved.empty();

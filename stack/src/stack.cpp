@@ -210,6 +210,15 @@ void Stack::set_write_budget(std::size_t bytes) {
   }
 }
 
+void Stack::set_turn_deadline(std::uint64_t deadline_ns) {
+  impl_->turn_deadline_ns = deadline_ns;
+  impl_->late = false;
+}
+
+std::uint64_t Stack::turn_deadline_ns() const { return impl_->turn_deadline_ns; }
+
+bool Stack::out_of_time() { return impl_->out_of_time(); }
+
 void Stack::end_turn() {
   const StackScope scope(*impl_);
   impl_->end_turn();

@@ -145,6 +145,13 @@ struct Stack::Impl {
   std::vector<Connection::Impl*> kicking;    ///< wait for the answer to a kick
   std::size_t turn_write_budget = std::numeric_limits<std::size_t>::max();  ///< when the turn began
   std::size_t write_budget = turn_write_budget;                             ///< what is left of it
+  std::uint64_t turn_deadline_ns = std::numeric_limits<std::uint64_t>::max();
+  bool late = false;  ///< the deadline was seen to have come
+  [[nodiscard]] bool out_of_time() {
+    late =
+        late || (turn_deadline_ns != std::numeric_limits<std::uint64_t>::max() && options.now_ns() >= turn_deadline_ns);
+    return late;
+  }
   /// What an observer's record of a write takes beside its bytes.
   static constexpr std::size_t kWriteCostBytes = 32;
   [[nodiscard]] std::size_t write_budget_left() const { return write_budget - std::min(write_budget, kWriteCostBytes); }

@@ -96,7 +96,10 @@ class Application {
   virtual void on_primary(Node&, bool takeover) { (void)takeover; }
   /// The process ends without a twin to hand over to: what is to be said to the peers before their connections are closed.
   virtual void on_stop(Node&) {}
-  /// Primary, once a turn behind the handlers. Returns when it wants to be called at the latest (Loop's ns scale).
+  /// Primary, once a turn behind the handlers, but not in the first turn behind a takeover, whose packets somebody waits for.
+  /// Returns when it wants to be called at the latest (Loop's ns scale). Long work is cut in slices: do some, look at
+  /// Node::out_of_time(), return `now_ns` (work is left: the next turn comes at once). There is always time for a slice of
+  /// a quarter of a millisecond, whatever the handlers have taken.
   virtual std::uint64_t on_turn(Node&, std::uint64_t now_ns) {
     (void)now_ns;
     return UINT64_MAX;
@@ -117,13 +120,22 @@ class Application {
 
   /// Options that must be equal on primary and twin, as name and value; compared when a twin attaches.
   [[nodiscard]] virtual std::vector<std::pair<std::string, std::string>> fingerprint() const { return {}; }
-  /// A request of tandemctl's that the node does not know ("routes"). JSON text, or empty: unknown command.
-  virtual std::string control(Node&, std::string_view command) {
+  /// A request of tandemctl's that the node does not know ("routes"). Appends JSON to `text`, one piece a call, and moves
+  /// `cursor` (0 at first); returns true when more is to come: called again in a later turn. A piece takes some tens of microseconds,
+  /// so that an answer about thousands of things delays no packet; what it shows may change between two pieces. Nothing
+  /// appended and false: unknown command.
+  virtual bool control(Node&, std::string_view command, std::uint64_t& cursor, std::string& text) {
     (void)command;
-    return {};
+    (void)cursor;
+    (void)text;
+    return false;
   }
-  /// Appends lines in the Prometheus text format.
-  virtual void metrics(Node&, std::string& text) { (void)text; }
+  /// Appends lines in the Prometheus text format, in pieces like control().
+  virtual bool metrics(Node&, std::uint64_t& cursor, std::string& text) {
+    (void)cursor;
+    (void)text;
+    return false;
+  }
 };
 
 class Node {
@@ -161,6 +173,19 @@ class Node {
   [[nodiscard]] std::uint64_t now_ns() const;
   [[nodiscard]] Stack& stack();
   [[nodiscard]] Loop& loop();
+
+  // ---- Long work (design.md section 3). A turn is to take a millisecond at most: the heartbeat moves once a turn, what
+  // arrives waits for its end, and a twin that takes over has to apply the last one whole. ----
+
+  /// Until when this turn's handlers and Application may work; Loop's ns scale. Primary (or alone).
+  [[nodiscard]] std::uint64_t turn_deadline_ns() const;
+  /// Whether that time has come: return, and go on in the next turn, which comes at once when on_turn, or a handler by leaving
+  /// bytes unread, says that work is left. One reading of the clock. On a twin false.
+  [[nodiscard]] bool out_of_time() const;
+  /// For legal work that cannot be cut: says to the twin that this process lives. Only the thread that runs the node is
+  /// believed, and for kLongestWork_ms of one turn at most: what takes longer is taken for a hang, and so is an endless loop.
+  void still_working();
+  static constexpr std::uint32_t kLongestWork_ms = 1000;
   /// Address of ours to speak from, of the version of `remote`.
   [[nodiscard]] IpAddress local_address(std::uint8_t version) const;
   Connection* connect(const Endpoint& remote, Replication replication, std::uint16_t service);

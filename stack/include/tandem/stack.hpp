@@ -91,6 +91,14 @@ class Stack {
   /// Bytes that handlers may write until this is called again: Connection::writable() is never larger than what is left, so
   /// that a turn fits into the room that was reserved for it in the log. Unlimited at first.
   void set_write_budget(std::size_t bytes);
+  /// Until when the handlers of this turn may work, on StackOptions::now_ns' scale; without an end at first. Behind it nobody is
+  /// offered bytes any more: run_handlers serves one connection a call, so that all come round, and leaves the others, in their
+  /// order, to the next turn.
+  void set_turn_deadline(std::uint64_t deadline_ns);
+  [[nodiscard]] std::uint64_t turn_deadline_ns() const;
+  /// Whether that time has come. A handler with much to do asks now and then and returns: unread bytes that it has left are
+  /// offered again in the next turn, which comes at once. Cheap: one reading of the clock.
+  [[nodiscard]] bool out_of_time();
   /// Shows every touched replicated connection to the observer (on_state) and every change of neighbours. Nothing may be
   /// staged between this and the turn's publication.
   void end_turn();
