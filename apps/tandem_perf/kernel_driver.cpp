@@ -68,6 +68,13 @@ void prepare(int fd, const Settings& settings) {
     set_option(fd, SOL_SOCKET, SO_SNDBUF, static_cast<int>(settings.socket_buffer));
     set_option(fd, SOL_SOCKET, SO_RCVBUF, static_cast<int>(settings.socket_buffer));
   }
+  // A figure that was measured with another one than it says would be worth nothing.
+  const std::string& name = settings.congestion_control;
+  if (!name.empty() &&
+      ::setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name.data(), static_cast<socklen_t>(name.size())) != 0)
+    fail(("setting the congestion control to " + name +
+          " (sysctl net.ipv4.tcp_available_congestion_control lists what the kernel has)")
+             .c_str());
 }
 
 }  // namespace

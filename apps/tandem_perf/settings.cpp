@@ -89,6 +89,7 @@ void add_options(CommandLine& command_line) {
       ("in-flight", text_option("BYTES"), "echo: bytes sent and not yet echoed, at most (0 = no bound)")      //
       ("seed", text_option("N"), "names the random streams (1)")                                              //
       ("socket-buffer", text_option("BYTES"), "send and receive buffer of a kernel socket")                   //
+      ("congestion-control", text_option("NAME"), "of a kernel socket: cubic, reno, bbr, ...")                //
       ("gap-floor", text_option("US"), "record silences from this length (1000)")                             //
       ("interval", text_option("MS"), "record the bytes of every interval (10)")                              //
       ("report", text_option("MS"), "print a line of progress this often (0 = never)")                        //
@@ -124,6 +125,7 @@ Settings make_settings(const CommandLine& command_line) {
   settings.seed = command_line.number("seed", 1, 0, UINT64_MAX);
   settings.spin = command_line.flag("spin-always");
   settings.socket_buffer = bytes(command_line, "socket-buffer", 0, 0, std::uint64_t{1} << 30);
+  settings.congestion_control = command_line.text("congestion-control");
   settings.gap_floor_ns = command_line.number("gap-floor", 1'000, 0, 60'000'000) * 1'000;
   settings.interval_ns = command_line.number("interval", 10, 1, 60'000) * kMillisecond;
   settings.report_ns = command_line.number("report", 0, 0, 3'600'000) * kMillisecond;

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "tandem/address.hpp"
@@ -41,6 +42,7 @@ struct Settings {
   std::uint64_t seed = 1;
   bool spin = false;               ///< never sleep
   std::size_t socket_buffer = 0;   ///< SO_SNDBUF and SO_RCVBUF, 0 = the kernel's own choice
+  std::string congestion_control;  ///< of a kernel socket, empty = what its namespace has
   std::uint64_t gap_floor_ns = 0;  ///< silences from this length are recorded
   std::uint64_t interval_ns = 0;   ///< of the record of bytes
   std::uint64_t report_ns = 0;     ///< between lines of progress, 0 = none
