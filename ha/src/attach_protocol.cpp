@@ -87,6 +87,8 @@ std::vector<std::uint8_t> encode(const AttachMessage& message) {
     writer.number(Kind::hello);
     writer.number(hello->log_format_version);
     writer.number(hello->group_layout_version);
+    writer.number(hello->identity);
+    writer.number(hello->number);
     writer.number(static_cast<std::uint32_t>(hello->fingerprint.size()));
     for (const auto& [name, value] : hello->fingerprint) {
       writer.text(name);
@@ -119,6 +121,8 @@ std::optional<AttachMessage> decode_attach(Bytes bytes) {
       Hello hello;
       hello.log_format_version = reader.number<std::uint32_t>();
       hello.group_layout_version = reader.number<std::uint32_t>();
+      hello.identity = reader.number<std::uint64_t>();
+      hello.number = reader.number<std::uint32_t>();
       for (auto left = reader.number<std::uint32_t>(); left > 0 && reader.good; --left) {
         std::string name = reader.text();
         hello.fingerprint[std::move(name)] = reader.text();

@@ -2,7 +2,7 @@
 //
 // The messages by which a twin attaches on one chassis, over a SOCK_SEQPACKET Unix socket:
 //
-//   twin -> primary   hello    versions, pid, and the options that must fit, by name
+//   twin -> primary   hello    versions, who it is, and the options that must fit, by name; with it a descriptor of its process
 //   primary -> twin   refusal  exit code and text, or
 //                     welcome  reader slot, log position, the device's adoption blob; with it every descriptor (SCM_RIGHTS)
 //   twin -> primary   ready    everything is mapped: the snapshot may begin
@@ -31,6 +31,8 @@ std::string differences(const Fingerprint& primary, const Fingerprint& twin);
 struct Hello {
   std::uint32_t log_format_version = 0;
   std::uint32_t group_layout_version = 0;
+  std::uint64_t identity = 0;  ///< of the node (shared_group.hpp)
+  std::uint32_t number = 0;    ///< of the process, as it sees itself
   Fingerprint fingerprint;
 };
 

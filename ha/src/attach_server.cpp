@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "fencing.hpp"
 #include "membership.hpp"
 #include "node_impl.hpp"
 #include "system.hpp"
@@ -24,7 +25,13 @@ constexpr std::uint64_t kJoinSlice_ns = 60'000;
 
 }  // namespace
 
-bool Node::Impl::session_is_gone(const Session& session) const { return ha::system::has_hung_up(session.socket.get()); }
+bool Node::Impl::session_is_gone(const Session& session) const {
+  return ha::system::has_hung_up(session.socket.get()) || ha::system::has_ended(session.process.get());
+}
+
+std::string Node::Impl::name_of(const Session& session) {
+  return session.number != 0 ? "pid " + std::to_string(session.number) : "a process that has not said who it is";
+}
 
 Node::Impl::Session* Node::Impl::reader_session() {
   for (const auto& session : sessions_) {
@@ -88,6 +95,7 @@ void Node::Impl::serve_session(Session& session) {
         break;
     }
     if (const auto* hello = std::get_if<ha::Hello>(&message); hello != nullptr && !session.welcomed) {
+      if (!descriptors.empty()) session.process = std::move(descriptors.front());
       greet(session, *hello);
     } else if (std::holds_alternative<ha::Ready>(message) && session.welcomed && !session.ready) {
       begin_join(session);
@@ -99,7 +107,7 @@ void Node::Impl::serve_session(Session& session) {
 
 void Node::Impl::refuse(Session& session, int code, const std::string& text) {
   ++counters_.attaches_refused;
-  log("refused pid " + std::to_string(session.pid) + " as a twin: " + text, LogLevel::warning);
+  log("refused " + name_of(session) + " as a twin: " + text, LogLevel::warning);
   ha::send_message(session.socket.get(), ha::Refusal{code, text});
   drop_reader(session, "it was refused");
   session.finished = true;
@@ -109,7 +117,8 @@ void Node::Impl::greet(Session& session, const ha::Hello& hello) {
   const auto peer = ha::trusted_peer(session.socket.get());
   if (!peer)
     return refuse(session, exit_code::kPrivilege, "the process belongs to another user. Start both as the same user.");
-  session.pid = peer->pid;
+  // The kernel has no number for a process of a namespace that is not seen from here; then its own has to do.
+  session.number = peer->pid > 0 ? static_cast<std::uint32_t>(peer->pid) : hello.number;
   if (hello.log_format_version != ha::kLogFormatVersion || hello.group_layout_version != ha::kGroupLayoutVersion) {
     return refuse(session, exit_code::kProtocol,
                   "the twin speaks log format " + std::to_string(hello.log_format_version) + " and group layout " +
@@ -128,7 +137,7 @@ void Node::Impl::greet(Session& session, const ha::Hello& hello) {
     const bool follows = group_->readers[*other->reader].state.load() != ReaderState::ineligible;
     if (follows && !session_is_gone(*other)) {
       return refuse(session, exit_code::kTwinAttached,
-                    "the group \"" + options_.group + "\" has its twin already (pid " + std::to_string(other->pid) +
+                    "the group \"" + options_.group + "\" has its twin already (" + name_of(*other) +
                         "). Stop that one first, or use another --group.");
     }
     drop_reader(*other, follows ? "it has gone" : "it could not follow the log");
@@ -137,12 +146,14 @@ void Node::Impl::greet(Session& session, const ha::Hello& hello) {
   const auto is_served = [this](std::uint32_t index) {
     return std::any_of(sessions_.begin(), sessions_.end(), [index](const auto& item) { return item->reader == index; });
   };
-  const auto reader =
-      ha::usable_slot(*group_, static_cast<std::uint32_t>(session.pid), is_served, ha::system::process_exists);
+  const auto reader = ha::usable_slot(*group_, is_served);
   if (!reader) return refuse(session, exit_code::kBusy, "removed twins still hold every reader slot. End them.");
   ha::ReaderSlot& slot = group_->readers[*reader];
   slot.position.store(group_->published.load());
-  slot.pid.store(static_cast<std::uint32_t>(session.pid));
+  slot.number.store(session.number);
+  slot.fencing.store(ha::Fencing::unknown);
+  slot.identity.store(hello.identity);
+  slot.life.word.store(0);
   slot.state.store(ReaderState::joining, std::memory_order_release);
   session.reader = *reader;
   TANDEM_STEP("attach.joining");
@@ -157,6 +168,12 @@ void Node::Impl::greet(Session& session, const ha::Hello& hello) {
                                          {"lock", descriptors_.lock.get()},
                                          {"attach", descriptors_.attach.get()},
                                          {"control", descriptors_.control.get()}};
+  const ha::Descriptor process = ha::system::own_process();
+  const ha::Descriptor stat = ha::system::own_scheduling("stat");
+  const ha::Descriptor schedstat = ha::system::own_scheduling("schedstat");
+  if (process.valid()) passed.push_back({"process", process.get()});
+  if (stat.valid()) passed.push_back({"stat", stat.get()});
+  if (schedstat.valid()) passed.push_back({"schedstat", schedstat.get()});
   for (NamedDescriptor& item : device_->descriptors()) passed.push_back(std::move(item));
   std::vector<int> descriptors;
   for (const NamedDescriptor& item : passed) {
@@ -211,9 +228,12 @@ void Node::Impl::end_join() {
 #ifdef TANDEM_STOP_POINTS
   count_turn_stop_points(true);
 #endif
-  log("protected: twin " + std::to_string(session->pid) + " holds " + std::to_string(join_connections_) +
+  log("protected: twin " + std::to_string(session->number) + " holds " + std::to_string(join_connections_) +
       " connections, brought up in " + std::to_string(join_took_ns_ / 1000) + " us, longest turn " +
       std::to_string(join_longest_turn_ns_ / 1000) + " us");
+  if (const ha::Fencing fencing = group_->readers[*session->reader].fencing.load(); fencing != ha::Fencing::possible)
+    log("a hang of this process is not covered, its end is: the twin cannot end it. " + ha::why_no_fence(fencing),
+        LogLevel::warning);
 }
 
 void Node::Impl::drop_reader(Session& session, std::string_view why) {
@@ -237,7 +257,7 @@ void Node::Impl::drop_reader(Session& session, std::string_view why) {
     log_short_since_ns_ = 0;
     // An open transaction is finished, so that the log stays whole for the next reader.
     if (writer_->in_transaction()) writer_->publish(published_mark_.rx_index, published_mark_.tx_index);
-    unprotected_why_ = "the twin (pid " + std::to_string(session.pid) + ") was removed: " + std::string(why);
+    unprotected_why_ = "the twin (" + name_of(session) + ") was removed: " + std::string(why);
     log("unprotected: " + unprotected_why_, LogLevel::warning);
     TANDEM_STEP("attach.dropped");
   }

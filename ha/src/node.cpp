@@ -194,9 +194,29 @@ void Node::Impl::watch_signals() {
 }
 
 int Node::Impl::run() {
+  const int code = play_roles();
+  drop_claims();
+  return code;
+}
+
+void Node::Impl::drop_claims() {
+  if (group_ == nullptr) return;
+  if (slot_ != nullptr) {
+    ha::set_crash_notice(nullptr);
+    ha::drop_ownership(*slot_);
+    slot_ = nullptr;
+  }
+  if (place_held_) {
+    ha::leave_place(group_->readers[reader_]);
+    place_held_ = false;
+  }
+}
+
+int Node::Impl::play_roles() {
   try {
     started_ns_ = now_ns_ = monotonic_ns();
     thread_ = std::this_thread::get_id();
+    identity_ = ha::system::draw_identity();
     step_in();
     check_options();
     loop_ = std::make_unique<Loop>(options_.loop);

@@ -20,6 +20,7 @@
 
 #include "attach_protocol.hpp"
 #include "control_server.hpp"
+#include "crash_notice.hpp"
 #include "hang_detector.hpp"
 #include "log_limiter.hpp"
 #include "log_ring.hpp"
@@ -41,6 +42,9 @@ struct Node::Impl {
 
   // ---- node.cpp ----
   int run();
+  int play_roles();
+  /// The thread's claims go before the memory that they lie in.
+  void drop_claims();
   void check_options() const;
   void make_stack();
   void watch_signals();
@@ -78,7 +82,8 @@ struct Node::Impl {
   struct Session {
     ha::Descriptor socket;
     std::uint64_t deadline_ns = 0;
-    std::int32_t pid = 0;
+    ha::Descriptor process;    ///< of whoever is at the other end, by itself
+    std::uint32_t number = 0;  ///< of that process, as it is seen from here, or else by itself
     bool welcomed = false;
     bool ready = false;
     bool finished = false;
@@ -98,12 +103,15 @@ struct Node::Impl {
   [[nodiscard]] Session* reader_session();
   [[nodiscard]] bool twin_is_member() const;
   [[nodiscard]] bool session_is_gone(const Session& session) const;
+  [[nodiscard]] static std::string name_of(const Session& session);
 
   // ---- twin.cpp ----
   enum class TwinEnd : std::uint8_t { take_over, join_again, stop };
   void attach(ha::Descriptor socket);
   TwinEnd run_twin();
   [[nodiscard]] TwinEnd owner_is_gone(ha::OwnerFate fate);
+  /// Whether a primary that hangs can be ended from here. Says once for each time that it hangs when it cannot.
+  [[nodiscard]] bool can_fence(std::uint64_t heartbeat);
   void stop_watching_owner();
   void leave_group();
   void step_back();
@@ -114,13 +122,11 @@ struct Node::Impl {
   // ---- takeover.cpp ----
   static constexpr int kRealtimePriority = 10;  ///< SCHED_FIFO, from a twin's membership to a while after its promotion
   enum class Cause : std::uint64_t { died = 1, hung = 2, switchover = 3 };
-  void fence_hung_owner();
+  /// take_over when it has ended, however long that takes; else what becomes of this twin.
+  [[nodiscard]] TwinEnd fence_hung_owner();
   void take_over(Cause cause);
   /// The one line of the log about it, when nobody waits any more.
   void say_takeover();
-  /// Tearing down the memory of a dead process takes a processor for milliseconds: others go before it. Called again when the peer
-  /// has just been sent something, or may have been: it may have been woken on that processor.
-  void set_predecessor_aside();
 
   // ---- status.cpp ----
   ha::ControlServer::Reply answer(const std::string& command);
@@ -150,14 +156,13 @@ struct Node::Impl {
   bool rejoin_wanted_ = false;
   bool realtime_ = false;             ///< runs SCHED_FIFO
   std::uint64_t settle_at_ns_ = 0;    ///< when it does what it has put off; 0 = done
-  std::uint32_t predecessor_ = 0;     ///< pid of the dead owner; 0 = none
-  std::uint32_t took_over_from_ = 0;  ///< as long as the log does not say so
-  int predecessor_step_ = 0;          ///< how often it has been set aside
+  std::uint32_t took_over_from_ = 0;  ///< number of the predecessor, as long as the log does not say so
   std::optional<int> nice_before_;    ///< while it attaches it steps back
   std::uint64_t now_ns_ = 0;
   std::uint64_t turn_began_ns_ = 0;
   std::thread::id thread_;  ///< that runs it
   std::uint64_t started_ns_ = 0;
+  std::uint64_t identity_ = 0;  ///< of this node, among the processes of all namespaces
   ha::Descriptor signals_;
 
   // The group. Empty when alone.
@@ -208,13 +213,16 @@ struct Node::Impl {
 
   // Twin.
   ha::Descriptor attach_socket_;
-  ha::Descriptor owner_process_;
-  Loop::WatchId socket_watch_ = 0;  ///< of attach_socket_; 0 = none
-  Loop::WatchId word_watch_ = 0;    ///< of the owner's word, while word_watched_
+  ha::Descriptor owner_process_, owner_stat_, owner_schedstat_;
+  ha::Fencing fencing_ = ha::Fencing::unknown;
+  std::uint64_t hang_said_at_ = UINT64_MAX;  ///< heartbeat of the hang that could not be ended
+  Loop::WatchId socket_watch_ = 0;           ///< of attach_socket_; 0 = none
+  Loop::WatchId word_watch_ = 0;             ///< of the owner's word, while word_watched_
   bool socket_closed_ = false;
   bool word_watched_ = false;
   std::unique_ptr<ha::Replica> replica_;
   std::uint32_t reader_ = 0;
+  bool place_held_ = false;  ///< this thread holds readers[reader_]
 };
 
 }  // namespace tandem

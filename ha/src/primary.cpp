@@ -62,7 +62,7 @@ void Node::Impl::start_primary(ha::Rendezvous::PrimaryDescriptors descriptors) {
   device_ = open_device(options_.device);
   TANDEM_STEP("start.device");
   make_group();
-  slot_ = &ha::claim_ownership(*group_);
+  slot_ = &ha::claim_ownership(*group_, identity_, static_cast<std::uint32_t>(ha::system::process_id()));
   TANDEM_STEP("start.claimed");
   group_->epoch.store(1);
   ha::install_crash_notice();
@@ -294,7 +294,6 @@ std::uint64_t Node::Impl::next_deadline_ns() {
 
 void Node::Impl::settle() {
   settle_at_ns_ = 0;
-  set_predecessor_aside();
   stop_watching_owner();
   open_sockets();
   say_takeover();
@@ -306,7 +305,6 @@ int Node::Impl::run_primary() {
       std::exchange(options_.batch_frames, first_packet_pending_ ? kFirstBatchFrames : options_.batch_frames);
   turn();
   options_.batch_frames = batch_frames;
-  set_predecessor_aside();
   if (device_->poll_fd() >= 0) loop_->wake_on(device_->poll_fd(), POLLIN);
   loop_->set_options(options_.loop);
   loop_->set_spin_condition([this] { return device_->rx_ready(); });
@@ -330,10 +328,8 @@ int Node::Impl::run_primary() {
     if (stop_requested_ && !twin_is_member()) return orderly_close();
     loop_->run_once(next_deadline_ns());
     if (device_->tx_pending()) device_->tx_kick();
-    const bool first_packet_was_pending = first_packet_pending_;
     turn();
     report_state(now_ns_, settle_at_ns_ == 0);
-    if (first_packet_was_pending && !first_packet_pending_) set_predecessor_aside();
     if (realtime_ && now_ns_ >= attach_from_ns_) {
       // As a twin it got real-time priority. It keeps that while its predecessor's memory is torn down, which would take the
       // processor from it for milliseconds.
@@ -376,10 +372,10 @@ bool Node::Impl::hand_over() {
 bool Node::Impl::twin_takes_over(ha::OwnerSlot& given) {
   const Session* const session = reader_session();
   const std::uint64_t until = monotonic_ns() + std::uint64_t{options_.detect_ms} * 1'000'000;
-  while (given.word.load(std::memory_order_acquire) == ha::kOwnerHandedOver) {
+  while (given.life.word.load(std::memory_order_acquire) == ha::kOwnerHandedOver) {
     if (session_is_gone(*session) || monotonic_ns() > until) {
       TANDEM_STEP("switchover.alone");
-      return !ha::reclaim_ownership(given);
+      return !ha::reclaim_ownership(given, identity_);
     }
     // Whoever else waits for this processor is let in by sleeping only.
     ha::system::sleep(kLookForTwin_ns);

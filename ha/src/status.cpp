@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "fencing.hpp"
 #include "node_impl.hpp"
 #include "system.hpp"
 
@@ -80,12 +81,17 @@ std::string Node::Impl::status_json() const {
   status["protected"] = twin_is_member();
   status["why_unprotected"] = unprotected_why_;
   status["twin"] = nullptr;
+  status["hang_covered"] = false;
+  status["why_hang_uncovered"] = unprotected_why_;
   json members = json::array();
   if (group_ != nullptr) {
     for (const ha::ReaderSlot& reader : group_->readers) {
       if (reader.state.load() != ha::ReaderState::member) continue;
-      const std::uint32_t pid = reader.pid.load();
+      const std::uint32_t pid = reader.number.load();
+      const ha::Fencing fencing = reader.fencing.load();
       status["twin"] = pid;
+      status["hang_covered"] = fencing == ha::Fencing::possible;
+      status["why_hang_uncovered"] = ha::why_no_fence(fencing);
       members.push_back({{"pid", pid},
                          {"acknowledges", "shm"},
                          {"survives", "process"},

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <fcntl.h>
 #include <ifaddrs.h>
 #include <linux/futex.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -21,10 +23,19 @@
 
 #include "system.hpp"
 #include "tandem/give_back.hpp"
+#include "tandem/loop.hpp"
 
 namespace tandem::ha::system {
 
 int process_id() { return getpid(); }
+
+std::uint64_t draw_identity() {
+  std::uint64_t identity = 0;
+  while (identity == 0) {
+    if (getrandom(&identity, sizeof identity, 0) != sizeof identity) identity = monotonic_ns();
+  }
+  return identity;
+}
 
 namespace {
 
@@ -111,13 +122,6 @@ bool enter_idle(bool must_return) {
 
 void leave_idle() { leave_realtime(); }
 
-void make_idle(std::uint32_t pid, int step) {
-  const sched_param any{};
-  if (step == 0) sched_setscheduler(static_cast<pid_t>(pid), SCHED_IDLE, &any);
-  // When the nice value of what runs grows, the kernel looks at once for somebody else to run; the policy alone waits for a tick.
-  setpriority(PRIO_PROCESS, pid, 20 - kIdleSteps + step);
-}
-
 void sleep(std::uint64_t time_ns) {
   const timespec time{static_cast<time_t>(time_ns / 1'000'000'000), static_cast<long>(time_ns % 1'000'000'000)};
   nanosleep(&time, nullptr);
@@ -132,9 +136,24 @@ std::optional<int> lower_priority() {
 
 void restore_priority(int nice_before) { setpriority(PRIO_PROCESS, 0, nice_before); }
 
-Descriptor open_process(std::uint32_t pid) { return Descriptor(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))); }
+Descriptor own_process() { return Descriptor(static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0))); }
 
-bool process_exists(std::uint32_t pid) { return kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM; }
+Fencing may_kill(int process) {
+  if (process < 0) return Fencing::not_permitted;
+  if (syscall(SYS_pidfd_send_signal, process, 0, nullptr, 0) == 0 || errno == ESRCH) return Fencing::possible;
+  // The kernel's answer for a process that is in no namespace at or below this one's.
+  return errno == EINVAL ? Fencing::other_namespace : Fencing::not_permitted;
+}
+
+bool has_ended(int process) {
+  if (process < 0) return false;
+  pollfd ready{process, POLLIN, 0};
+  return poll(&ready, 1, 0) == 1 && (ready.revents & POLLIN) != 0;
+}
+
+Descriptor own_scheduling(const char* name) {
+  return Descriptor(open((std::string("/proc/thread-self/") + name).c_str(), O_RDONLY | O_CLOEXEC));
+}
 
 bool kill_process(int process) {
   return syscall(SYS_pidfd_send_signal, process, SIGKILL, nullptr, 0) == 0 || errno == ESRCH;

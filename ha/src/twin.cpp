@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "fencing.hpp"
 #include "membership.hpp"
 #include "node_impl.hpp"
 #include "prefault.hpp"
@@ -35,11 +36,19 @@ constexpr std::uint64_t kWelcomeWithin_ns = 15'000'000'000;
 /// The process that gave its role away has lowered itself, and may run another node afterwards.
 bool stepped_aside = false;
 
-ha::Descriptor take(std::vector<ha::Descriptor>& descriptors, const std::vector<std::string>& names,
-                    std::string_view name) {
+/// Invalid when the primary could not make it.
+ha::Descriptor take_optional(std::vector<ha::Descriptor>& descriptors, const std::vector<std::string>& names,
+                             std::string_view name) {
   for (std::size_t i = 0; i < names.size() && i < descriptors.size(); ++i) {
     if (names[i] == name) return std::move(descriptors[i]);
   }
+  return {};
+}
+
+ha::Descriptor take(std::vector<ha::Descriptor>& descriptors, const std::vector<std::string>& names,
+                    std::string_view name) {
+  ha::Descriptor found = take_optional(descriptors, names, name);
+  if (found.valid()) return found;
   throw NodeError(exit_code::kProtocol, "the primary did not pass the descriptor \"" + std::string(name) +
                                             "\". Run the same version on both sides.");
 }
@@ -82,8 +91,15 @@ void Node::Impl::attach(ha::Descriptor socket) {
   ha::Hello hello;
   hello.log_format_version = ha::kLogFormatVersion;
   hello.group_layout_version = ha::kGroupLayoutVersion;
+  hello.identity = identity_;
+  hello.number = static_cast<std::uint32_t>(ha::system::process_id());
   hello.fingerprint = fingerprint();
-  if (!ha::send_message(socket.get(), hello)) return;
+  {
+    const ha::Descriptor process = ha::system::own_process();
+    std::vector<int> passed;
+    if (process.valid()) passed.push_back(process.get());
+    if (!ha::send_message(socket.get(), hello, passed)) return;
+  }
   TANDEM_STEP("twin.hello");
 
   ha::AttachMessage message;
@@ -145,9 +161,15 @@ void Node::Impl::attach(ha::Descriptor socket) {
   }
   TANDEM_STEP("twin.mapped");
   reader_ = welcome->reader;
-  const std::uint32_t owner_pid = group_->owners[group_->owner.load() % ha::kOwnerSlots].pid.load();
-  owner_process_ = ha::system::open_process(owner_pid);
-  if (!owner_process_.valid()) return;
+  ha::ReaderSlot& self = group_->readers[reader_];
+  if (!ha::hold_place(self, identity_)) return;
+  place_held_ = true;
+  owner_process_ = take_optional(descriptors, welcome->descriptor_names, "process");
+  owner_stat_ = take_optional(descriptors, welcome->descriptor_names, "stat");
+  owner_schedstat_ = take_optional(descriptors, welcome->descriptor_names, "schedstat");
+  fencing_ = ha::system::may_kill(owner_process_.get());
+  self.fencing.store(fencing_);
+  hang_said_at_ = UINT64_MAX;
 
   std::vector<NamedDescriptor> passed;
   for (std::size_t i = 0; i < welcome->descriptor_names.size() && i < descriptors.size(); ++i) {
@@ -162,7 +184,11 @@ void Node::Impl::attach(ha::Descriptor socket) {
   if (!ha::send_message(socket.get(), ha::Ready{})) return;
   TANDEM_STEP("twin.ready");
   attach_socket_ = std::move(socket);
-  log("twin of pid " + std::to_string(owner_pid) + " on " + device_->description());
+  const std::uint32_t owner_number = group_->owners[group_->owner.load() % ha::kOwnerSlots].number.load();
+  log("twin of pid " + std::to_string(owner_number) + " on " + device_->description());
+  if (fencing_ != ha::Fencing::possible)
+    log("a primary that hangs will not be taken over from, only one that ends: " + ha::why_no_fence(fencing_),
+        LogLevel::warning);
 }
 
 Node::Impl::TwinEnd Node::Impl::run_twin() {
@@ -192,7 +218,7 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
   if (options_.twin_spins) {
     loop_->set_spin_condition([&, this] {
       text.touch_next();
-      return ha::owner_fate(owner.word.load(std::memory_order_relaxed)) != OwnerFate::alive ||
+      return ha::owner_fate(owner.life.word.load(std::memory_order_relaxed)) != OwnerFate::alive ||
              group_->published.load(std::memory_order_relaxed) != replica_->position();
     });
   } else {
@@ -200,7 +226,7 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
   }
 
   ha::HangDetector hang(options_.detect_ms);
-  ha::StarvationProbe starvation(owner.pid.load());
+  ha::StarvationProbe starvation(owner_stat_.get(), owner_schedstat_.get());
   std::uint64_t busy_until_ns = 0;
   std::uint64_t busy_nap_ns = kFollowBusy_ns;
   bool realtime_asked = options_.twin_spins;
@@ -212,8 +238,9 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
       return leave(TwinEnd::join_again);
     }
     TANDEM_STEP("twin.looked");
-    // The word first, the position after it: what a dead owner published is then known in full.
-    const std::uint32_t word = owner.word.load(std::memory_order_acquire);
+    // The bell before the word, or its end could be missed; the position after it: what a dead owner published is then known in full.
+    const std::uint32_t bell = owner.bells[reader_].word.load(std::memory_order_acquire);
+    const std::uint32_t word = owner.life.word.load(std::memory_order_acquire);
     const OwnerFate fate = ha::owner_fate(word);
     const std::uint64_t published = group_->published.load(std::memory_order_acquire);
     const std::uint64_t before = replica_->position();
@@ -245,27 +272,29 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
     }
     if (socket_closed_) {
       // A dying owner's word is marked before its sockets close: one more look decides.
-      if (ha::owner_fate(owner.word.load(std::memory_order_acquire)) != OwnerFate::alive) continue;
+      if (ha::owner_fate(owner) != OwnerFate::alive) continue;
       log("the primary closed the connection; joining again", LogLevel::warning);
       return leave(TwinEnd::join_again);
     }
     const std::uint64_t now = monotonic_ns();
     const std::uint64_t heartbeat = owner.heartbeat.load(std::memory_order_relaxed);
-    if (replica_->complete() && hang.sample(now, heartbeat, starvation)) {
-      group_->last_takeover = {};
-      group_->last_takeover.noticed = now;
-      const TwinEnd end = owner_is_gone(OwnerFate::died);
+    if (replica_->complete() && hang.sample(now, heartbeat, starvation) && can_fence(heartbeat)) {
+      TwinEnd end = owner_is_gone(OwnerFate::died);
+      if (end == TwinEnd::take_over && !TANDEM_PLANTED(fence_skipped)) end = fence_hung_owner();
       leave(end);
       if (end == TwinEnd::take_over) {
-        if (!TANDEM_PLANTED(fence_skipped)) fence_hung_owner();
+        group_->last_takeover = {};
+        group_->last_takeover.noticed = now;
         take_over(Cause::hung);
       }
       return end;
     }
     if (!word_watched_) {
       word_watched_ = true;
-      word_watch_ = loop_->futex_wait(reinterpret_cast<const std::uint32_t*>(&owner.word), word,
-                                      [this] { word_watched_ = false; });
+      const bool shared = TANDEM_PLANTED(bell_shared);
+      word_watch_ = loop_->futex_wait(
+          reinterpret_cast<const std::uint32_t*>(shared ? &owner.life.word : &owner.bells[reader_].word),
+          shared ? word : bell, [this] { word_watched_ = false; });
     }
     if (replica_->complete() && options_.twin_spins) step_forward();
     if (replica_->complete() && !realtime_asked) {
@@ -298,8 +327,7 @@ Node::Impl::TwinEnd Node::Impl::owner_is_gone(OwnerFate fate) {
     ha::OwnerSlot& owner = group_->owners[group_->owner.load() % ha::kOwnerSlots];
     if (fate != OwnerFate::handed_over || ha::take_handed_over(owner)) return TwinEnd::take_over;
     // Whoever claimed it again removes this twin before it goes on; one that ended before that has done nothing.
-    if (ha::owner_fate(owner.word.load()) == OwnerFate::died &&
-        group_->readers[reader_].state.load() == ReaderState::promoted)
+    if (ha::owner_fate(owner) == OwnerFate::died && group_->readers[reader_].state.load() == ReaderState::promoted)
       return TwinEnd::take_over;
     group_->readers[reader_].state.store(ReaderState::ineligible);
     log("the primary has taken back what it had handed over, which took this twin too long; joining again",
@@ -311,7 +339,21 @@ Node::Impl::TwinEnd Node::Impl::owner_is_gone(OwnerFate fate) {
   return TwinEnd::join_again;
 }
 
+bool Node::Impl::can_fence(std::uint64_t heartbeat) {
+  fencing_ = ha::system::may_kill(owner_process_.get());
+  if (fencing_ == ha::Fencing::possible) return true;
+  if (hang_said_at_ != heartbeat) {
+    hang_said_at_ = heartbeat;
+    log("the primary has not turned for " + std::to_string(options_.detect_ms) +
+            " ms and cannot be ended from here: " + ha::why_no_fence(fencing_) +
+            ". No fence, no takeover: end it by hand, and this twin takes over. Watching on",
+        LogLevel::error);
+  }
+  return false;
+}
+
 void Node::Impl::leave_group() {
+  drop_claims();
   step_forward();
   role_ = Role::alone;
   replica_.reset();
@@ -319,6 +361,8 @@ void Node::Impl::leave_group() {
   device_.reset();
   attach_socket_.reset();
   owner_process_.reset();
+  owner_stat_.reset();
+  owner_schedstat_.reset();
   descriptors_ = {};
   group_ = nullptr;
   group_mapping_ = {};

@@ -29,7 +29,7 @@ void AttachClients::say(Socket& socket) {
   Socket* const end = socket.peer;
   if (end == nullptr) return;
   Socket::Packet packet;
-  const ha::Hello ours{ha::kLogFormatVersion, ha::kGroupLayoutVersion, {{"mac", "02:00:00:00:00:99"}}};
+  const ha::Hello ours{ha::kLogFormatVersion, ha::kGroupLayoutVersion, 99, 99, {{"mac", "02:00:00:00:00:99"}}};
   switch (prng_.below(7)) {
     case 0:
       packet.bytes = octets(prng_, prng_.skewed(2 * ha::kMaxAttachBytes));

@@ -67,6 +67,10 @@ Setup Setup::draw(std::uint64_t seed) {
   if (prng.one_in(8)) s.log_bytes = prng.one_in(2) ? 262'144 : 524'288;
   if (prng.one_in(16)) s.draw_bgp();
   s.attach_clients = prng.one_in(8);
+  if (prng.one_in(6)) {
+    s.pid_namespaces = static_cast<std::uint32_t>(prng.between(1, 2));
+    s.pauses = true;
+  }
   return s;
 }
 
@@ -105,6 +109,7 @@ std::string Setup::describe() const {
   add("bytes of the log: ", log_bytes);
   add("BGP neighbours, instead of exchanges: ", bgp_neighbours);
   add("changes of routes: ", bgp_changes);
+  add("pid namespaces, kind ", pid_namespaces);
   return words;
 }
 

@@ -66,6 +66,8 @@ struct Setup {
   std::uint32_t log_bytes = 0;              ///< 0: large enough for everything
   std::uint32_t bgp_neighbours = 0;  ///< not 0: the processes run tandem-bgpd, with so many neighbours (bgp_run/)
   std::uint32_t bgp_changes = 0;     ///< of routes
+  std::uint32_t pid_namespaces =
+      0;  ///< 1: every process is number 1 of one of its own; 2: every second one, in that of the others
   LinkFaults faults;
   Script* script = nullptr;  ///< what happens, where it is not drawn
 
@@ -139,6 +141,7 @@ void Setup::for_each_field(S& s, F f) {
   f("respawn_within_ns", s.respawn_within_ns);
   f("bgp_neighbours", s.bgp_neighbours);
   f("bgp_changes", s.bgp_changes);
+  f("pid_namespaces", s.pid_namespaces);
 }
 
 }  // namespace tandem::sim

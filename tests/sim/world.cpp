@@ -14,6 +14,7 @@
 #include "checks/twin_view.hpp"
 #include "checks/wire_judge.hpp"
 #include "control_clients.hpp"
+#include "owner_claim.hpp"
 #include "packet.hpp"
 #include "tandem/node.hpp"
 #include "wire_rings.hpp"
@@ -82,6 +83,7 @@ World::World(const Setup& setup, Totals& totals, bool tracing)
   kernel_->tracing = tracing;
   kernel_->now_ns = start_ns_ = setup_.start_ns;
   kernel_->wake_latency_ns = setup_.wake_latency_ns;
+  kernel_->pid_namespaces = setup_.pid_namespaces;
   link_ = std::make_unique<Link>(*kernel_, setup_.seed,
                                  [this](Direction direction, Bytes frame) { arrive(direction, frame); });
   link_->delay_ns = setup_.link_delay_ns;
@@ -289,7 +291,7 @@ bool World::is_member(const Process& twin) {
   return group != nullptr &&
          std::any_of(group->readers.begin(), group->readers.end(), [&twin](const ha::ReaderSlot& reader) {
            return reader.state.load() == ha::ReaderState::member &&
-                  reader.pid.load() == static_cast<std::uint32_t>(twin.pid);
+                  reader.identity.load() == static_cast<std::uint64_t>(twin.pid);
          });
 }
 
@@ -309,7 +311,7 @@ void World::disturb(Process& primary) {
   Process* twin = nullptr;
   for (const ha::ReaderSlot& reader : group->readers) {
     if (reader.state.load() == ha::ReaderState::member)
-      twin = kernel_->find(static_cast<std::int32_t>(reader.pid.load()));
+      twin = kernel_->find(static_cast<std::int32_t>(reader.identity.load()));
   }
   const std::uint64_t roll = script_.below(100);
   if (disturb_further(primary, twin)) return;
@@ -435,7 +437,7 @@ void World::at_step(Process& process, Step step) {
     ha::SharedGroup* const group = group_of(process);
     if (its == nullptr || group == nullptr) return;
     for (const ha::ReaderSlot& reader : group->readers) {
-      if (reader.pid.load() != static_cast<std::uint32_t>(process.pid)) continue;
+      if (reader.identity.load() != static_cast<std::uint64_t>(process.pid)) continue;
       epoch_check_->applied(process.pid, reader.position.load());
       if (reader.state.load() == ha::ReaderState::member)
         twin_view_->applied(*its->node, *its->application, *group, reader.position.load());
@@ -463,6 +465,8 @@ void World::at_step(Process& process, Step step) {
   } else if (step == steps.ineligible || step == steps.adopted) {
     frame_check_->forget();
   } else if (step == steps.promoted) {
+    const HeapScope heap;
+    check_notice(process);
     if (setup_.deaths_in_takeover && !faults_stopped_ && script_.one_in(4)) {
       const HeapScope heap;
       process.stop_at_step = process.steps + 1 + script_.below(200);
@@ -491,9 +495,39 @@ void World::kill(Process& process, const char* why) {
   kernel_->kill(process);
 }
 
-void World::on_fence(Process& process) {
+void World::on_fence(Process& by, Process& process) {
   ++totals_.hangs;
   kernel_->trace("the twin takes process %d for hung", process.pid);
+  const ha::SharedGroup* const group = group_of(by);
+  const auto owner = group != nullptr ? group->owners[group->owner.load() % ha::kOwnerSlots].identity.load() : 0;
+  if (static_cast<std::uint64_t>(process.pid) != owner)
+    violation("no signal to a stranger", "process " + std::to_string(by.pid) + " kills process " +
+                                             std::to_string(process.pid) + ", which is not the owner it follows");
+}
+
+/// A wake-up reaches one waiter. Whoever may take over is to have one of its own, and not to find out when it next looks.
+void World::on_owner_marked(const ha::LifeWord& life) {
+  if (!kernel_) return;
+  for (const auto& process : kernel_->processes()) {
+    const ha::SharedGroup* const group = group_of(*process);
+    const Context* const its = context(*process);
+    if (group == nullptr || its == nullptr || its->primary || process->paused || !is_member(*process)) continue;
+    if (&group->owners[group->owner.load() % ha::kOwnerSlots].life == &life) notices_[process->pid] = kernel_->now_ns;
+  }
+}
+
+void World::check_notice(const Process& process) {
+  const auto at = notices_.find(process.pid);
+  if (at == notices_.end()) return;
+  const std::uint64_t took_ns = kernel_->now_ns - at->second;
+  const bool kept_from_it =
+      process.held_up_ns >= at->second || process.slow_ns != 0 || setup_.preempt_within_steps != 0;
+  notices_.erase(at);
+  // Less than the time after which a twin looks by itself.
+  if (took_ns > kMs / 2 + 4 * setup_.wake_latency_ns && !kept_from_it)
+    violation("an end is noticed at once", "process " + std::to_string(process.pid) +
+                                               " was woken by nobody, and looked " + std::to_string(took_ns / 1000) +
+                                               " us after the owner's end");
 }
 
 void World::on_death(Process& process) {
@@ -511,17 +545,17 @@ bool World::group_survives(const Process& dead) {
     if (group == nullptr && other.get() != &dead && other->state != Process::State::dead) group = group_of(*other);
   }
   if (group == nullptr) return false;
-  const auto alive = [this, &dead](std::uint32_t pid) {
-    const Process* const process = kernel_->find(static_cast<std::int32_t>(pid));
+  const auto alive = [this, &dead](std::uint64_t identity) {
+    const Process* const process = kernel_->find(static_cast<std::int32_t>(identity));
     return process != nullptr && process != &dead && process->state != Process::State::dead &&
            process->state != Process::State::ended;
   };
   const ha::OwnerSlot& owner = group->owners[group->owner.load() % ha::kOwnerSlots];
   // Whoever handed over still has everything until the twin has taken it.
-  if (owner.word.load() != ha::kOwnerTaken && alive(owner.pid.load())) return true;
+  if (owner.life.word.load() != ha::kOwnerTaken && alive(owner.identity.load())) return true;
   return std::any_of(group->readers.begin(), group->readers.end(), [&alive](const ha::ReaderSlot& reader) {
     const ha::ReaderState state = reader.state.load();
-    return (state == ha::ReaderState::member || state == ha::ReaderState::promoted) && alive(reader.pid.load());
+    return (state == ha::ReaderState::member || state == ha::ReaderState::promoted) && alive(reader.identity.load());
   });
 }
 
@@ -574,7 +608,14 @@ void World::on_speaker(Process& process, bool adopts) {
   Process* const before = kernel_->speaker;
   const bool before_lives = before != nullptr && before != &process && before->state != Process::State::dead &&
                             before->state != Process::State::ended;
-  if (before_lives && before->claim != nullptr)
+  const auto holds = [before](ha::SharedGroup* group) {
+    return std::any_of(group->owners.begin(), group->owners.end(), [before](const ha::OwnerSlot& slot) {
+      return ha::owner_fate(slot) == ha::OwnerFate::alive &&
+             std::any_of(before->claims.begin(), before->claims.end(),
+                         [&slot](const Process::Claim& claim) { return claim.life == &slot.life; });
+    });
+  };
+  if (before_lives && group_of(*before) != nullptr && holds(group_of(*before)))
     violation("one speaker (I5)", "process " + std::to_string(process.pid) + " takes the wire while process " +
                                       std::to_string(before->pid) + " holds it");
   kernel_->speaker = &process;

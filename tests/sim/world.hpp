@@ -71,7 +71,8 @@ class World final : public Director, public TrafficObserver {
   void at_preemption(Process& process) override;
   void on_log_line(Process& process, std::string_view role, std::string_view text) override;
   void on_end(Process& process) override;
-  void on_fence(Process& process) override;
+  void on_fence(Process& by, Process& process) override;
+  void on_owner_marked(const ha::LifeWord& life) override;
   void on_death(Process& process) override;
   void on_speaker(Process& process, bool adopts) override;
   void violation(std::string_view rule, std::string text) override;
@@ -145,6 +146,7 @@ class World final : public Director, public TrafficObserver {
   void doom(Process& process, Doom::What what);
   void doom_at_some_step();
   void kill(Process& process, const char* why);
+  void check_notice(const Process& process);
   void partition();
   // ---- disturbances.cpp ----
   void prepare_disturbances();
@@ -214,6 +216,7 @@ class World final : public Director, public TrafficObserver {
   bool undisturbed_ = true;   ///< nothing has happened that TCP's timers have to repair
   std::uint64_t start_ns_ = 0;
   std::map<std::int32_t, Doom> dooms_;
+  std::map<std::int32_t, std::uint64_t> notices_;  ///< members that are to notice an end, and since when
   /// Whoever comes to this step dies there, after so many have passed it.
   Step target_ = kNoStep;
   std::uint64_t target_passes_ = 0;

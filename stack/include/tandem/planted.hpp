@@ -30,6 +30,8 @@ enum class Planted : std::uint8_t {
   saved_state_lost,
   epoch_not_checked,
   removed_promoted,
+  fence_by_number,
+  bell_shared,
   fence_skipped,
   predecessor_leaked,
   // The wire.

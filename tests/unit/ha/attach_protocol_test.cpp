@@ -57,11 +57,15 @@ TEST_CASE("hello and refusal survive the round trip") {
   Hello hello;
   hello.log_format_version = 9;
   hello.group_layout_version = 8;
+  hello.identity = 0x123456789abcdef0;
+  hello.number = 77;
   hello.fingerprint = {{"a", "1"}, {"b", ""}};
   const auto decoded = decode_attach(encode(hello));
   REQUIRE(decoded);
   CHECK(std::get<Hello>(*decoded).fingerprint == hello.fingerprint);
   CHECK(std::get<Hello>(*decoded).log_format_version == 9);
+  CHECK(std::get<Hello>(*decoded).identity == hello.identity);
+  CHECK(std::get<Hello>(*decoded).number == 77);
   const auto refusal = decode_attach(encode(Refusal{78, "no"}));
   REQUIRE(refusal);
   CHECK(std::get<Refusal>(*refusal).exit_code == 78);

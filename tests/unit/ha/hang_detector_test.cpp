@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <catch2/catch.hpp>
 
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <atomic>
@@ -112,7 +113,10 @@ TEST_CASE("a process that runs in circles or sleeps is not starved") {
     file >> ns;
     return ns;
   };
-  tandem::ha::StarvationProbe probe(static_cast<std::uint32_t>(child));
+  const std::string directory = "/proc/" + std::to_string(child) + "/";
+  const int stat = open((directory + "stat").c_str(), O_RDONLY | O_CLOEXEC);
+  const int schedstat = open((directory + "schedstat").c_str(), O_RDONLY | O_CLOEXEC);
+  tandem::ha::StarvationProbe probe(stat, schedstat);
   probe.begin();
   const std::uint64_t from = ran_ns();
   // It has run for 20 ms, however long the machine takes for that; or it has had the chance to fall asleep.
@@ -125,4 +129,9 @@ TEST_CASE("a process that runs in circles or sleeps is not starved") {
   CHECK(probe.is_starved(60'000 * kMs) == runs);
   kill(child, SIGKILL);
   waitpid(child, nullptr, 0);
+  // Where there is no /proc, or its process has gone, nothing is known of it, and it is not starved.
+  CHECK_FALSE(probe.is_starved(60'000 * kMs));
+  CHECK_FALSE(tandem::ha::StarvationProbe(-1, -1).is_starved(60'000 * kMs));
+  close(stat);
+  close(schedstat);
 }
