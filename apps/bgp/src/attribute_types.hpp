@@ -36,30 +36,4 @@ enum class AttributeType : std::uint8_t {
   large_communities = 32
 };
 
-/// The Optional and Transitive bits that a known attribute must have; 0: unknown to us.
-constexpr std::uint8_t expected_flags(std::uint8_t type) {
-  switch (static_cast<AttributeType>(type)) {
-    case AttributeType::origin:
-    case AttributeType::as_path:
-    case AttributeType::next_hop:
-    case AttributeType::local_pref:
-    case AttributeType::atomic_aggregate:
-      return kWellKnown;
-    case AttributeType::med:
-    case AttributeType::originator_id:
-    case AttributeType::cluster_list:
-    case AttributeType::mp_reach:
-    case AttributeType::mp_unreach:
-      return kOptionalNonTransitive;
-    case AttributeType::aggregator:
-    case AttributeType::communities:
-    case AttributeType::extended_communities:
-    case AttributeType::as4_path:
-    case AttributeType::as4_aggregator:
-    case AttributeType::large_communities:
-      return kOptionalTransitive;
-  }
-  return 0;
-}
-
 }  // namespace tandem::bgp

@@ -50,7 +50,18 @@ constexpr std::array<std::string_view, kMalformations> kNames{"header_marker",
                                                               "as4_aggregator",
                                                               "internal_attribute_from_external",
                                                               "family_not_negotiated",
-                                                              "martian_prefix"};
+                                                              "martian_prefix",
+                                                              "pmsi_tunnel",
+                                                              "tunnel_encapsulation",
+                                                              "traffic_engineering",
+                                                              "ipv6_extended_communities",
+                                                              "pe_distinguisher_labels",
+                                                              "only_to_customer",
+                                                              "attribute_set",
+                                                              "aigp",
+                                                              "link_state",
+                                                              "next_hop_capability",
+                                                              "prefix_sid"};
 
 std::string_view code_name(std::uint8_t code) {
   constexpr std::array<std::string_view, 7> names{"Reserved",

@@ -11,6 +11,7 @@ namespace tandem::bgp {
 namespace {
 
 constexpr std::uint8_t kCapabilitiesParameter = 2;  // RFC 5492
+constexpr std::uint8_t kExtendedLength = 255;       // RFC 9072
 constexpr std::uint8_t kCapMultiprotocol = 1;       // RFC 4760
 constexpr std::uint8_t kCapRouteRefresh = 2;        // RFC 2918
 constexpr std::uint8_t kCapFourOctetAs = 65;        // RFC 6793
@@ -69,6 +70,35 @@ bool take_capabilities(ByteSpan parameter, Open& open, MalformationCounters& cou
   return true;
 }
 
+/// One optional parameter after the other; with RFC 9072's form their lengths have two octets. `left` are those behind the length.
+class ParameterReader {
+ public:
+  ParameterReader(std::uint8_t announced_bytes, ByteSpan left) : reader_(left) {
+    // The length in its old place only has to be there; a first type of 255 says what follows.
+    extended_ = announced_bytes != 0 && !left.empty() && left[0] == kExtendedLength;
+    std::uint8_t mark = 0;
+    std::uint16_t bytes = announced_bytes;
+    if (extended_ && (!reader_.u8(mark) || !reader_.u16(bytes))) return;
+    fits_ = reader_.left() == bytes;
+  }
+
+  /// Whether the lengths are those of the message.
+  bool fits() const { return fits_; }
+  bool done() const { return reader_.left() == 0; }
+  bool next(std::uint8_t& type, ByteSpan& value) {
+    std::uint8_t short_length = 0;
+    std::uint16_t length = 0;
+    if (!reader_.u8(type)) return false;
+    if (extended_) return reader_.u16(length) && reader_.bytes(length, value);
+    return reader_.u8(short_length) && reader_.bytes(short_length, value);
+  }
+
+ private:
+  WireReader reader_;
+  bool extended_ = false;
+  bool fits_ = false;
+};
+
 }  // namespace
 
 std::optional<Open> decode_open(ByteSpan message, MalformationCounters& counters, Notification& error) {
@@ -88,13 +118,12 @@ std::optional<Open> decode_open(ByteSpan message, MalformationCounters& counters
   open.as = as;
   if (open.hold_time_s == 1 || open.hold_time_s == 2) return wrong(Malformation::open_hold_time, 6);
   if (open.router_id == 0) return wrong(Malformation::open_identifier, 3);
-  if (reader.left() != parameters_bytes) return wrong(Malformation::open_parameters, 0);
-  while (reader.left() > 0) {
+  ParameterReader parameters(parameters_bytes, reader.rest());
+  if (!parameters.fits()) return wrong(Malformation::open_parameters, 0);
+  while (!parameters.done()) {
     std::uint8_t type = 0;
-    std::uint8_t length = 0;
     ByteSpan value;
-    if (!reader.u8(type) || !reader.u8(length) || !reader.bytes(length, value))
-      return wrong(Malformation::open_parameters, 0);
+    if (!parameters.next(type, value)) return wrong(Malformation::open_parameters, 0);
     if (type != kCapabilitiesParameter) return wrong(Malformation::open_unsupported_parameter, 4);
     if (!take_capabilities(value, open, counters)) return wrong(Malformation::open_parameters, 0);
   }

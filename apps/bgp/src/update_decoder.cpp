@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <bitset>
 
-#include "attribute_types.hpp"
+#include "attribute_rules.hpp"
 #include "bgp/codec.hpp"
 #include "wire.hpp"
 
@@ -139,11 +139,6 @@ class Decoder {
   void check_mandatory();
   void check_meaning();
   bool next_hop_is_usable(const Address& next_hop) const;
-  bool is_internal_only(std::uint8_t type) const {
-    return type == static_cast<std::uint8_t>(AttributeType::local_pref) ||
-           type == static_cast<std::uint8_t>(AttributeType::originator_id) ||
-           type == static_cast<std::uint8_t>(AttributeType::cluster_list);
-  }
   bool seen(AttributeType type) const { return seen_[static_cast<std::uint8_t>(type)]; }
 
   static bool u32_of(ByteSpan value, std::optional<std::uint32_t>& out) {
@@ -234,13 +229,22 @@ void Decoder::attribute(std::uint8_t flags, std::uint8_t type, ByteSpan value, B
     return discard(Malformation::duplicate_attribute);
   }
   seen_.set(type);
-  if (context_.external && is_internal_only(type)) return discard(Malformation::internal_attribute_from_external);
-  const std::uint8_t expected = expected_flags(type);
-  if (expected == 0) return unknown(flags, type, value, whole);
-  if ((flags & (kFlagOptional | kFlagTransitive)) != expected) {
-    withdraw(Malformation::attribute_flags);
+  const AttributeRule* const rule = rule_of(type);
+  if (rule == nullptr) return unknown(flags, type, value, whole);
+  if (!flags_are_right(*rule, flags)) {
+    note(Malformation::attribute_flags, rule->flags_error);
     // The prefixes in it are needed to withdraw them.
     if (!is_mp) return;
+  }
+  switch (rule->use) {
+    case AttributeUse::judged:
+      if (!rule->is_sound(value)) return note(rule->counter, rule->value_error);
+      return unknown(flags, type, value, whole);
+    case AttributeUse::internal:
+      if (context_.external) return discard(Malformation::internal_attribute_from_external);
+      break;
+    case AttributeUse::decoded:
+      break;
   }
   known(static_cast<AttributeType>(type), value, whole);
 }
@@ -363,7 +367,10 @@ void Decoder::mp_reach(ByteSpan value, ByteSpan whole) {
     Address link_local{Family::ipv6, {}};
     std::copy_n(next_hop.begin() + 16, 16, link_local.bytes.begin());
     // Some speakers fill the second place with something else when they have no link-local address.
-    if (link_local.is_link_local()) update_.next_hop_link_local = link_local.bytes;
+    if (!link_local.is_link_local()) return;
+    update_.next_hop_link_local = link_local.bytes;
+    // One that has no global address on this link says so with ::, and is reached by the other all the same.
+    if (update_.next_hop_ipv6.is_unspecified()) update_.next_hop_ipv6 = link_local;
   }
 }
 
@@ -422,7 +429,9 @@ void Decoder::check_mandatory() {
 }
 
 bool Decoder::next_hop_is_usable(const Address& next_hop) const {
-  if (next_hop.is_unspecified() || next_hop.is_multicast()) return false;
+  if (next_hop.is_unspecified() || next_hop.is_multicast() || next_hop.is_loopback()) return false;
+  // 0/8 is this network, 240/4 reserved: no router has such an address (RFC 6890).
+  if (next_hop.family == Family::ipv4 && (next_hop.bytes[0] == 0 || next_hop.bytes[0] >= 240)) return false;
   return next_hop != context_.own_address;
 }
 

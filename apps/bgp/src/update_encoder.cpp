@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <algorithm>
 
-#include "attribute_types.hpp"
+#include "attribute_rules.hpp"
 #include "bgp/codec.hpp"
 #include "wire.hpp"
 
@@ -20,7 +20,7 @@ void put_attribute_header(std::vector<std::uint8_t>& out, std::uint8_t flags, st
 }
 
 void put_header(std::vector<std::uint8_t>& out, AttributeType type, std::size_t bytes) {
-  put_attribute_header(out, expected_flags(static_cast<std::uint8_t>(type)), static_cast<std::uint8_t>(type), bytes);
+  put_attribute_header(out, rule_of(static_cast<std::uint8_t>(type))->flags, static_cast<std::uint8_t>(type), bytes);
 }
 
 void put_number(std::vector<std::uint8_t>& out, AttributeType type, const std::optional<std::uint32_t>& value) {

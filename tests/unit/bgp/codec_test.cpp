@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <cstdio>
+
 #include "harness.hpp"
 
 using namespace tandem::bgp;
@@ -190,6 +192,19 @@ TEST_CASE("an OPEN is taken, or refused as RFC 4271 section 6.2 says", "[codec]"
       {"hold time 0", "04 fde8 0000 c0000201 00", {}, {}},
       {"unknown capability", "04 fde8 005a c0000201 06 0204 4002 0001", {}, {}},
       {"two parameters", "04 fde8 005a c0000201 08 0202 0200 0202 8000", {}, {}},
+      // RFC 9072.
+      {"extended parameters", "04 fde8 005a c0000201 ff ff 0005 02 0002 0200", {}, {}},
+      {"extended parameters, the old length left alone", "04 fde8 005a c0000201 05 ff 0005 02 0002 0200", {}, {}},
+      {"extended parameters, none", "04 fde8 005a c0000201 ff ff 0000", {}, {}},
+      {"extended parameters, two", "04 fde8 005a c0000201 ff ff 000a 02 0002 0200 02 0002 8000", {}, {}},
+      {"extended parameters longer than the message", "04 fde8 005a c0000201 ff ff 0006 02 0002 0200",
+       Notification{2, 0, {}}, Malformation::open_parameters},
+      {"extended parameters without their length", "04 fde8 005a c0000201 ff ff 00", Notification{2, 0, {}},
+       Malformation::open_parameters},
+      {"extended parameter overruns", "04 fde8 005a c0000201 ff ff 0005 02 0003 0200", Notification{2, 0, {}},
+       Malformation::open_parameters},
+      {"extended parameter of an unknown type", "04 fde8 005a c0000201 ff ff 0003 09 0000", Notification{2, 4, {}},
+       Malformation::open_unsupported_parameter},
       {"version 3", "03 fde8 005a c0000201 00", Notification{2, 1, {0, 4}}, Malformation::open_version},
       {"AS 0", "04 0000 005a c0000201 00", Notification{2, 2, {}}, Malformation::open_peer_as},
       {"four-octet AS 0", "04 5ba0 005a c0000201 08 0206 4104 00000000", Notification{2, 2, {}},
@@ -240,6 +255,22 @@ TEST_CASE("an OPEN survives both ways", "[codec]") {
     Notification error;
     CHECK(decode_open(encode_open(open), counters, error) == open);
   }
+}
+
+TEST_CASE("an OPEN with more than 255 octets of capabilities is read, and its capabilities count", "[codec]") {
+  std::string capabilities = "01 04 0001 00 01 ";
+  for (int i = 0; i < 100; ++i) capabilities += "f0 02 0000 ";  // unknown ones
+  capabilities += "41 04 fa56ea00 ";
+  const std::size_t bytes = 6 + 400 + 6;
+  char lengths[32];
+  std::snprintf(lengths, sizeof lengths, "ff ff %04zx 02 %04zx ", bytes + 3, bytes);
+  MalformationCounters counters{};
+  Notification error;
+  const auto open = decode_open(
+      message(MessageType::open, hex("04 5ba0 005a c0000201 " + std::string(lengths) + capabilities)), counters, error);
+  REQUIRE(open);
+  CHECK(open->as == 4200000000u);
+  CHECK(open->family[0]);
 }
 
 TEST_CASE("the data of a NOTIFICATION is cut, never the message limit", "[codec]") {

@@ -1,5 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // RFC 7606, row by row.
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <string>
+
+#include "attribute_rules.hpp"
 #include "harness.hpp"
 
 using namespace tandem::bgp;
@@ -150,6 +158,28 @@ TEST_CASE("errors in an UPDATE from an external neighbour", "[update_errors]") {
           {"LARGE COMMUNITIES of length 8", kSound + "c02008 0000000100000002 ", kNlri, kWithdraw,
            M::large_communities},
           {"LARGE COMMUNITIES of length 0", kSound + "c02000 ", kNlri, kWithdraw, M::large_communities},
+          // A next hop that no router can have.
+          {"NEXT_HOP 127.0.0.1", kOrigin + kPath + "400304 7f000001 ", kNlri, kWithdraw, M::next_hop},
+          {"NEXT_HOP 127.255.255.254", kOrigin + kPath + "400304 7ffffffe ", kNlri, kWithdraw, M::next_hop},
+          {"NEXT_HOP 0.1.2.3", kOrigin + kPath + "400304 00010203 ", kNlri, kWithdraw, M::next_hop},
+          {"NEXT_HOP 240.0.0.1", kOrigin + kPath + "400304 f0000001 ", kNlri, kWithdraw, M::next_hop},
+          {"NEXT_HOP 255.255.255.255", kOrigin + kPath + "400304 ffffffff ", kNlri, kWithdraw, M::next_hop},
+          {"MP_REACH: next hop ::1",
+           kOrigin + kPath + "800e1c 0002 01 10 00000000000000000000000000000001 00 30 20010db80001 ", "", kWithdraw,
+           M::next_hop},
+          // RFC 2545: the pair is judged.
+          {"MP_REACH: next hop :: with a link-local address",
+           kOrigin + kPath +
+               "800e2c 0002 01 20 00000000000000000000000000000000 fe800000000000000000000000000001 00 30 "
+               "20010db80001 ",
+           "",
+           kFine,
+           {}},
+          {"MP_REACH: next hop :: twice",
+           kOrigin + kPath +
+               "800e2c 0002 01 20 00000000000000000000000000000000 00000000000000000000000000000000 00 30 "
+               "20010db80001 ",
+           "", kWithdraw, M::next_hop},
           // RFC 6793 section 6.
           {"AS4_PATH from a four-octet neighbour", kSound + "c01106 0201 0000fde9 ", kNlri, kDiscard, M::as4_path},
           {"AS4_AGGREGATOR from a four-octet neighbour", kSound + "c01208 0000fde9 01020304 ", kNlri, kDiscard,
@@ -159,6 +189,11 @@ TEST_CASE("errors in an UPDATE from an external neighbour", "[update_errors]") {
           {"ORIGIN with the Optional bit", "c00101 00 " + kPath + kNextHop, kNlri, kWithdraw, M::attribute_flags},
           {"MED with the Transitive bit", kSound + "c00404 00000001 ", kNlri, kWithdraw, M::attribute_flags},
           {"COMMUNITIES without the Transitive bit", kSound + "800804 00010002 ", kNlri, kWithdraw, M::attribute_flags},
+          {"ORIGIN with the Partial bit", "600101 00 " + kPath + kNextHop, kNlri, kWithdraw, M::attribute_flags},
+          {"MED with the Partial bit", kSound + "a00404 00000001 ", kNlri, kWithdraw, M::attribute_flags},
+          {"ORIGINATOR_ID with the Transitive bit", kSound + "c00904 01020304 ", kNlri, kWithdraw, M::attribute_flags},
+          {"CLUSTER_LIST without the Optional bit", kSound + "000a04 01020304 ", kNlri, kWithdraw, M::attribute_flags},
+          {"LOCAL_PREF with the Optional bit", kSound + "c00504 00000064 ", kNlri, kWithdraw, M::attribute_flags},
           {"COMMUNITIES with the Partial bit", kSound + "e00804 00010002 ", kNlri, kFine, {}},
           {"unused flag bits", "4f0101 00 " + kPath + kNextHop, kNlri, kFine, {}},
           {"no ORIGIN", kPath + kNextHop, kNlri, kWithdraw, M::missing_well_known},
@@ -195,6 +230,146 @@ TEST_CASE("errors in an UPDATE from an external neighbour", "[update_errors]") {
           {"multicast prefix beside another", kSound, "04 e0 " + kNlri, kFine, M::martian_prefix},
       },
       external());
+}
+
+TEST_CASE("attributes that nobody here uses are judged as their documents say", "[update_errors]") {
+  const auto fine = [](const char* what, const std::string& attribute) {
+    return Row{what, kSound + attribute, kNlri, kFine, {}};
+  };
+  const auto gone = [](const char* what, const std::string& attribute, M counter) {
+    return Row{what, kSound + attribute, kNlri, kWithdraw, counter};
+  };
+  const auto dropped = [](const char* what, const std::string& attribute, M counter) {
+    return Row{what, kSound + attribute, kNlri, kDiscard, counter};
+  };
+  check(
+      {
+          // RFC 6514 section 5.
+          fine("PMSI tunnel: ingress replication", "c01609 00 06 000010 c0000202 "),
+          fine("PMSI tunnel: none", "c01605 00 00 000000 "),
+          gone("PMSI tunnel of length 4", "c01604 00 06 0000 ", M::pmsi_tunnel),
+          gone("PMSI tunnel without a value", "c01600 ", M::pmsi_tunnel),
+          gone("PMSI tunnel of a type that is none", "c01609 00 7a 000010 c0000202 ", M::pmsi_tunnel),
+          gone("PMSI tunnel: an identifier that is no address", "c01608 00 06 000010 c00002 ", M::pmsi_tunnel),
+          gone("PMSI tunnel: RSVP-TE of 4 octets", "c01609 00 01 000010 c0000202 ", M::pmsi_tunnel),
+          gone("PMSI tunnel, non-transitive", "801609 00 06 000010 c0000202 ", M::attribute_flags),
+          // RFC 9012.
+          fine("tunnel encapsulation: VXLAN", "c0170c 0008 0008 06 06 00000000 0001 "),
+          gone("tunnel encapsulation: the tunnel overruns", "c0170c 0008 0009 06 06 00000000 0001 ",
+               M::tunnel_encapsulation),
+          gone("tunnel encapsulation: the part overruns", "c0170c 0008 0008 06 07 00000000 0001 ",
+               M::tunnel_encapsulation),
+          gone("tunnel encapsulation: three octets", "c01703 000800 ", M::tunnel_encapsulation),
+          gone("tunnel encapsulation: empty", "c01700 ", M::tunnel_encapsulation),
+          gone("tunnel encapsulation, non-transitive", "8017 0c 0008 0008 06 06 00000000 0001 ", M::attribute_flags),
+          // RFC 5543, 5701, 6514 section 8.
+          gone("traffic engineering of 35 octets", "801823 " + std::string(70, '0') + " ", M::traffic_engineering),
+          fine("IPv6 extended communities", "c01914 000220010db8000000000000000000000001 0001 "),
+          gone("IPv6 extended communities of length 8", "c01908 0002000100000009 ", M::ipv6_extended_communities),
+          gone("IPv6 extended communities of length 0", "c01900 ", M::ipv6_extended_communities),
+          gone("IPv6 extended communities, non-transitive", "801914 000220010db8000000000000000000000001 0001 ",
+               M::attribute_flags),
+          fine("PE distinguisher labels", "c01b07 c0000202 000010 "),
+          gone("PE distinguisher labels of length 6", "c01b06 c0000202 0000 ", M::pe_distinguisher_labels),
+          // RFC 7311.
+          fine("AIGP", "801a0b 01 000b 0000000000000064 "),
+          dropped("AIGP with the Transitive bit", "c01a0b 01 000b 0000000000000064 ", M::attribute_flags),
+          dropped("AIGP: a metric of 7 octets", "801a0a 01 000a 00000000000064 ", M::aigp),
+          dropped("AIGP: a length of 2", "801a03 02 0002 ", M::aigp),
+          dropped("AIGP: it overruns", "801a0b 01 000c 0000000000000064 ", M::aigp),
+          dropped("AIGP: empty", "801a00 ", M::aigp),
+          // RFC 9552.
+          fine("link state", "801d08 0400 0004 01020304 "),
+          dropped("link state: it overruns", "801d08 0400 0005 01020304 ", M::link_state),
+          dropped("link state: three octets", "801d03 040000 ", M::link_state),
+          // RFC 9234.
+          fine("only to customer", "c02304 0000fde9 "),
+          fine("only to customer, passed on by somebody", "e02304 0000fde9 "),
+          gone("only to customer of length 3", "c02303 00fde9 ", M::only_to_customer),
+          gone("only to customer of length 5", "c02305 0000fde900 ", M::only_to_customer),
+          gone("only to customer of length 0", "c02300 ", M::only_to_customer),
+          gone("only to customer: AS 0", "c02304 00000000 ", M::only_to_customer),
+          gone("only to customer, non-transitive", "802304 0000fde9 ", M::attribute_flags),
+          gone("only to customer, well-known", "402304 0000fde9 ", M::attribute_flags),
+          // draft-ietf-idr-entropy-label, RFC 8669.
+          fine("next hop capability", "c0270c 0001 01 04 c0000202 0001 0000 "),
+          dropped("next hop capability: it overruns", "c0270c 0001 01 04 c0000202 0001 0001 ", M::next_hop_capability),
+          dropped("next hop capability: the next hop overruns", "c02706 0001 01 04 c000 ", M::next_hop_capability),
+          fine("prefix SID", "c0280a 01 0007 00 0000 00000064 "),
+          dropped("prefix SID: a label index of 6 octets", "c02809 01 0006 00 0000 000064 ", M::prefix_sid),
+          dropped("prefix SID: it overruns", "c0280a 01 0008 00 0000 00000064 ", M::prefix_sid),
+          dropped("prefix SID: an SRGB of 5 octets", "c0280a 03 0007 0000 0000000000 ", M::prefix_sid),
+          dropped("prefix SID: two octets", "c02802 0100 ", M::prefix_sid),
+          // RFC 6368, RFC 7606 section 7.16.
+          fine("attribute set", "c0800b 0000fde9 400101 00 800400 "),
+          gone("attribute set of length 3", "c08003 00fde9 ", M::attribute_set),
+          gone("attribute set: it overruns", "c08008 0000fde9 400102 00 ", M::attribute_set),
+          gone("attribute set with MP_REACH in it", "c08007 0000fde9 800e00 ", M::attribute_set),
+      },
+      external());
+}
+
+TEST_CASE(
+    "every published attribute with wrong flags does what the table says, with the right ones nothing of the kind",
+    "[update_errors]") {
+  for (const auto& rule : attribute_rules()) {
+    if (rule.use == AttributeUse::decoded && rule.counter <= M::update_no_nlri)
+      continue;  // MP_REACH, MP_UNREACH: above
+    for (const int flags : {0x00, 0x40, 0x80, 0xc0, 0x20, 0x60, 0xa0, 0xe0}) {
+      INFO(rule.name << ", flags " << flags);
+      MalformationCounters counters{};
+      Update update;
+      char header[8];
+      std::snprintf(header, sizeof header, "%02x%02x00 ", flags, rule.type);
+      // In front of all others, so that it is the first of its kind.
+      decode_update(update_of({"", header + kSound, kNlri, kFine, {}}), internal(), counters, update);
+      CHECK((counters[static_cast<std::size_t>(M::attribute_flags)] == 1) !=
+            flags_are_right(rule, static_cast<std::uint8_t>(flags)));
+      if (!flags_are_right(rule, static_cast<std::uint8_t>(flags))) CHECK(update.handling >= rule.flags_error);
+      CHECK(update.handling != kReset);
+    }
+  }
+}
+
+TEST_CASE("docs/path-attributes.md says what the table says", "[update_errors]") {
+  const auto handling = [](ErrorHandling what) {
+    return what == kWithdraw ? "treat-as-withdraw" : what == kDiscard ? "attribute discard" : "session reset";
+  };
+  std::string table;
+  for (const auto& rule : attribute_rules()) {
+    std::ostringstream line;
+    line << "| " << int{rule.type} << " | " << rule.name << " | "
+         << (rule.flags == kWellKnown            ? "well-known"
+             : rule.flags == kOptionalTransitive ? "optional transitive"
+                                                 : "optional non-transitive")
+         << " | "
+         << (rule.use == AttributeUse::decoded  ? "yes"
+             : rule.use == AttributeUse::judged ? "no"
+                                                : "from internal neighbours")
+         << " | " << handling(rule.flags_error) << " | " << handling(rule.value_error) << " | " << rule.document
+         << " |\n";
+    table += line.str();
+  }
+  std::ifstream file(TANDEM_SOURCE_DIR "/docs/path-attributes.md");
+  const std::string page{std::istreambuf_iterator<char>(file), {}};
+  REQUIRE(!page.empty());
+  CHECK(page.substr(std::min(page.find("| 1 |"), page.size())) == table);
+}
+
+TEST_CASE("a next hop :: with a link-local address is that address", "[update_errors]") {
+  MalformationCounters counters{};
+  Update update;
+  decode_update(update_of({"",
+                           kOrigin + kPath +
+                               "800e2c 0002 01 20 00000000000000000000000000000000 "
+                               "fe800000000000000000000000000001 00 30 20010db80001 ",
+                           "",
+                           kFine,
+                           {}}),
+                external(), counters, update);
+  CHECK(update.next_hop_ipv6 == address("fe80::1"));
+  REQUIRE(update.next_hop_link_local);
+  CHECK(*update.next_hop_link_local == address("fe80::1").bytes);
 }
 
 TEST_CASE("errors in an UPDATE from an internal neighbour", "[update_errors]") {

@@ -62,6 +62,20 @@ enum class Malformation : std::uint8_t {
   // UPDATE: single routes passed over.
   family_not_negotiated,
   martian_prefix,
+  // Numbers are kept, since the twin's counters go by them: what came later stands here.
+  // UPDATE: treat-as-withdraw, attributes that nobody here uses (attribute_rules.cpp).
+  pmsi_tunnel,
+  tunnel_encapsulation,
+  traffic_engineering,
+  ipv6_extended_communities,
+  pe_distinguisher_labels,
+  only_to_customer,
+  attribute_set,
+  // UPDATE: attribute discard, likewise.
+  aigp,
+  link_state,
+  next_hop_capability,
+  prefix_sid,
   count
 };
 
