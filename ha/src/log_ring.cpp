@@ -68,6 +68,7 @@ void LogWriter::put(RecordType type, std::uint64_t id, std::initializer_list<Byt
 }
 
 void LogWriter::append(RecordType type, std::uint64_t id, std::initializer_list<Bytes> parts) {
+  if (format_of(type) > format_) return;
   std::uint64_t payload = 0;
   for (const Bytes part : parts) payload += part.size();
   if (record_bytes(payload) + 128 > room()) broken("a turn wrote more than was reserved for it");

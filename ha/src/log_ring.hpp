@@ -31,6 +31,9 @@ class LogWriter {
 
   void set_time(std::uint64_t time_ns) { time_ns_ = time_ns; }
   void set_epoch(std::uint64_t epoch) { epoch_ = epoch; }
+  /// The format that the attached twin reads (log_format.hpp). Records that it does not have are not written.
+  void set_format(std::uint32_t format) { format_ = format; }
+  [[nodiscard]] std::uint32_t format() const { return format_; }
 
   /// Appends one record whose payload is the parts one behind the other; begins a transaction when none is open.
   /// Room was reserved for the whole turn (design.md section 3, step 0): running over it is a broken invariant and aborts.
@@ -55,6 +58,7 @@ class LogWriter {
   mutable std::uint64_t oldest_ = 0;  ///< bytes before it are wanted by nobody any more
   std::uint64_t time_ns_ = 0;
   std::uint64_t epoch_ = 0;
+  std::uint32_t format_ = kLogFormatVersion;
   std::uint64_t transactions_ = 0;
   std::uint64_t largest_ = 0;
   bool in_transaction_ = false;

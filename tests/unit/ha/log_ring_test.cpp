@@ -225,3 +225,23 @@ TEST_CASE("primary and twin on two threads see the same bytes", "[tsan]") {
   CHECK(good);
   CHECK(expected >= kTotal);
 }
+
+TEST_CASE("for a twin of format 1 records have their first lengths, and types that it does not know are left out") {
+  for (const std::uint32_t format : {1U, 2U}) {
+    GroupFixture fixture;
+    fixture.attach();
+    LogWriter writer = fixture.writer();
+    LogReader reader = fixture.reader();
+    writer.set_format(format);
+    const auto later = static_cast<RecordType>(39);
+    writer.append(later, 7, {text_bytes("later")});
+    writer.append(RecordType::written, 7, {text_bytes("bytes")});
+    writer.publish(1, 2);
+    Record record;
+    std::vector<std::uint16_t> types;
+    while (reader.next(fixture.group.published.load(), record)) types.push_back(record.type);
+    const std::vector<std::uint16_t> expected =
+        format == 1 ? std::vector<std::uint16_t>{1, 7, 2} : std::vector<std::uint16_t>{1, 39, 7, 2};
+    CHECK(types == expected);
+  }
+}
