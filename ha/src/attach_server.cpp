@@ -22,6 +22,18 @@ constexpr std::uint64_t kHandshake_ns = 5'000'000'000;
 constexpr std::size_t kMaxSessions = 8;
 /// What bringing up a late joiner may add to one turn.
 constexpr std::uint64_t kJoinSlice_ns = 60'000;
+/// How many times as long as a member a joiner may stand still.
+constexpr std::uint64_t kJoinerTimes = 10;
+/// A snapshot goes no further ahead of its reader than this: it would lie unread when the last piece is written.
+constexpr std::uint64_t kJoinAheadBytes = std::uint64_t{1} << 20;
+/// A member counts as caught up when a takeover would have to apply for no longer than this first, ...
+constexpr std::uint64_t kCaughtUp_ns = 1'000'000;
+/// ... and until it is more than this. A twin that sleeps between two looks always has some.
+constexpr std::uint64_t kBehind_ns = 5'000'000;
+/// What a byte is taken to cost while its reader has not told: that of the records of a busy BGP speaker.
+constexpr std::uint32_t kApply_ps = 16'000;
+/// One that is behind for so long is spoken of.
+constexpr std::uint64_t kBehindForLong_ns = 1'000'000'000;
 
 }  // namespace
 
@@ -154,6 +166,7 @@ void Node::Impl::greet(Session& session, const ha::Hello& hello) {
   slot.fencing.store(ha::Fencing::unknown);
   slot.identity.store(hello.identity);
   slot.life.word.store(0);
+  slot.apply_ps.store(0);
   slot.state.store(ReaderState::joining, std::memory_order_release);
   session.reader = *reader;
   TANDEM_STEP("attach.joining");
@@ -208,7 +221,11 @@ void Node::Impl::continue_join() {
   // The snapshot shares the turn's reserve with nothing else once the handlers are done, but the queues of one connection may
   // be larger than what is left of it: then it waits for the twin to read.
   const std::uint64_t room = writer_->room();
-  if (room < options_.log_bytes / 2) return;
+  Session* const session = reader_session();
+  const std::uint64_t position = session != nullptr ? group_->readers[*session->reader].position.load() : 0;
+  join_waits_ =
+      room < options_.log_bytes / 2 || group_->published.load(std::memory_order_relaxed) - position > kJoinAheadBytes;
+  if (join_waits_) return;
   const std::size_t bytes = std::min<std::uint64_t>(room / 8, 512 * 1024);
   join_ended_ = snapshot_->step({now_ns_ + kJoinSlice_ns, bytes});
 }
@@ -223,17 +240,57 @@ void Node::Impl::end_join() {
   // Everything is published, and at `shm` that is committed: from here on the twin may be promoted.
   if (!ha::make_member(group_->readers[*session->reader])) return;
   TANDEM_STEP("attach.member");
-  join_took_ns_ = monotonic_ns() - join_began_ns_;
   unprotected_why_.clear();
+  twin_caught_up_ = protection_said_ = false;
+  join_took_ns_ = 0;
+  behind_since_ns_ = now_ns_;
 #ifdef TANDEM_STOP_POINTS
   count_turn_stop_points(true);
 #endif
-  log("protected: twin " + std::to_string(session->number) + " holds " + std::to_string(join_connections_) +
-      " connections, brought up in " + std::to_string(join_took_ns_ / 1000) + " us, longest turn " +
-      std::to_string(join_longest_turn_ns_ / 1000) + " us");
-  if (const ha::Fencing fencing = group_->readers[*session->reader].fencing.load(); fencing != ha::Fencing::possible)
-    log("a hang of this process is not covered, its end is: the twin cannot end it. " + ha::why_no_fence(fencing),
-        LogLevel::warning);
+  judge_lag();
+}
+
+std::string Node::Impl::why_unprotected() const {
+  if (is_protected() || !unprotected_why_.empty() || group_ == nullptr) return unprotected_why_;
+  for (const ha::ReaderSlot& slot : group_->readers) {
+    if (slot.state.load() != ReaderState::member) continue;
+    return "the twin (pid " + std::to_string(slot.number.load()) +
+           ") is behind: " + std::to_string(group_->published.load() - slot.position.load()) +
+           " bytes of the log are still to be applied";
+  }
+  return "the twin has gone";
+}
+
+/// A member that is behind loses nothing if it takes over, but takes long: that is no protection that one may count on. It is not
+/// removed for that; the log's room and the windows hold its primary back.
+void Node::Impl::judge_lag() {
+  Session* const session = reader_session();
+  if (session == nullptr) return;
+  const ha::ReaderSlot& slot = group_->readers[*session->reader];
+  if (slot.state.load(std::memory_order_relaxed) != ReaderState::member) return;
+  const std::uint64_t unread =
+      group_->published.load(std::memory_order_relaxed) - slot.position.load(std::memory_order_acquire);
+  const std::uint32_t measured = slot.apply_ps.load(std::memory_order_relaxed);
+  const std::uint64_t cost_ns = unread * (measured != 0 ? measured : kApply_ps) / 1000;
+  const bool caught_up = cost_ns <= (twin_caught_up_ ? kBehind_ns : kCaughtUp_ns);
+  if (caught_up != twin_caught_up_) {
+    twin_caught_up_ = caught_up;
+    behind_since_ns_ = now_ns_;
+    if (!caught_up) ++counters_.twins_behind;
+  }
+  if (caught_up && !protection_said_) {
+    protection_said_ = true;
+    if (join_took_ns_ == 0) join_took_ns_ = monotonic_ns() - join_began_ns_;
+    log("protected: twin " + std::to_string(session->number) + " holds " + std::to_string(join_connections_) +
+        " connections, brought up in " + std::to_string(join_took_ns_ / 1000) + " us, longest turn " +
+        std::to_string(join_longest_turn_ns_ / 1000) + " us");
+    if (const ha::Fencing fencing = slot.fencing.load(); fencing != ha::Fencing::possible)
+      log("a hang of this process is not covered, its end is: the twin cannot end it. " + ha::why_no_fence(fencing),
+          LogLevel::warning);
+  } else if (!caught_up && protection_said_ && now_ns_ - behind_since_ns_ > kBehindForLong_ns) {
+    protection_said_ = false;
+    log("unprotected: " + why_unprotected(), LogLevel::warning);
+  }
 }
 
 void Node::Impl::drop_reader(Session& session, std::string_view why) {
@@ -251,6 +308,7 @@ void Node::Impl::drop_reader(Session& session, std::string_view why) {
     ++counters_.twins_removed;
     recorder_->stop();
     snapshot_.reset();
+    twin_caught_up_ = join_waits_ = false;
     join_ended_ = false;
     if (low_windows_) stack_->clamp_windows(0);
     low_windows_ = false;
@@ -277,9 +335,13 @@ void Node::Impl::watch_reader() {
   if (position != reader_seen_position_ || position == group_->published.load(std::memory_order_relaxed)) {
     reader_seen_position_ = position;
     reader_seen_ns_ = now_ns_;
-    return;
+    return judge_lag();
   }
-  const std::uint64_t limit_ns = std::max<std::uint64_t>(500, std::uint64_t{4} * options_.detect_ms) * 1'000'000;
+  judge_lag();
+  // A joiner has stepped back behind others, and may wait long for its processor.
+  const std::uint64_t times = twin_is_member() ? 1 : kJoinerTimes;
+  const std::uint64_t limit_ns =
+      times * std::max<std::uint64_t>(500, std::uint64_t{4} * options_.detect_ms) * 1'000'000;
   if (now_ns_ - reader_seen_ns_ > limit_ns) drop_reader(*session, "it reads the log no longer (stopped or stalled)");
 }
 

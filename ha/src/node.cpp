@@ -72,7 +72,7 @@ bool Node::request_switchover(std::string* why) {
     impl_->switchover_requested_ = true;
     return true;
   }
-  if (why != nullptr) *why = "no switchover: " + impl_->unprotected_why_;
+  if (why != nullptr) *why = "no switchover: " + impl_->why_unprotected();
   return false;
 }
 
@@ -114,15 +114,20 @@ void Node::Impl::write_log(std::string_view text, LogLevel level) {
   std::string one_line(text);
   std::replace_if(
       one_line.begin(), one_line.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, ' ');
-  if (log_hook_)
-    log_hook_(level, role_, one_line);
-  else
-    ha::system::write_log_line(static_cast<int>(level), to_string(role_), one_line);
+  if (log_hook_) return log_hook_(level, role_, one_line);
+  const auto write = [this](LogLevel priority, std::string_view line) {
+    return ha::system::write_log_line(static_cast<int>(priority), to_string(role_), line);
+  };
+  // Whoever reads it may stand still, and nobody waits for that: lines are lost then, and counted.
+  if (lines_lost_ != 0 &&
+      write(LogLevel::warning, std::to_string(lines_lost_) + " lines were lost: standard error did not take them"))
+    lines_lost_ = 0;
+  if (!write(level, one_line)) ++lines_lost_;
 }
 
 void Node::Impl::report_state(std::uint64_t now_ns, bool ready) {
   if (!state_hook_) return;
-  const NodeState state{role_, ready, twin_is_member(), stop_requested_};
+  const NodeState state{role_, ready, is_protected(), stop_requested_};
   if (now_ns < next_state_report_ns_ && state == reported_state_) return;
   next_state_report_ns_ = now_ns + kReportState_ns;
   reported_state_ = state;

@@ -102,6 +102,10 @@ struct Node::Impl {
   void watch_reader();
   [[nodiscard]] Session* reader_session();
   [[nodiscard]] bool twin_is_member() const;
+  /// A member, and what it has not read yet would not delay a takeover.
+  [[nodiscard]] bool is_protected() const { return twin_caught_up_ && twin_is_member(); }
+  [[nodiscard]] std::string why_unprotected() const;
+  void judge_lag();
   [[nodiscard]] bool session_is_gone(const Session& session) const;
   [[nodiscard]] static std::string name_of(const Session& session);
 
@@ -191,6 +195,10 @@ struct Node::Impl {
   std::uint64_t reader_seen_position_ = 0;
   std::uint64_t reader_seen_ns_ = 0;
   std::uint64_t join_began_ns_ = 0;
+  bool join_waits_ = false;  ///< the joiner has not read yet what it was given
+  bool twin_caught_up_ = false;
+  bool protection_said_ = false;  ///< in the log
+  std::uint64_t behind_since_ns_ = 0;
   bool low_windows_ = false;
   std::uint32_t released_tx_index_ = 0;
   bool turn_sent_ = false;               ///< the turn before handed packets over
@@ -198,6 +206,7 @@ struct Node::Impl {
   std::uint64_t join_longest_turn_ns_ = 0;
   std::uint64_t join_took_ns_ = 0;
   std::uint64_t join_connections_ = 0;
+  std::uint64_t lines_lost_ = 0;  ///< of the log, that standard error did not take
   std::string unprotected_why_ = "no twin is attached";
   bool frames_left_ = false;
   bool work_left_ = false;
@@ -208,7 +217,7 @@ struct Node::Impl {
   bool peer_answer_pending_ = false;
   struct Counters {
     std::uint64_t turns = 0, frames = 0, longest_turn_ns = 0, twins_attached = 0, twins_removed = 0,
-                  attaches_refused = 0, log_waits = 0;
+                  attaches_refused = 0, log_waits = 0, twins_behind = 0;
   } counters_;
 
   // Twin.

@@ -43,6 +43,10 @@ constexpr std::uint64_t kLookForRoom_ns = 50'000;
 /// How often it then looks whether the twin has taken over.
 constexpr std::uint64_t kLookForTwin_ns = 200'000;
 constexpr std::uint64_t kStateRecordBytes = 512;
+/// A twin that reads on may keep the log short of room for so many times as long as one that does not.
+constexpr std::uint64_t kSlowReaderTimes = 4;
+/// How often a primary looks whether its twin has caught up, or has read what it was given.
+constexpr std::uint64_t kLookForReader_ns = 500'000;
 
 }  // namespace
 
@@ -261,7 +265,9 @@ void Node::Impl::wait_for_log() {
   if (log_short_since_ns_ == 0) log_short_since_ns_ = now_ns_;
   ++counters_.log_waits;
   const std::uint64_t limit_ns = std::max<std::uint64_t>(500, std::uint64_t{4} * options_.detect_ms) * 1'000'000;
-  if (now_ns_ - log_short_since_ns_ > limit_ns) {
+  // One that reads on makes room; but the peers do not wait for ever.
+  const bool stands_still = now_ns_ - reader_seen_ns_ > limit_ns;
+  if (now_ns_ - log_short_since_ns_ > (stands_still ? limit_ns : kSlowReaderTimes * limit_ns)) {
     if (Session* session = reader_session()) drop_reader(*session, "it does not keep up with the log");
     if (!recorder_->active()) return;
   }
@@ -275,11 +281,12 @@ void Node::Impl::wait_for_log() {
 }
 
 std::uint64_t Node::Impl::next_deadline_ns() {
-  if (frames_left_ || work_left_ || snapshot_ || (control_ && control_->ready())) return 0;
+  if (frames_left_ || work_left_ || (snapshot_ && !join_waits_) || (control_ && control_->ready())) return 0;
   if (device_->tx_pending()) return now_ns_ + 20'000;
   std::uint64_t deadline =
       std::min(stack_->next_timer_ns(), application_deadline_ns_ == 0 ? UINT64_MAX : application_deadline_ns_);
   if (rendezvous_) deadline = std::min(deadline, now_ns_ + std::uint64_t{options_.detect_ms} * 1'000'000 / 4);
+  if (join_waits_ || (!twin_caught_up_ && twin_is_member())) deadline = std::min(deadline, now_ns_ + kLookForReader_ns);
   if (attach_from_ns_ > now_ns_) deadline = std::min(deadline, attach_from_ns_);
   if (settle_at_ns_ != 0) deadline = std::min(deadline, settle_at_ns_);
   if (hand_over_from_ns_ != 0) {
@@ -313,7 +320,7 @@ int Node::Impl::run_primary() {
   for (;;) {
     if (settle_at_ns_ != 0 && now_ns_ >= settle_at_ns_) settle();
     // The last transaction needs room too; a twin that is far behind is waited for, or removed.
-    const bool twin_is_ready = twin_is_member() && writer_->room() > ha::log_limits.fixed_reserve_bytes;
+    const bool twin_is_ready = is_protected() && writer_->room() > ha::log_limits.fixed_reserve_bytes;
     const bool wants_to_go = switchover_requested_ || (stop_requested_ && role_ == Role::primary);
     if (wants_to_go && twin_is_ready) {
       if (hand_over_from_ns_ == 0) hand_over_from_ns_ = now_ns_ + kHandOverFrom_ns;

@@ -4,31 +4,30 @@
 #include <algorithm>
 #include <cstring>
 
+#include "tandem/loop.hpp"
 #include "tandem/planted.hpp"
 #include "tandem/stop_point.hpp"
 
 namespace tandem::ha {
 namespace {
 
-bool is_fixed_size(RecordType type, std::size_t length) {
+/// As long as the type's first layout is, or longer: later versions append.
+bool is_long_enough(RecordType type, std::size_t length) {
   switch (type) {
     case RecordType::transaction_begin:
-      return length == sizeof(TransactionBegin);
     case RecordType::commit:
-      return length == sizeof(Commit);
+      return length >= 16;
     case RecordType::skipped:
     case RecordType::consumed:
     case RecordType::snapshot_begin:
     case RecordType::snapshot_end:
     case RecordType::close:
     case RecordType::role_change:
-      return length == 8;
-    case RecordType::neighbour:
-      return length == sizeof(NeighbourRecord);
-    case RecordType::open:
-      return length > sizeof(OpenPrefix);
     case RecordType::out_of_order:
-      return length >= sizeof(OutOfOrderPrefix);
+      return length >= 8;
+    case RecordType::neighbour:
+      return length >= 24;
+    case RecordType::open:
     case RecordType::snapshot_send:
     case RecordType::snapshot_receive:
       return length > 8;
@@ -74,7 +73,7 @@ bool Replica::fail(const Record& record, const std::string& what) {
   return false;
 }
 
-bool Replica::apply(std::uint64_t published) {
+bool Replica::apply(std::uint64_t published, std::uint64_t deadline_ns) {
   if (!error_.empty()) return false;
   Record record;
   while (reader_.next(published, record)) {
@@ -84,6 +83,7 @@ bool Replica::apply(std::uint64_t published) {
     }
     if (!apply_record(record)) return false;
     TANDEM_STEP("replica.record");
+    if (deadline_ns != UINT64_MAX && !in_transaction_ && monotonic_ns() >= deadline_ns) return true;
   }
   if (!reader_.error().empty()) {
     error_ = reader_.error();
@@ -107,7 +107,7 @@ bool Replica::apply_record(const Record& record) {
     }
     return fail(record, "a mandatory record that this version does not know; run the same version on both sides");
   }
-  if (!is_fixed_size(type, record.payload.size())) return fail(record, "a record of the wrong length");
+  if (!is_long_enough(type, record.payload.size())) return fail(record, "a record that is too short");
   if ((type == RecordType::transaction_begin) == in_transaction_)
     return fail(record, "a record outside of a transaction");
 

@@ -12,8 +12,8 @@ class StarvationProbe {
   StarvationProbe(int stat, int schedstat) : stat_(stat), schedstat_(schedstat) {}
 
   void begin();
-  /// Whether it is ready to run and has run for less than half of `elapsed_ns` since begin(). False when that cannot be read.
-  [[nodiscard]] bool is_starved(std::uint64_t elapsed_ns) const;
+  /// Whether it is ready to run and has run for less than about `work_ns` since begin(). False when that cannot be read.
+  [[nodiscard]] bool is_starved(std::uint64_t work_ns) const;
 
  private:
   struct Sample {

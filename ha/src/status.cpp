@@ -78,8 +78,8 @@ std::string Node::Impl::status_json() const {
   status["group"] = options_.group;
   status["device"] = device_->description();
   status["epoch"] = group_ != nullptr ? group_->epoch.load() : 0;
-  status["protected"] = twin_is_member();
-  status["why_unprotected"] = unprotected_why_;
+  status["protected"] = is_protected();
+  status["why_unprotected"] = why_unprotected();
   status["twin"] = nullptr;
   status["hang_covered"] = false;
   status["why_hang_uncovered"] = unprotected_why_;
@@ -215,8 +215,8 @@ std::string Node::Impl::own_metrics() {
   metric(text, "frames_held", "gauge", "Received frames that the stack refers to.", census.held);
   metric(text, "frames_missing", "gauge", "Frames that are nowhere: a leak.", census.missing);
   if (group_ != nullptr) {
-    metric(text, "protected", "gauge", "1 when a member twin holds every replicated connection.",
-           twin_is_member() ? 1 : 0);
+    metric(text, "protected", "gauge", "1 when a member twin holds every replicated connection and is caught up.",
+           is_protected() ? 1 : 0);
     metric(text, "epoch", "gauge", "Grows by one with each promotion.", group_->epoch.load());
     metric(text, "takeovers_total", "counter", "Takeovers and switchovers of the group.", group_->takeovers.load());
     metric(text, "log_position_bytes", "counter", "Published position of the log.", group_->published.load());
@@ -228,6 +228,8 @@ std::string Node::Impl::own_metrics() {
     metric(text, "log_waits_total", "counter", "Turns that waited for room in the log.", counters_.log_waits);
     metric(text, "twins_attached_total", "counter", "Twins that attached to this process.", counters_.twins_attached);
     metric(text, "twins_removed_total", "counter", "Twins that were removed or went.", counters_.twins_removed);
+    metric(text, "twins_behind_total", "counter",
+           "How often a member twin fell so far behind that it protected no more.", counters_.twins_behind);
     metric(text, "attaches_refused_total", "counter", "Twins that were refused.", counters_.attaches_refused);
   }
   if (control_) {

@@ -22,8 +22,9 @@ namespace tandem::ha::system {
 [[nodiscard]] int process_id();
 /// What tells this node from all others, in every namespace: random, not 0.
 [[nodiscard]] std::uint64_t draw_identity();
-/// One line on standard error, with `priority` (syslog's) in front when the journal reads it.
-void write_log_line(int priority, std::string_view role, std::string_view text);
+/// One line on standard error, with `priority` (syslog's) in front when the journal reads it. Never waits for whoever reads a
+/// pipe, a socket or a terminal: false when it cannot be taken now. A line longer than 4,096 bytes is cut.
+bool write_log_line(int priority, std::string_view role, std::string_view text);
 /// The first of `ours` that the kernel has too, with the interface's name, as a text; empty when there is none.
 [[nodiscard]] std::string address_of_the_kernel(const std::vector<IpPrefix>& ours);
 

@@ -32,6 +32,16 @@ constexpr std::uint64_t kFollowIdle_ns = 5'000'000;
 constexpr std::uint64_t kStaysBusy_ns = 50'000'000;
 constexpr std::uint64_t kAside_ns = 2'000'000;
 constexpr std::uint64_t kWelcomeWithin_ns = 15'000'000'000;
+/// What is published is applied in slices of this length. After each the twin says where it is, and looks at its primary.
+constexpr std::uint64_t kApplySlice_ns = 1'000'000;
+/// A slice of at least so many bytes tells what a byte costs.
+constexpr std::uint64_t kMeasuredBytes = 16 * 1024;
+
+/// The new measure counts a quarter.
+std::uint32_t smoothed_ps(std::uint32_t before, std::uint64_t took_ns, std::uint64_t bytes) {
+  const auto now = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(took_ns * 1000 / bytes, 1, UINT32_MAX / 4));
+  return before == 0 ? now : before - before / 4 + now / 4;
+}
 
 /// The process that gave its role away has lowered itself, and may run another node afterwards.
 bool stepped_aside = false;
@@ -244,8 +254,9 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
     const OwnerFate fate = ha::owner_fate(word);
     const std::uint64_t published = group_->published.load(std::memory_order_acquire);
     const std::uint64_t before = replica_->position();
-    const std::uint64_t noticed_ns = fate == OwnerFate::alive ? 0 : monotonic_ns();
-    if (!replica_->apply(published)) {
+    const std::uint64_t began_ns = monotonic_ns();
+    const std::uint64_t noticed_ns = fate == OwnerFate::alive ? 0 : began_ns;
+    if (!replica_->apply(published, fate == OwnerFate::alive ? began_ns + kApplySlice_ns : UINT64_MAX)) {
       if (self.state.load(std::memory_order_acquire) == ReaderState::ineligible) {
         log("removed by the primary, and the log has gone on without this twin; joining again", LogLevel::warning);
         return leave(TwinEnd::join_again);
@@ -257,6 +268,11 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
     TANDEM_STEP("twin.applied");
     self.position.store(replica_->position(), std::memory_order_release);
     TANDEM_STEP("twin.reported");
+    const std::uint64_t applied = replica_->position() - before;
+    if (applied >= kMeasuredBytes)
+      self.apply_ps.store(
+          smoothed_ps(self.apply_ps.load(std::memory_order_relaxed), monotonic_ns() - began_ns, applied),
+          std::memory_order_relaxed);
     now_ns_ = replica_->time_ns();
     // Not when the owner has died: then the connections are this process's, and it takes them over to close them in good order. Who
     // has only given them away takes them back.
@@ -304,13 +320,14 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
       step_forward();
       realtime_ = ha::system::enter_realtime(kRealtimePriority);
     }
-    const std::uint64_t applied = replica_->position() - before;
     if (applied != 0) busy_until_ns = now + kStaysBusy_ns;
     if (applied > kUnreadBytes) busy_nap_ns = std::max(kFollowOften_ns, busy_nap_ns / 2);
     if (applied < kUnreadBytes / 4) busy_nap_ns = std::min(kFollowBusy_ns, busy_nap_ns * 2);
     const std::uint64_t nap = options_.twin_spins ? 200'000 : now < busy_until_ns ? busy_nap_ns : kFollowIdle_ns;
     report_state(now, self.state.load(std::memory_order_relaxed) == ReaderState::member);
-    loop_->run_once(std::min(now + nap, hang.next_sample_ns()));
+    // Whoever is behind does not sleep.
+    const bool behind = replica_->position() != published;
+    loop_->run_once(behind ? 0 : std::min(now + nap, hang.next_sample_ns()));
   }
 }
 

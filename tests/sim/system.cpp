@@ -198,9 +198,9 @@ StarvationProbe::Sample StarvationProbe::sample() const {
   return result;
 }
 void StarvationProbe::begin() { first_ = sample(); }
-bool StarvationProbe::is_starved(std::uint64_t elapsed_ns) const {
+bool StarvationProbe::is_starved(std::uint64_t work_ns) const {
   const Sample now = sample();
-  return first_.known && now.known && now.ready_to_run && now.ran_ns - first_.ran_ns < elapsed_ns / 2;
+  return first_.known && now.known && now.ready_to_run && now.ran_ns - first_.ran_ns < work_ns / 10 * 9;
 }
 
 namespace system {
@@ -208,8 +208,9 @@ namespace system {
 int process_id() { return the_kernel->current->number; }
 std::uint64_t draw_identity() { return static_cast<std::uint64_t>(the_kernel->current->pid); }
 
-void write_log_line(int /*priority*/, std::string_view role, std::string_view text) {
+bool write_log_line(int /*priority*/, std::string_view role, std::string_view text) {
   the_kernel->director().on_log_line(*the_kernel->current, role, text);
+  return true;
 }
 
 std::string address_of_the_kernel(const std::vector<IpPrefix>&) { return {}; }

@@ -22,10 +22,11 @@ struct Probe {
   bool starved = false;
   int begun = 0;
   std::uint64_t elapsed_ns = 0;
+  std::uint64_t ran_ns = UINT64_MAX;
   void begin() { ++begun; }
-  bool is_starved(std::uint64_t elapsed) {
-    elapsed_ns = elapsed;
-    return starved;
+  bool is_starved(std::uint64_t work) {
+    elapsed_ns = work;
+    return starved || ran_ns < work;
   }
 } never;
 
@@ -93,6 +94,32 @@ TEST_CASE("a primary that waits for a processor is given longer, but not for eve
     CHECK(probe.elapsed_ns > 0);
     probe.starved = false;
     CHECK(detector.sample(detector.next_sample_ns(), 1, probe));
+  }
+}
+
+TEST_CASE("where others want the processor too, the primary's work counts and not the time that it takes") {
+  // A turn of 25 ms: one in ten of a processor, so that it takes a quarter of a second.
+  HangDetector detector(50);
+  std::uint64_t now = 1000 * kMs;
+  Probe probe;
+  probe.ran_ns = 0;
+  CHECK_FALSE(detector.sample(now, 1, probe));
+  while (now < 1250 * kMs) {
+    now = detector.next_sample_ns();
+    probe.ran_ns = (now - 1000 * kMs) / 10;
+    CHECK_FALSE(detector.sample(now, 1, probe));
+  }
+  SECTION("it has turned") { CHECK_FALSE(detector.sample(now += 10 * kMs, 2, probe)); }
+  SECTION("it runs in circles") {
+    bool hung = false;
+    while (!hung && now < 2000 * kMs) {
+      now = detector.next_sample_ns();
+      probe.ran_ns += 5 * kMs;
+      hung = detector.sample(now, 1, probe);
+    }
+    CHECK(hung);
+    // As soon as it has had as much of a processor as a hang on a quiet machine has.
+    CHECK(probe.ran_ns < 40 * kMs);
   }
 }
 
