@@ -112,7 +112,7 @@ bool Stack::Impl::bring_to_life(Connection::Impl& connection) {
   connection.promote_due = connection.handler != nullptr;
   connection.offer_due = !connection.receive.empty();
   connection.room_due = true;
-  if (connection.pcb->state == SYN_RCVD) {
+  if (connection.pcb->state == SYN_RCVD && !connection.active_open) {
     connection.half_open_at = find_listener(connection.local);
     if (connection.half_open_at != nullptr) {
       ++connection.half_open_at->half_open;

@@ -105,6 +105,11 @@ int tandem_hook_tcp_may_answer(const tcp_pcb* pcb) {
   return 1;
 }
 
+int tandem_hook_tcp_is_active_open(const tcp_pcb* pcb) {
+  const auto* const connection = connection_of(pcb);
+  return connection != nullptr && connection->active_open ? 1 : 0;
+}
+
 unsigned tandem_hook_random(void) { return StackScope::current().random_value(); }
 
 // Stack::Impl::run_timers. An entry in lwIP's own list would only need memory.

@@ -224,6 +224,7 @@ void Stack::Impl::input(RxFrame frame) {
     device.rx_done(frame.cookie);
     return;
   }
+  catch_up();
   ++counters.frames_in;
   const auto type = ether_type(frame.bytes);
   constexpr std::size_t kNextHeaderAt = kEthernetHeaderBytes + 6;

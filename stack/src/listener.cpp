@@ -146,6 +146,7 @@ Connection::Impl* Stack::Impl::connect(const Endpoint& local, const Endpoint& re
       connections.size() >= options.max_connections) {
     return nullptr;
   }
+  catch_up();
   ip_addr_t to = to_lwip(remote.address);
   add_zone(to);
   ip_addr_t from = to_lwip(local.address);

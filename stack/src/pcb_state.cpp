@@ -111,7 +111,8 @@ TcpState Connection::Impl::state() const {
             (ip_get_option(pcb, SOF_KEEPALIVE) ? tcp_flag::kKeepalive : 0) | (active_open ? tcp_flag::kActiveOpen : 0) |
             requests();
   s.iss = iss;
-  s.irs = irs;
+  // A simultaneous open knows the peer's number before it is connected.
+  s.irs = p.state == SYN_RCVD ? p.rcv_nxt - 1 : irs;
   s.snd_una = p.lastack;
   s.snd_nxt = p.snd_nxt;
   s.write_seq = seq_of_position(send.end()) + ((p.flags & TF_FIN) != 0 ? 1U : 0U);
@@ -278,7 +279,7 @@ bool Connection::Impl::link(Stack::Adoption adoption) {
     return false;
   }
   p->state = lwip_state_of(s.phase);
-  if (s.phase == TcpPhase::syn_rcvd) {
+  if (s.phase == TcpPhase::syn_rcvd && !active_open) {
     p->listener = stack.listener_pcb_for(s.local);
   }
   if (TANDEM_PLANTED(ack_beyond_window) && connected) {

@@ -111,6 +111,8 @@ Stack::Impl::Impl(Stack& owner, StackOptions given, LinkDevice& link)
     announce_addresses();
     renumber();
   }
+  // Any time may pass before the first turn, or the first connection.
+  clock_is_stale = true;
 }
 
 Stack::Impl::~Impl() {

@@ -95,6 +95,8 @@ struct Stack::Impl {
   std::uint64_t slow_tick_ns = 0;  ///< next second
   std::uint64_t mld_tick_ns = 0;
   void start_timers();
+  /// Before anything is taken in or begun in a turn: lwIP's tick is that of now, and not that of the last timer.
+  void catch_up();
   void run_timers();
   [[nodiscard]] std::uint64_t next_timer_ns();
 

@@ -44,6 +44,18 @@ void Stack::Impl::start_timers() {
   mld_tick_ns = next_multiple(now, kMldNs);
 }
 
+void Stack::Impl::catch_up() {
+  if (!clock_is_stale) {
+    return;
+  }
+  const auto now = now_ns();
+  tcp_ticks = static_cast<u32_t>(now / kTcpSlowNs);
+  if (tcp_active_pcbs == nullptr && now >= tcp_tick_ns) {
+    // Nobody has waited for the ticks in between, and whoever begins now waits for none of them.
+    tcp_tick_ns = next_multiple(now, kTcpFastNs);
+  }
+}
+
 void Stack::Impl::run_timers() {
   if (dormant) {
     return;

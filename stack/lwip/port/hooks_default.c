@@ -57,6 +57,11 @@ WEAK int tandem_hook_tcp_may_answer(const struct tcp_pcb* pcb) {
   return 1;
 }
 
+WEAK int tandem_hook_tcp_is_active_open(const struct tcp_pcb* pcb) {
+  (void)pcb;
+  return 0;
+}
+
 WEAK int tandem_hook_owns_timers(void) { return 0; }
 
 WEAK const ip6_addr_t* tandem_hook_nd6_gateway(struct netif* netif, const ip6_addr_t* destination) {

@@ -202,7 +202,7 @@ TEST_CASE("a closed window stays closed over a takeover, and opens afterwards", 
   flow->reading = false;
   // The client reads nothing: its window fills, then the echo's send queue, then the echo's window.
   run(
-      world.clock, {&world.client, &world.pair}, [] { return false; }, 3000);
+      world.clock, {&world.client, &world.pair}, [] { return false; }, 6000);
   const auto sent = flow->sent;
   CHECK(sent < 20'000'000);
   for (int i = 0; i < 5; ++i) {

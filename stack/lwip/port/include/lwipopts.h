@@ -120,7 +120,9 @@
 #define TCP_TMR_INTERVAL 50
 /* RFC 6298: one second before the first measurement. */
 #define LWIP_TCP_RTO_TIME 1000
-#define TCP_SYNMAXRTX 12
+/* RFC 1122, section 4.2.3.5: three minutes for a SYN, after 1, 2, 4, ... and 64 seconds; a minute for the answer to one. */
+#define TCP_SYNMAXRTX 7
+#define TCP_SYN_RCVD_TIMEOUT 62000
 /* RFC 6928. */
 #define LWIP_TCP_CALC_INITIAL_CWND(mss) ((tcpwnd_size_t)LWIP_MIN((10U * (mss)), LWIP_MAX((2U * (mss)), 14600U)))
 #define LWIP_TCP_TIMESTAMPS 1

@@ -44,6 +44,9 @@ u32_t tandem_hook_tcp_tsval(const struct tcp_pcb* pcb);
 /* Whether an ACK without data that lies outside of the window may be answered now (RFC 5961, section 7). */
 int tandem_hook_tcp_may_answer(const struct tcp_pcb* pcb);
 
+/* Whether this end sent the first SYN. */
+int tandem_hook_tcp_is_active_open(const struct tcp_pcb* pcb);
+
 /* Random bits: local ports, IP identification, jitter of timers. */
 unsigned tandem_hook_random(void);
 
