@@ -71,6 +71,7 @@ Setup Setup::draw(std::uint64_t seed) {
     s.pid_namespaces = static_cast<std::uint32_t>(prng.between(1, 2));
     s.pauses = true;
   }
+  s.deaf = prng.one_in(24);
   return s;
 }
 

@@ -39,6 +39,7 @@ struct Setup {
   bool active_opens = true;
   bool aborts = false;
   bool lazy = false;
+  bool deaf = false;  ///< the peer reads nothing for so long that its shut window is probed, and goes on sending
   bool pauses = false;
   bool switchovers = true;
   bool twin_deaths = true;
@@ -100,6 +101,7 @@ void Setup::for_each_field(S& s, F f) {
   f("active_opens", s.active_opens);
   f("aborts", s.aborts);
   f("lazy", s.lazy);
+  f("deaf", s.deaf);
   f("pauses", s.pauses);
   f("partitions", s.partitions);
   f("stalls", s.stalls);

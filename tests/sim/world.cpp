@@ -25,6 +25,8 @@ namespace {
 constexpr std::uint64_t kMs = 1'000'000;
 /// Longer than the peer's retransmission timeout.
 constexpr std::uint64_t kSilence_ns = 700 * kMs;
+/// What a client that does not read sends in the time.
+constexpr std::uint32_t kDeafClientBytes = 20'000;
 /// More than a window, and than a queue.
 constexpr std::uint64_t kBulkBytes = 300'000;
 constexpr std::uint64_t kDisturbingFor_ns = 600 * kMs;
@@ -150,7 +152,8 @@ Result World::run() {
   spawn_node();
   kernel_->after(setup_.script != nullptr ? setup_.script->twin_after_ns() : 500'000, [this] { spawn_node(); });
   kernel_->after(setup_.poke_interval_ns, [this] { poke(); });
-  const std::uint64_t until = start_ns_ + (setup_.stalls ? 5 : 1) * kDisturbingFor_ns * setup_.stretch();
+  const std::uint64_t until =
+      start_ns_ + (setup_.stalls ? 5 : 1) * kDisturbingFor_ns * setup_.stretch() + deaf_for_ns();
   while (result_.good && kernel_->now_ns < until && (disturbances_left_ > 0 || under_way_ > 0))
     kernel_->run_next(until);
   // Whatever was owed, and is not said again by what follows, is missed by the peer.
@@ -187,6 +190,12 @@ void World::start_traffic() {
       transfer.plan.flags |= script_.one_in(2) ? exchange_flag::kClientAborts : exchange_flag::kServerAborts;
     if (setup_.lazy && script_.one_in(2))
       transfer.plan.flags |= script_.one_in(2) ? exchange_flag::kLazyServer : exchange_flag::kLazyClient;
+    if (setup_.deaf) {
+      // More than its window holds, whatever it sends itself.
+      transfer.plan.server_bytes += 4 * setup_.window_bytes;
+      transfer.plan.client_bytes = std::max(transfer.plan.client_bytes, kDeafClientBytes);
+      transfer.plan.flags = exchange_flag::kLazyClient;
+    }
     transfer.from_us = setup_.active_opens && script_.one_in(3);
     transfer.port = script_.one_in(2) ? kStreamPort : kNotePort;
     transfer.open_at_ns = start_ns_ + 2 * kMs + script_.skewed(40 * kMs) * setup_.stretch();
@@ -195,6 +204,12 @@ void World::start_traffic() {
     if (transfers_[i].from_us) continue;
     kernel_->at(transfers_[i].open_at_ns, [this, i] { open_transfer(transfers_[i]); });
   }
+}
+
+std::uint64_t World::deaf_for_ns() const {
+  // lwIP's first probe of a shut window comes after a second and a half.
+  constexpr std::uint64_t kDeafFor_ns = 2500 * kMs;
+  return setup_.deaf && setup_.script == nullptr && bgp_plan_ == nullptr ? kDeafFor_ns : 0;
 }
 
 void World::add_exchange(Script::Item item) {
@@ -219,12 +234,12 @@ void World::open_transfer(Transfer& transfer) {
 }
 
 void World::poke() {
-  peer_->poke(4096);
+  peer_->poke(deaf_for_ns() != 0 && !faults_stopped_ ? 0 : 4096);
   if (bgp_plan_ != nullptr && faults_stopped_) bgp_settled_ = is_bgp_settled();
   poke_further();
   // What was to happen last came to nothing, or left the group as it was.
-  if (under_way_ == 0 && disturbances_left_ > 0 && kernel_->speaker != nullptr && has_member(*kernel_->speaker) &&
-      script_.one_in(4))
+  if (kernel_->now_ns >= start_ns_ + deaf_for_ns() && under_way_ == 0 && disturbances_left_ > 0 &&
+      kernel_->speaker != nullptr && has_member(*kernel_->speaker) && script_.one_in(4))
     disturb(*kernel_->speaker);
   if (!finishing_) kernel_->after(setup_.poke_interval_ns, [this] { poke(); });
 }

@@ -169,6 +169,8 @@ class World final : public Director, public TrafficObserver {
   [[nodiscard]] bool all_done() const;
   void arrive(Direction direction, Bytes frame);
   void run_until(std::uint64_t until_ns);
+  /// From the start on: so long nothing is disturbed, so that windows are shut and probed by then. 0: the peer is not deaf.
+  [[nodiscard]] std::uint64_t deaf_for_ns() const;
   void stop_faults();
   void finish();
   void check_at_rest();
