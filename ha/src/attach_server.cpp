@@ -90,7 +90,8 @@ void Node::Impl::serve_session(Session& session) {
   while (!session.finished) {
     ha::AttachMessage message;
     std::vector<ha::Descriptor> descriptors;
-    switch (ha::receive_message(session.socket.get(), message, descriptors)) {
+    std::string why;
+    switch (ha::receive_message(session.socket.get(), message, descriptors, &why)) {
       case ha::ReceiveResult::nothing_yet:
         if (!session.ready && now_ns_ > session.deadline_ns)
           refuse(session, exit_code::kProtocol, "the handshake took longer than 5 seconds");
@@ -100,15 +101,21 @@ void Node::Impl::serve_session(Session& session) {
         session.finished = true;
         return;
       case ha::ReceiveResult::garbage:
-        refuse(session, exit_code::kProtocol,
-               "the message is none of this version's attach protocol; run the same version on both sides");
+        refuse(
+            session, exit_code::kProtocol,
+            (why.empty() ? "the message is none of this version's attach protocol" : "the message is refused: " + why) +
+                "; run the same version on both sides");
+        return;
+      case ha::ReceiveResult::first_version:
+        refuse_first_version(session);
         return;
       case ha::ReceiveResult::message:
         break;
     }
     if (const auto* hello = std::get_if<ha::Hello>(&message); hello != nullptr && !session.welcomed) {
-      if (!descriptors.empty()) session.process = std::move(descriptors.front());
-      greet(session, *hello);
+      for (std::size_t i = 0; i < hello->descriptor_names.size() && i < descriptors.size(); ++i)
+        if (hello->descriptor_names[i] == "process") session.process = std::move(descriptors[i]);
+      greet(session, *hello, std::move(descriptors));
     } else if (std::holds_alternative<ha::Ready>(message) && session.welcomed && !session.ready) {
       begin_join(session);
     } else {
@@ -118,29 +125,68 @@ void Node::Impl::serve_session(Session& session) {
 }
 
 void Node::Impl::refuse(Session& session, int code, const std::string& text) {
-  ++counters_.attaches_refused;
-  log("refused " + name_of(session) + " as a twin: " + text, LogLevel::warning);
+  note_refusal(session, text);
   ha::send_message(session.socket.get(), ha::Refusal{code, text});
   drop_reader(session, "it was refused");
   session.finished = true;
 }
 
-void Node::Impl::greet(Session& session, const ha::Hello& hello) {
+/// Both sides say why: this one in the log and in `status`, until a twin is there.
+void Node::Impl::note_refusal(const Session& session, const std::string& text) {
+  ++counters_.attaches_refused;
+  log("refused " + name_of(session) + " as a twin: " + text, LogLevel::warning);
+  if (reader_session() == nullptr)
+    unprotected_why_ = "no twin is attached: " + name_of(session) + " was refused: " + text;
+}
+
+/// Before its messages could grow; it is told so in its own words.
+void Node::Impl::refuse_first_version(Session& session) {
+  const std::string text =
+      "the twin is of a version that speaks log format 1 only and cannot say more, the primary speaks " +
+      to_string(ha::kLogFormats) + " of another kind. Install the same version on both sides.";
+  if (const auto peer = ha::trusted_peer(session.socket.get()); peer && peer->pid > 0)
+    session.number = static_cast<std::uint32_t>(peer->pid);
+  note_refusal(session, text);
+  ha::system::send_packet(session.socket.get(), ha::encode_first_refusal({exit_code::kProtocol, text}), {});
+  session.finished = true;
+}
+
+std::string Node::Impl::differing_options(const ha::Hello& hello, std::vector<ha::Descriptor> descriptors) const {
+  std::optional<ha::Fingerprint> theirs;
+  for (std::size_t i = 0; i < hello.descriptor_names.size() && i < descriptors.size(); ++i) {
+    if (hello.descriptor_names[i] != "options") continue;
+    const std::size_t bytes = ha::sealed_file_bytes(descriptors[i].get());
+    if (bytes < sizeof(std::uint64_t) || bytes > ha::kMaxFingerprintBytes) break;
+    const ha::Mapping mapping(descriptors[i].get(), bytes, false);
+    std::uint64_t length = 0;
+    std::memcpy(&length, mapping.data(), sizeof length);
+    if (length > bytes - sizeof length) break;
+    // Copied first: whoever sent it can still write into it.
+    const std::vector<std::uint8_t> text(mapping.data() + sizeof length, mapping.data() + sizeof length + length);
+    theirs = ha::decode_fingerprint(text);
+  }
+  if (!theirs) return "the twin's are others, and it does not say which";
+  const std::string text = ha::differences(fingerprint(), *theirs);
+  return text.empty() ? "they are others than the twin said at first" : text;
+}
+
+void Node::Impl::greet(Session& session, const ha::Hello& hello, std::vector<ha::Descriptor> descriptors) {
   const auto peer = ha::trusted_peer(session.socket.get());
   if (!peer)
     return refuse(session, exit_code::kPrivilege, "the process belongs to another user. Start both as the same user.");
   // The kernel has no number for a process of a namespace that is not seen from here; then its own has to do.
   session.number = peer->pid > 0 ? static_cast<std::uint32_t>(peer->pid) : hello.number;
-  if (hello.log_format_version != ha::kLogFormatVersion || hello.group_layout_version != ha::kGroupLayoutVersion) {
+  const auto format = ha::common_version(ha::kLogFormats, hello.log_format);
+  if (!format || !ha::common_version(ha::kGroupLayouts, hello.group_layout)) {
     return refuse(session, exit_code::kProtocol,
-                  "the twin speaks log format " + std::to_string(hello.log_format_version) + " and group layout " +
-                      std::to_string(hello.group_layout_version) + ", the primary " +
-                      std::to_string(ha::kLogFormatVersion) + " and " + std::to_string(ha::kGroupLayoutVersion) +
-                      ". Install the same version on both sides.");
+                  "the twin speaks log format " + to_string(hello.log_format) + " and group layout " +
+                      to_string(hello.group_layout) + ", the primary " + to_string(ha::kLogFormats) + " and " +
+                      to_string(ha::kGroupLayouts) + ". Install versions on both sides that have one in common.");
   }
-  if (const std::string text = ha::differences(fingerprint(), hello.fingerprint); !text.empty()) {
+  if (hello.options_digest != ha::digest_of(options_text())) {
     return refuse(session, exit_code::kMismatch,
-                  "the options do not fit: " + text + ". Start both with the same options.");
+                  "the options do not fit: " + differing_options(hello, std::move(descriptors)) +
+                      ". Start both with the same options.");
   }
   if (!options_.mirror) {
     return refuse(session, exit_code::kMismatch, "the primary was started with --no-mirror and takes no twin.");
@@ -188,13 +234,15 @@ void Node::Impl::greet(Session& session, const ha::Hello& hello) {
   if (stat.valid()) passed.push_back({"stat", stat.get()});
   if (schedstat.valid()) passed.push_back({"schedstat", schedstat.get()});
   for (NamedDescriptor& item : device_->descriptors()) passed.push_back(std::move(item));
-  std::vector<int> descriptors;
+  std::vector<int> numbers;
   for (const NamedDescriptor& item : passed) {
     welcome.descriptor_names.push_back(item.name);
-    descriptors.push_back(item.fd);
+    numbers.push_back(item.fd);
   }
+  welcome.log_format = *format;
+  writer_->set_format(*format);
   session.welcomed = true;
-  if (!ha::send_message(session.socket.get(), welcome, descriptors)) {
+  if (!ha::send_message(session.socket.get(), welcome, numbers)) {
     const int error = errno;
     return refuse(session, exit_code::kSystem,
                   std::string("the descriptors could not be passed: ") + std::strerror(error));

@@ -154,6 +154,11 @@ ha::Fingerprint Node::Impl::fingerprint() const {
   return result;
 }
 
+const std::vector<std::uint8_t>& Node::Impl::options_text() {
+  if (options_text_.empty()) options_text_ = ha::encode_fingerprint(fingerprint());
+  return options_text_;
+}
+
 void Node::Impl::check_options() const {
   if (options_.addresses.empty()) {
     throw NodeError(exit_code::kUsage, "no address was given. Name at least one with --address ADDR/LEN.");

@@ -53,6 +53,8 @@ struct Node::Impl {
   /// Tells the service manager, when something has changed or it is due. `ready`: this process does its part.
   void report_state(std::uint64_t now_ns, bool ready);
   [[nodiscard]] ha::Fingerprint fingerprint() const;
+  /// The same, encoded; made once.
+  const std::vector<std::uint8_t>& options_text();
   [[nodiscard]] bool stopping() const { return stop_requested_; }
 
   // ---- primary.cpp ----
@@ -93,8 +95,11 @@ struct Node::Impl {
   };
   void serve_attaches();
   void serve_session(Session& session);
-  void greet(Session& session, const ha::Hello& hello);
+  void greet(Session& session, const ha::Hello& hello, std::vector<ha::Descriptor> descriptors);
+  [[nodiscard]] std::string differing_options(const ha::Hello& hello, std::vector<ha::Descriptor> descriptors) const;
   void refuse(Session& session, int code, const std::string& text);
+  void refuse_first_version(Session& session);
+  void note_refusal(const Session& session, const std::string& text);
   void drop_reader(Session& session, std::string_view why);
   void begin_join(Session& session);
   void continue_join();
@@ -112,6 +117,7 @@ struct Node::Impl {
   // ---- twin.cpp ----
   enum class TwinEnd : std::uint8_t { take_over, join_again, stop };
   void attach(ha::Descriptor socket);
+  bool say_hello(int socket);
   TwinEnd run_twin();
   [[nodiscard]] TwinEnd owner_is_gone(ha::OwnerFate fate);
   /// Whether a primary that hangs can be ended from here. Says once for each time that it hangs when it cannot.
@@ -168,6 +174,7 @@ struct Node::Impl {
   std::uint64_t started_ns_ = 0;
   std::uint64_t identity_ = 0;  ///< of this node, among the processes of all namespaces
   ha::Descriptor signals_;
+  std::vector<std::uint8_t> options_text_;
 
   // The group. Empty when alone.
   std::optional<ha::Rendezvous> rendezvous_;

@@ -47,9 +47,9 @@ struct alignas(64) ReaderSlot {
   std::atomic<std::uint32_t> number;    ///< of the process, as the primary that took it in sees it
   std::atomic<std::uint64_t> identity;
   std::atomic<Fencing> fencing;  ///< written by the reader
-  LifeWord life;  ///< held by the reader from its attach on: a slot is given to nobody else while its holder lives
   /// What applying a byte takes the reader, picoseconds; written by it. 0 = not measured yet, or a reader that does not tell.
   std::atomic<std::uint32_t> apply_ps;
+  LifeWord life;  ///< held by the reader from its attach on: a slot is given to nobody else while its holder lives
 };
 
 /// Values of OwnerSlot's word beside "thread id, with FUTEX_WAITERS".

@@ -3,6 +3,8 @@
 // The twin: attaches, follows the log, and watches the primary's claim to the rings.
 #include <poll.h>
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "fencing.hpp"
@@ -91,6 +93,32 @@ void Node::Impl::step_in() {
   if (std::exchange(stepped_aside, false)) ha::system::leave_idle();
 }
 
+/// False when the primary has gone meanwhile.
+bool Node::Impl::say_hello(int socket) {
+  const std::vector<std::uint8_t>& text = options_text();
+  const std::uint64_t length = text.size();
+  // The options themselves are looked at only if they do not fit.
+  const ha::Descriptor file = ha::make_shared_file("tandem-options", sizeof length + text.size());
+  const ha::Mapping mapping(file.get(), sizeof length + text.size(), false);
+  std::memcpy(mapping.data(), &length, sizeof length);
+  std::memcpy(mapping.data() + sizeof length, text.data(), text.size());
+  ha::Hello hello;
+  hello.identity = identity_;
+  hello.number = static_cast<std::uint32_t>(ha::system::process_id());
+  hello.options_digest = ha::digest_of(text);
+  hello.descriptor_names = {"options"};
+  std::vector<int> passed = {file.get()};
+  const ha::Descriptor process = ha::system::own_process();
+  if (process.valid()) {
+    hello.descriptor_names.emplace_back("process");
+    passed.push_back(process.get());
+  }
+  if (ha::send_message(socket, hello, passed)) return true;
+  if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN) return false;
+  throw NodeError(exit_code::kSystem, std::string("the primary cannot be told what this process speaks: ") +
+                                          std::strerror(errno) + ". Look at its attach.sock, then start again.");
+}
+
 void Node::Impl::attach(ha::Descriptor socket) {
   attach_socket_.reset();
   step_back();
@@ -98,34 +126,25 @@ void Node::Impl::attach(ha::Descriptor socket) {
     throw NodeError(exit_code::kPrivilege, "the process that listens in " + rendezvous_->directory() +
                                                " belongs to another user. Start primary and twin as the same user.");
   }
-  ha::Hello hello;
-  hello.log_format_version = ha::kLogFormatVersion;
-  hello.group_layout_version = ha::kGroupLayoutVersion;
-  hello.identity = identity_;
-  hello.number = static_cast<std::uint32_t>(ha::system::process_id());
-  hello.fingerprint = fingerprint();
-  {
-    const ha::Descriptor process = ha::system::own_process();
-    std::vector<int> passed;
-    if (process.valid()) passed.push_back(process.get());
-    if (!ha::send_message(socket.get(), hello, passed)) return;
-  }
+  if (!say_hello(socket.get())) return;
   TANDEM_STEP("twin.hello");
 
   ha::AttachMessage message;
   std::vector<ha::Descriptor> descriptors;
   const std::uint64_t until = monotonic_ns() + kWelcomeWithin_ns;
   for (bool waiting = true; waiting;) {
-    switch (ha::receive_message(socket.get(), message, descriptors)) {
+    std::string why;
+    switch (ha::receive_message(socket.get(), message, descriptors, &why)) {
       case ha::ReceiveResult::message:
         waiting = false;
         break;
       case ha::ReceiveResult::closed:
         return;
       case ha::ReceiveResult::garbage:
-        throw NodeError(exit_code::kProtocol,
-                        "the primary's answer is none of this version's attach protocol. Run the same version "
-                        "on both sides.");
+      case ha::ReceiveResult::first_version:
+        throw NodeError(exit_code::kProtocol, "the primary's answer is none of this version's attach protocol" +
+                                                  (why.empty() ? why : ": " + why) +
+                                                  ". Run the same version on both sides.");
       case ha::ReceiveResult::nothing_yet: {
         if (stopping()) return;
         if (monotonic_ns() > until) {
@@ -156,7 +175,8 @@ void Node::Impl::attach(ha::Descriptor socket) {
   const std::uint64_t log_bytes = welcome->log_bytes;
   if (ha::sealed_file_bytes(group_file_.get()) < sizeof(ha::SharedGroup) || log_bytes == 0 ||
       (log_bytes & (log_bytes - 1)) != 0 || ha::sealed_file_bytes(log_file_.get()) != log_bytes ||
-      welcome->reader >= ha::kMaxReaders) {
+      welcome->reader >= ha::kMaxReaders || welcome->log_format < ha::kOldestLogFormat ||
+      welcome->log_format > ha::kLogFormatVersion) {
     throw NodeError(exit_code::kProtocol,
                     "the primary's shared memory is not of this version's layout. Run the same version on both sides.");
   }
