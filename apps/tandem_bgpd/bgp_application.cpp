@@ -217,6 +217,7 @@ std::vector<std::pair<std::string, std::string>> BgpApplication::fingerprint() c
                  " port=" + std::to_string(neighbor.port);
   }
   result.emplace_back("neighbor", neighbors);
+  result.emplace_back("export-all", configuration_.export_all ? "yes" : "no");
   // Networks are left out on purpose: a twin that is to announce others sends the difference when it is promoted.
   return result;
 }

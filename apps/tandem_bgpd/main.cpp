@@ -38,6 +38,7 @@ tandem::bgp::Configuration configuration_of(const tandem::cli::CommandLine& comm
     }
     configuration.networks.push_back(*prefix);
   }
+  configuration.export_all = command_line.flag("export-all");
   std::random_device random;
   configuration.seed = std::uint64_t{random()} << 32 | random();
   if (const std::string wrong = check(configuration); !wrong.empty()) throw UsageError(wrong);
@@ -47,6 +48,7 @@ tandem::bgp::Configuration configuration_of(const tandem::cli::CommandLine& comm
 }  // namespace
 
 int main(int argc, char** argv) {
+  using tandem::cli::flag_option;
   using tandem::cli::text_option;
   using tandem::cli::texts_option;
   tandem::cli::CommandLine command_line("tandem-bgpd",
@@ -55,7 +57,10 @@ int main(int argc, char** argv) {
   command_line.add_options()("as", text_option("N"), "AS number of this speaker")("router-id", text_option("ADDR"),
                                                                                   "BGP identifier, an IPv4 address")(
       "neighbor", texts_option("TEXT"), "\"ADDR as=N [passive] [hold=SECONDS] [port=N]\" (repeatable)")(
-      "network", texts_option("PREFIX"), "announce PREFIX (repeatable)")("port", text_option("N"), "listen here (179)");
+      "network", texts_option("PREFIX"), "announce PREFIX (repeatable)")(
+      "export-all", flag_option(),
+      "pass routes of external neighbors on to other external ones (default: none, RFC 8212)")("port", text_option("N"),
+                                                                                               "listen here (179)");
   const tandem::NodeOptions options = command_line.parse_or_exit(argc, argv);
   const auto port = static_cast<std::uint16_t>(command_line.number_or_exit("port", 179, 1, 65535));
   tandem::bgp::Configuration configuration;

@@ -24,7 +24,7 @@ class BgpKills(Scenario):
             self.addCleanup(speaker.close)
             speaker.start()
         self.group = self.make_group(
-            ["tandem-bgpd", "--as", str(peers.PAIR_AS), "--router-id", "10.77.0.1", "--network", "40.0.0.0/24",
+            ["tandem-bgpd", "--export-all", "--as", str(peers.PAIR_AS), "--router-id", "10.77.0.1", "--network", "40.0.0.0/24",
              "--network", "2001:db8:4000::/64"],
             options=[option for speaker in self.speakers for option in speaker.neighbor_options()])
         self.group.start_pair()

@@ -288,7 +288,7 @@ class Bgp(Lane):
     hold_s = 15
 
     def command(self):
-        return ["tandem-bgpd", "--as", str(peers.PAIR_AS), "--router-id", "10.77.0.1", "--network", "40.0.0.0/24", "--network",
+        return ["tandem-bgpd", "--export-all", "--as", str(peers.PAIR_AS), "--router-id", "10.77.0.1", "--network", "40.0.0.0/24", "--network",
                 "2001:db8:4000::/64"]
 
     def more_options(self):

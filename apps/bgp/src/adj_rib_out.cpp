@@ -64,6 +64,8 @@ AttributeId AdjRibOut::wanted(Family family, PrefixId id) {
     if (source == neighbor_) return kNoRoute;
     // RFC 4271 section 9.2: an internal speaker hears every other one itself.
     if (!context_.external && !rib_.is_external(source)) return kNoRoute;
+    // RFC 8212: between external neighbours nothing is passed on unless somebody has said so.
+    if (context_.external && rib_.is_external(source) && !context_.export_all) return kNoRoute;
   }
   return exported(family, best);
 }

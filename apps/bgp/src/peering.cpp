@@ -317,6 +317,7 @@ UpdateContext Speaker::Impl::written_context(const Neighbor& n, const Negotiated
   UpdateContext context;
   context.four_octet_as = agreed.four_octet_as;
   context.external = n.external;
+  context.export_all = configuration_.export_all;
   context.family = agreed.family;
   context.check_meaning = false;
   return context;

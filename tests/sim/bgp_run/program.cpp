@@ -39,6 +39,7 @@ bgp::Configuration configuration_of(const BgpPlan& plan, std::uint64_t seed) {
     made.port = kBgpPort;
   }
   for (const IpPrefix& network : plan.networks) configuration.networks.push_back(to_bgp(network));
+  configuration.export_all = true;
   configuration.seed = seed;
   return configuration;
 }

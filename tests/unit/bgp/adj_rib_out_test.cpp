@@ -272,3 +272,28 @@ TEST_CASE("attribute sets are freed when the last route that uses them goes", "[
   world.run();
   CHECK(world.primary->statistics(0).attribute_sets == before);
 }
+
+TEST_CASE("between external neighbours nothing is passed on unless somebody has said so", "[adj_rib_out]") {
+  // RFC 8212: 65001 and 65002 are external, 65000 is our own AS.
+  for (const bool export_all : {false, true}) {
+    INFO("export_all " << export_all);
+    auto made =
+        configuration(65000, {"10.0.0.1 as=65001", "10.0.0.2 as=65002", "10.0.0.3 as=65000"}, {"198.51.100.0/24"});
+    made.export_all = export_all;
+    World world(made);
+    for (const std::size_t i : {0u, 1u, 2u}) world.establish(i);
+    world.announce(0, {prefix("203.0.113.0/24")}, route({65001}, "10.0.0.1"));
+    world.announce(2, {prefix("192.0.2.0/24")}, route({}, "10.0.0.3"));
+    world.run();
+    const auto hears = [&](std::size_t who, const char* what) {
+      return world.puppets[who].view.contains(prefix(what));
+    };
+    // Our own networks, and what the internal neighbour says, are for all.
+    for (const std::size_t external : {0u, 1u}) {
+      CHECK(hears(external, "198.51.100.0/24"));
+      CHECK(hears(external, "192.0.2.0/24"));
+    }
+    CHECK(hears(2, "203.0.113.0/24"));
+    CHECK(hears(1, "203.0.113.0/24") == export_all);
+  }
+}

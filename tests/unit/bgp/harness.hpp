@@ -519,6 +519,7 @@ inline Configuration configuration(std::uint32_t as, const std::vector<std::stri
   c.router_id = 0xc0000201;
   for (const auto& text : neighbors) c.neighbors.push_back(std::get<NeighborConfiguration>(parse_neighbor(text)));
   for (const auto& text : networks) c.networks.push_back(prefix(text));
+  c.export_all = true;
   return c;
 }
 

@@ -19,6 +19,7 @@ using ByteSpan = std::span<const std::uint8_t>;
 struct UpdateContext {
   bool four_octet_as = true;
   bool external = true;                            // eBGP
+  bool export_all = false;                         // for sent ones: Configuration::export_all
   std::array<bool, kFamilies> family{true, true};  // negotiated
   /// For received messages: reject paths that do not begin with this AS (RFC 4271 section 6.3); 0: do not look.
   std::uint32_t first_as = 0;

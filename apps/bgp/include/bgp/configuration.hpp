@@ -26,6 +26,9 @@ struct Configuration {
   std::vector<NeighborConfiguration> neighbors;
   std::vector<Prefix> networks;
   bool enforce_first_as = true;
+  /// Passes routes of external neighbours on to other external ones. Without it they hear our own networks and what internal
+  /// neighbours tell, since nobody has said what else they may hear (RFC 8212).
+  bool export_all = false;
 
   /// After a failed attempt the next one waits this long, twice as long each time up to the maximum, less up to a quarter (RFC 4271 section 10).
   std::uint32_t connect_retry_min_ms = 1000;
