@@ -111,7 +111,8 @@ void Recorder::on_state(Connection& connection, const TcpState& state) {
 
 void Recorder::on_close(Connection& connection, bool reset) {
   if (!is_recorded(connection.id())) return;
-  const std::uint32_t payload[2] = {reset ? 1U : 0U, 0U};
+  // A reader looks at the first number for whether, and at the second, where it knows of it, for why.
+  const std::uint32_t payload[2] = {reset ? 1U : 0U, static_cast<std::uint32_t>(connection.end_reason())};
   log_.append(RecordType::close, connection.id(), {as_bytes(payload)});
   given_.erase(connection.id());
 }

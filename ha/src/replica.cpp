@@ -36,6 +36,13 @@ bool is_long_enough(RecordType type, std::size_t length) {
   }
 }
 
+/// Behind whether it was reset stands why, if whoever wrote the record knew of reasons.
+EndReason end_reason(Bytes payload) {
+  const auto reason = load<std::uint32_t>(payload.subspan(4));
+  return reason == 0 || reason > static_cast<std::uint32_t>(EndReason::unknown) ? EndReason::unknown
+                                                                                : static_cast<EndReason>(reason);
+}
+
 /// Appends a staged piece that may overlap what is there; a hole makes it false.
 bool append_staged(bool& any, std::uint64_t& from, std::vector<std::uint8_t>& bytes, std::uint64_t position,
                    Bytes piece) {
@@ -241,7 +248,7 @@ bool Replica::apply_connection_record(const Record& record) {
       break;
     }
     case RecordType::close:
-      stack_.mirror_close(*connection, load<std::uint32_t>(record.payload) != 0);
+      stack_.mirror_close(*connection, load<std::uint32_t>(record.payload) != 0, end_reason(record.payload));
       break;
     case RecordType::snapshot_handler:
       if (connection->handler() != nullptr && !TANDEM_PLANTED(saved_state_lost))

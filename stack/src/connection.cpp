@@ -77,6 +77,8 @@ void Connection::close() {
   impl_->request_close();
 }
 
+EndReason Connection::end_reason() const { return impl_->end_reason; }
+
 void Connection::abort() {
   const StackScope scope(impl_->stack);
   if (impl_->stack.dormant || impl_->gone || impl_->abort_requested) {

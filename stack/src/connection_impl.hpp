@@ -62,6 +62,7 @@ struct Connection::Impl {
 
   std::uint32_t iss = 0;
   std::uint32_t irs = 0;
+  EndReason end_reason = EndReason::none;
   std::uint64_t may_answer_ns = 0;  ///< an ACK outside of the window
   std::uint32_t ts_offset = 0;  ///< added to the stack's clock, so that TSval never goes back (RFC 7323 section 5.4)
   std::uint32_t ts_val = 0;

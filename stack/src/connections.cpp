@@ -46,8 +46,25 @@ err_t on_sent(void* argument, tcp_pcb* /*pcb*/, u16_t /*length*/) {
   return ERR_OK;
 }
 
+EndReason reason_of(const Connection::Impl& connection, err_t error) {
+  if (connection.abort_requested) {
+    return EndReason::aborted;
+  }
+  switch (error) {
+    case ERR_CLSD:
+      return EndReason::none;
+    case ERR_RST:
+      return connection.active_open && !connection.connected && !connection.connect_due ? EndReason::refused
+                                                                                        : EndReason::reset_by_peer;
+    default:
+      return connection.stack.next_hop_answers(connection.remote.address) ? EndReason::timed_out
+                                                                          : EndReason::unreachable;
+  }
+}
+
 void on_error(void* argument, err_t error) {
   auto& connection = impl_of(argument);
+  connection.end_reason = reason_of(connection, error);
   connection.reset = error != ERR_CLSD;
   connection.stack.counters.resets_received += error == ERR_RST ? 1 : 0;
   connection.stack.lost.push_back(&connection);
@@ -190,6 +207,7 @@ void Stack::Impl::settle() {
         tcp_close(connection.pcb);
       } else {
         connection.reset = true;
+        connection.end_reason = EndReason::aborted;
         tcp_abort(connection.pcb);
         connection.reset = true;
       }

@@ -140,65 +140,6 @@ void Stack::Impl::unlisten(const Endpoint& local) {
   listeners.erase(place);
 }
 
-Connection::Impl* Stack::Impl::connect(const Endpoint& local, const Endpoint& remote, Replication replication,
-                                       std::uint16_t service) {
-  if (dormant || remote.port == 0 || remote.address.is_any() || local.address.version != remote.address.version ||
-      connections.size() >= options.max_connections) {
-    return nullptr;
-  }
-  catch_up();
-  ip_addr_t to = to_lwip(remote.address);
-  add_zone(to);
-  ip_addr_t from = to_lwip(local.address);
-  if (local.address.is_any()) {
-    netif* const interface = ip_route(&from, &to);
-    const ip_addr_t* const chosen = interface == nullptr ? nullptr : ip_netif_get_local_ip(interface, &to);
-    if (chosen == nullptr) {
-      return nullptr;
-    }
-    from = *chosen;
-  } else if (!owns(local.address)) {
-    return nullptr;
-  } else {
-    add_zone(from);
-  }
-  Endpoint here{from_lwip(from), local.port};
-  if (here.port == 0) {
-    here.port = pick_port(here.address, remote);
-  }
-  if (here.port == 0 || by_tuple.contains({here, remote})) {
-    return nullptr;
-  }
-  tcp_pcb* const pcb = tcp_new_ip_type(IP_GET_TYPE(&to));
-  if (pcb == nullptr) {
-    return nullptr;
-  }
-  // Not by tcp_bind(), which would keep the local port for one connection alone.
-  pcb->local_ip = from;
-  pcb->local_port = here.port;
-  auto& connection = add_connection(next_id, service, replication, here, remote);
-  connection.active_open = true;
-  const auto give_up = [&] {
-    connection.pcb = nullptr;
-    connection.gone = true;
-    connection.handler.reset();
-    forget(connection);
-    tcp_ext_arg_set(pcb, ext_arg_id, nullptr);
-    tcp_err(pcb, nullptr);
-    tcp_abandon(pcb, 0);
-    return nullptr;
-  };
-  attach(connection, *pcb);
-  if (!make_handler(connection) || tcp_connect(pcb, &to, remote.port, pcb->connected) != ERR_OK) {
-    return give_up();
-  }
-  connection.iss = pcb->lastack;
-  ++counters.connections_opened;
-  announce(connection);
-  touch(connection);
-  return &connection;
-}
-
 bool Stack::Impl::accept_syn(tcp_pcb& pcb, Listener& listener) {
   const Endpoint local{from_lwip(pcb.local_ip), pcb.local_port};
   const Endpoint remote{from_lwip(pcb.remote_ip), pcb.remote_port};

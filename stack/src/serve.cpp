@@ -98,6 +98,11 @@ void Connection::Impl::finish(bool was_reset) {
   }
   gone = true;
   reset = was_reset;
+  if (!was_reset) {
+    end_reason = EndReason::none;
+  } else if (end_reason == EndReason::none) {
+    end_reason = abort_requested ? EndReason::aborted : EndReason::unknown;
+  }
   if (handler != nullptr) {
     if (was_reset) {
       handler->on_reset(handle);

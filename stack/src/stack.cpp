@@ -170,9 +170,13 @@ void Stack::unlisten(const Endpoint& local) {
 }
 
 Connection* Stack::connect(const Endpoint& local, const Endpoint& remote, Replication replication,
-                           std::uint16_t service) {
+                           std::uint16_t service, EndReason* why) {
   const StackScope scope(*impl_);
-  auto* const connection = impl_->connect(local, remote, replication, service);
+  EndReason reason = EndReason::none;
+  auto* const connection = impl_->connect(local, remote, replication, service, reason);
+  if (why != nullptr) {
+    *why = reason;
+  }
   return connection == nullptr ? nullptr : &connection->handle;
 }
 
@@ -259,6 +263,11 @@ std::vector<Neighbour> Stack::neighbours() const {
   return impl_->dormant ? impl_->known_neighbours : impl_->read_neighbours();
 }
 
+bool Stack::neighbour_answers(const IpAddress& remote) const {
+  const StackScope scope(*impl_);
+  return impl_->next_hop_answers(remote);
+}
+
 const StackStatistics& Stack::statistics() const {
   const StackScope scope(*impl_);
   impl_->read_counters();
@@ -331,8 +340,9 @@ bool Stack::mirror_state(Connection& connection, const TcpState& state) {
   return connection.impl_->mirror_state(state);
 }
 
-void Stack::mirror_close(Connection& connection, bool reset) {
+void Stack::mirror_close(Connection& connection, bool reset, EndReason why) {
   const StackScope scope(*impl_);
+  connection.impl_->end_reason = reset ? why : EndReason::none;
   impl_->mirror_close(*connection.impl_, reset);
 }
 

@@ -134,8 +134,14 @@ struct Stack::Impl {
   void forget(Connection::Impl& connection);
   void note_time_wait(Connection::Impl& connection, bool in_time_wait);
   void note_unsettled(Connection::Impl& connection, bool unsettled);
+  /// Null with `why` set when it cannot begin.
   Connection::Impl* connect(const Endpoint& local, const Endpoint& remote, Replication replication,
-                            std::uint16_t service);
+                            std::uint16_t service, EndReason& why);
+  [[nodiscard]] bool is_on_link(const IpAddress& address) const;
+  /// Of this node's gateways, the one of that IP version.
+  [[nodiscard]] const IpAddress* gateway_for(const IpAddress& address) const;
+  /// Whether the address to which packets for `remote` go on the link is resolved.
+  [[nodiscard]] bool next_hop_answers(const IpAddress& remote);
   [[nodiscard]] std::uint16_t pick_port(const IpAddress& local, const Endpoint& remote);
 
   // ---- Who has something to do ----

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tandem/address.hpp"
+#include "tandem/end_reason.hpp"
 #include "tandem/handler.hpp"
 #include "tandem/tcp_state.hpp"
 
@@ -38,6 +39,8 @@ class Connection {
   [[nodiscard]] TcpPhase phase() const;
   /// All sequence state and figures in the field's names. Either role; O(1), no side effect.
   [[nodiscard]] TcpState state() const;
+  /// Why it ended: in Handler::on_reset and on_closed; `none` before. Either role.
+  [[nodiscard]] EndReason end_reason() const;
   [[nodiscard]] Handler* handler() const;
   [[nodiscard]] Stack& stack() const;
 

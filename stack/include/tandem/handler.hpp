@@ -31,7 +31,8 @@ class Handler {
   /// Primary and twin. The peer has sent FIN and every byte before it has been consumed. On the primary the default
   /// closes the connection.
   virtual void on_eof(Connection&);
-  /// Primary and twin. Reset or aborted; nothing more comes, and the object is destroyed after the call.
+  /// Primary and twin. Reset, given up or aborted (Connection::end_reason says which); nothing more comes, and the object is
+  /// destroyed after the call.
   virtual void on_reset(Connection&) {}
   /// Primary and twin. Closed in good order, the peer has acknowledged our FIN and sent its own; the object is destroyed
   /// after the call (TIME_WAIT goes on without it).

@@ -74,7 +74,8 @@ class Stack {
 
   /// Actively opens (SYN leaves with this turn). Null when no local port, route or memory is left. A port of 0 in `local`
   /// picks one, the any address picks the outgoing one.
-  Connection* connect(const Endpoint& local, const Endpoint& remote, Replication replication, std::uint16_t service);
+  Connection* connect(const Endpoint& local, const Endpoint& remote, Replication replication, std::uint16_t service,
+                      EndReason* why = nullptr);
   /// Throws std::runtime_error when the port is taken.
   std::unique_ptr<UdpEndpoint> open_udp(const Endpoint& local, UdpEndpoint::Receiver receiver);
 
@@ -109,6 +110,8 @@ class Stack {
   /// The names of all connections, in no order. Cheaper than a visit to each, which takes a look at each one's memory.
   [[nodiscard]] std::vector<ConnectionId> connection_ids() const;
   [[nodiscard]] std::vector<Neighbour> neighbours() const;
+  /// Whether the link address is known to which packets for `remote` go: its own, or its gateway's. Primary.
+  [[nodiscard]] bool neighbour_answers(const IpAddress& remote) const;
   [[nodiscard]] const StackStatistics& statistics() const;
   [[nodiscard]] const StackOptions& options() const;
   /// Clamps every announced window (a twin's buffers run short); the right edge is never shrunk. 0 = no clamp.
@@ -132,7 +135,7 @@ class Stack {
   bool mirror_consumed(Connection& connection, std::uint64_t count);
   bool mirror_note(Connection& connection, Bytes bytes);
   bool mirror_state(Connection& connection, const TcpState& state);
-  void mirror_close(Connection& connection, bool reset);
+  void mirror_close(Connection& connection, bool reset, EndReason why = EndReason::unknown);
   /// Whether each byte that was mirrored has been followed by the state that counts it, as it is when a turn ends. What is not
   /// must not be activated: the peer would be asked for bytes again that the application has.
   [[nodiscard]] bool mirror_is_settled() const;
