@@ -125,6 +125,11 @@ bgp::Endpoints BgpApplication::endpoints_of(const Connection& connection) const 
   return endpoints;
 }
 
+std::string BgpApplication::silence_of(const IpAddress& address, const std::string& reason) const {
+  if (reason.find("nobody") != std::string::npos || node_->stack().neighbour_answers(address)) return {};
+  return ", and nobody on the link answers for its address or its gateway's";
+}
+
 void BgpApplication::run_actions() {
   // An action may lead to further ones; the outermost call executes them all, in order.
   if (running_actions_) return;
@@ -136,11 +141,12 @@ void BgpApplication::run_actions() {
     const bgp::NeighborConfiguration& neighbor = configuration_.neighbors[action.link.neighbor];
     switch (action.kind) {
       case bgp::Action::Kind::connect: {
+        EndReason why = EndReason::none;
         Connection* connection =
-            node_->connect({to_tandem(neighbor.address), neighbor.port}, replicated, kOutgoingService);
+            node_->connect({to_tandem(neighbor.address), neighbor.port}, replicated, kOutgoingService, &why);
         auto* session = connection != nullptr ? dynamic_cast<Session*>(connection->handler()) : nullptr;
         if (session == nullptr) {
-          speaker_->transport_closed(action.link, now_ms());
+          speaker_->transport_closed(action.link, now_ms(), to_string(why));
           break;
         }
         session->begin(*connection, action.link);
@@ -153,7 +159,13 @@ void BgpApplication::run_actions() {
         node_->log("neighbor " + neighbor.address.to_string() + " is established");
         break;
       case bgp::Action::Kind::session_down:
-        node_->log("neighbor " + neighbor.address.to_string() + " is down: " + action.reason);
+        node_->log("neighbor " + neighbor.address.to_string() + " is down: " + action.reason, LogLevel::warning);
+        break;
+      case bgp::Action::Kind::attempt_failed:
+        node_->log("neighbor " + neighbor.address.to_string() + " (AS " + std::to_string(neighbor.as) +
+                       ") does not come up: " + action.reason + silence_of(to_tandem(neighbor.address), action.reason) +
+                       "; trying again",
+                   LogLevel::warning);
         break;
     }
   }
@@ -223,12 +235,13 @@ std::vector<std::pair<std::string, std::string>> BgpApplication::fingerprint() c
 }
 
 bool BgpApplication::control(Node&, std::string_view command, std::uint64_t& cursor, std::string& text) {
-  if (command != "routes") return false;
+  if (command != "routes" && command != "neighbors") return false;
   if (cursor == 0) statistics_ = speaker_->statistics(now_ms());
   const auto append = [&text](const nlohmann::json& value) {
     text += value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   };
-  if (cursor == 0) {
+  if (cursor == 0 && command == "neighbors") text += "{\"neighbors\":[";
+  if (cursor == 0 && command == "routes") {
     append({{"received", {{"ipv4", statistics_.received[0]}, {"ipv6", statistics_.received[1]}}},
             {"best", statistics_.best},
             {"advertised", statistics_.advertised}});

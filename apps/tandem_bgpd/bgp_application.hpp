@@ -44,6 +44,8 @@ class BgpApplication final : public Application {
   /// The speaker may have something to do or to say: to be looked at in this turn.
   void touch() { touched_ = true; }
   void run_actions();
+  /// What may be added to a failure: nothing, or that nobody is there at all.
+  [[nodiscard]] std::string silence_of(const IpAddress& address, const std::string& reason) const;
   /// Twin: a share of what ended sessions have left behind.
   void sweep();
   bool restore_piece(Bytes piece);

@@ -51,8 +51,11 @@ void Node::define_service(std::uint16_t service, HandlerFactory factory) {
 
 void Node::listen(std::uint16_t port, Replication replication, HandlerFactory factory) {
   define_service(port, std::move(factory));
-  impl_->listening_ports_.push_back(port);
   auto step = [this, port, replication](Stack& stack) {
+    std::vector<std::uint16_t>& ports = impl_->listening_ports_;
+    if (std::find(ports.begin(), ports.end(), port) != ports.end())
+      throw std::invalid_argument("two services listen on port " + std::to_string(port) + "; give each its own");
+    ports.push_back(port);
     for (const std::uint8_t version : {std::uint8_t{4}, std::uint8_t{6}}) {
       if (!local_address(version).is_any()) stack.listen({IpAddress::any(version), port}, replication, port);
     }
@@ -93,8 +96,8 @@ IpAddress Node::local_address(std::uint8_t version) const {
   return IpAddress::any(version);
 }
 
-Connection* Node::connect(const Endpoint& remote, Replication replication, std::uint16_t service) {
-  return impl_->stack_->connect({local_address(remote.address.version), 0}, remote, replication, service);
+Connection* Node::connect(const Endpoint& remote, Replication replication, std::uint16_t service, EndReason* why) {
+  return impl_->stack_->connect({local_address(remote.address.version), 0}, remote, replication, service, why);
 }
 
 void Node::note(Bytes bytes) {

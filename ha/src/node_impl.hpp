@@ -59,6 +59,8 @@ struct Node::Impl {
 
   // ---- primary.cpp ----
   void start_alone();
+  /// Operators may ask a process without a group too. That they cannot is no reason not to start.
+  void open_control_alone();
   void start_primary(ha::Rendezvous::PrimaryDescriptors descriptors);
   void make_group();
   void make_writer();
@@ -146,6 +148,11 @@ struct Node::Impl {
   ha::ControlServer::Reply metrics_reply();
   std::string own_metrics();
 
+  // ---- operator_views.cpp ----
+  [[nodiscard]] std::string arp_json() const;
+  [[nodiscard]] std::string listeners_json() const;
+  std::string device_json();
+
   Node& node_;
   NodeOptions options_;
   Application* application_ = nullptr;
@@ -178,6 +185,7 @@ struct Node::Impl {
 
   // The group. Empty when alone.
   std::optional<ha::Rendezvous> rendezvous_;
+  std::unique_ptr<ha::LoneSocket> lone_socket_;  ///< without a group
   ha::Rendezvous::PrimaryDescriptors descriptors_;
   ha::Descriptor group_file_, log_file_;
   ha::Mapping group_mapping_, log_mapping_;

@@ -56,8 +56,20 @@ void Node::Impl::start_alone() {
   log("alone on " + device_->description());
   make_stack();
   gate_ = std::make_unique<ha::OutputGate>(*device_);
+  open_control_alone();
   stack_->activate(Stack::Adoption::fresh);
   if (application_ != nullptr) application_->on_primary(node_, false);
+}
+
+void Node::Impl::open_control_alone() {
+  try {
+    lone_socket_ = std::make_unique<ha::LoneSocket>(options_.runtime_dir);
+    if (lone_socket_->fd() < 0) return;
+    control_ = std::make_unique<ha::ControlServer>(*loop_, lone_socket_->fd(),
+                                                   [this](const std::string& command) { return answer(command); });
+  } catch (const NodeError& error) {
+    log(std::string("tandemctl cannot ask this process: ") + error.what(), LogLevel::info);
+  }
 }
 
 void Node::Impl::start_primary(ha::Rendezvous::PrimaryDescriptors descriptors) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "rendezvous.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -99,6 +100,36 @@ std::optional<Descriptor> Rendezvous::try_connect() const {
   if (connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return std::nullopt;
   return socket_;
 }
+
+namespace {
+
+bool somebody_listens(const std::string& path) {
+  const sockaddr_un address = address_of(path);
+  const Descriptor probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  return connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 || errno == EAGAIN;
+}
+
+}  // namespace
+
+LoneSocket::LoneSocket(const std::string& runtime_dir) {
+  make_private_directory(runtime_dir, false);
+  const std::string directory = runtime_dir + "/alone";
+  make_private_directory(directory, true);
+  if (DIR* const listing = opendir(directory.c_str())) {
+    while (const dirent* const entry = readdir(listing)) {
+      const std::string path = directory + "/" + entry->d_name;
+      if (path.ends_with(".sock") && !somebody_listens(path)) unlink(path.c_str());
+    }
+    closedir(listing);
+  }
+  // Another process may have the same number in another pid namespace, and listen.
+  path_ = directory + "/" + std::to_string(getpid()) + ".sock";
+  for (int next = 2; somebody_listens(path_); ++next)
+    path_ = directory + "/" + std::to_string(getpid()) + "." + std::to_string(next) + ".sock";
+  socket_ = listen_on(path_, SOCK_STREAM);
+}
+
+LoneSocket::~LoneSocket() { unlink(path_.c_str()); }
 
 std::optional<PeerCredentials> trusted_peer(int socket) {
   ucred credentials{};

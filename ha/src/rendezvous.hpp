@@ -35,6 +35,21 @@ class Rendezvous {
   std::string directory_;
 };
 
+/// Where operators ask a process that belongs to no group: RUNTIME_DIR/alone/PID.sock, gone with the object. Sockets there that
+/// nobody listens on any more are taken away. Throws NodeError.
+class LoneSocket {
+ public:
+  explicit LoneSocket(const std::string& runtime_dir);
+  ~LoneSocket();
+  LoneSocket(const LoneSocket&) = delete;
+  LoneSocket& operator=(const LoneSocket&) = delete;
+  [[nodiscard]] int fd() const { return socket_.get(); }
+
+ private:
+  std::string path_;
+  Descriptor socket_;
+};
+
 /// The other end's process, as the kernel knows it, or nothing when it belongs to another user (root may always).
 struct PeerCredentials {
   std::int32_t pid = 0;

@@ -52,6 +52,9 @@ ha::ControlServer::Reply Node::Impl::answer(const std::string& command) {
   if (command == "status") return {status_json(), {}};
   if (command == "connections") return connections_json();
   if (command == "metrics") return metrics_reply();
+  if (command == "arp") return {arp_json(), {}};
+  if (command == "listeners") return {listeners_json(), {}};
+  if (command == "device") return {device_json(), {}};
   if (command == "switchover") {
     std::string why;
     if (!node_.request_switchover(&why)) return {ha::error_answer(why, exit_code::kFailure), {}};

@@ -144,6 +144,9 @@ std::optional<Rendezvous::PrimaryDescriptors> Rendezvous::try_become_primary() c
   return result;
 }
 
+LoneSocket::LoneSocket(const std::string& /*runtime_dir*/) {}
+LoneSocket::~LoneSocket() = default;
+
 std::optional<Descriptor> Rendezvous::try_connect() const {
   auto socket = the_kernel->connect(the_kernel->attach_listener, the_kernel->current->pid);
   if (!socket) return std::nullopt;

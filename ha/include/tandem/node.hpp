@@ -3,6 +3,15 @@
 // A node puts a stack, a device and a replication group together: all that most programs need (design.md section 5).
 // The same program serves every role. Started without a group it is alone; the first of a group becomes primary, the second
 // its twin; when the primary dies, hangs or hands over, the twin goes on with every replicated connection.
+//
+// Threads. A node, its stack, connections, handlers and application belong to the thread that calls Node::run: all calls from
+// them come on it, and none of theirs may come from another (request_stop included; a program with other threads writes to a
+// descriptor that Node::loop() watches). Other threads may live beside it. Nothing that is called may block: a turn that takes
+// longer than `detect_ms` is taken for a hang, and the twin ends the process.
+// Roles. Calls that are marked "primary" decide; those that are marked "twin" only follow what the primary did, must not depend
+// on anything but what they are shown, and may neither write nor connect. `alone` is a primary without a twin.
+// Notes. Ordered with the streams and with one another, at most 1 MiB each (a record of the log); they count against the turn's
+// share of the log, so what a turn notes should stay far below. They reach a twin from the moment at which its snapshot begins.
 #pragma once
 
 #include <cstddef>
@@ -188,8 +197,9 @@ class Node {
   static constexpr std::uint32_t kLongestWork_ms = 1000;
   /// Address of ours to speak from, of the version of `remote`.
   [[nodiscard]] IpAddress local_address(std::uint8_t version) const;
-  Connection* connect(const Endpoint& remote, Replication replication, std::uint16_t service);
-  /// Primary: a note to Application::on_note on the twin.
+  /// Stack::connect from local_address(). Null with `why` set when it cannot begin. Primary.
+  Connection* connect(const Endpoint& remote, Replication replication, std::uint16_t service, EndReason* why = nullptr);
+  /// Primary: a note to Application::on_note on the twin, at most 1 MiB (see the head of this file). Nothing without a twin.
   void note(Bytes bytes);
   /// One line in the log: on standard error, with process number and role in front (and the priority as the journal wants it,
   /// when that is where standard error goes), or through the log hook. Lines below `error` that come faster than people read
