@@ -27,6 +27,8 @@ constexpr std::uint64_t kMs = 1'000'000;
 constexpr std::uint64_t kSilence_ns = 700 * kMs;
 /// What a client that does not read sends in the time.
 constexpr std::uint32_t kDeafClientBytes = 20'000;
+/// How often it does so.
+constexpr std::uint64_t kDeafPoke_ns = 20 * kMs;
 /// More than a window, and than a queue.
 constexpr std::uint64_t kBulkBytes = 300'000;
 constexpr std::uint64_t kDisturbingFor_ns = 600 * kMs;
@@ -207,8 +209,8 @@ void World::start_traffic() {
 }
 
 std::uint64_t World::deaf_for_ns() const {
-  // lwIP's first probe of a shut window comes after a second and a half.
-  constexpr std::uint64_t kDeafFor_ns = 2500 * kMs;
+  // A second and a half passes before what is left of a nearly shut window is filled, and as much before the first probe.
+  constexpr std::uint64_t kDeafFor_ns = 5000 * kMs;
   return setup_.deaf && setup_.script == nullptr && bgp_plan_ == nullptr ? kDeafFor_ns : 0;
 }
 
@@ -241,7 +243,8 @@ void World::poke() {
   if (kernel_->now_ns >= start_ns_ + deaf_for_ns() && under_way_ == 0 && disturbances_left_ > 0 &&
       kernel_->speaker != nullptr && has_member(*kernel_->speaker) && script_.one_in(4))
     disturb(*kernel_->speaker);
-  if (!finishing_) kernel_->after(setup_.poke_interval_ns, [this] { poke(); });
+  const bool waits = kernel_->now_ns < start_ns_ + deaf_for_ns();
+  if (!finishing_) kernel_->after(waits ? kDeafPoke_ns : setup_.poke_interval_ns, [this] { poke(); });
 }
 
 void World::spawn_node() {
