@@ -99,7 +99,7 @@ class Speaker::Impl {
   Configuration configuration_;
   Mode mode_;
   bool started_ = false;
-  bool telling_ = true;  // whether what ends now is worth a word to the operator
+  bool telling_ = true;       // whether what ends now is worth a word to the operator
   std::uint64_t now_ms_ = 0;  // the latest that was told
   Rib rib_;
   std::vector<std::unique_ptr<Neighbor>> neighbors_;
