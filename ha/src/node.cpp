@@ -10,6 +10,7 @@
 #include "log_limits.hpp"
 #include "node_impl.hpp"
 #include "system.hpp"
+#include "tandem/addressing.hpp"
 
 namespace tandem {
 
@@ -166,6 +167,9 @@ void Node::Impl::check_options() const {
   if (options_.addresses.empty()) {
     throw NodeError(exit_code::kUsage, "no address was given. Name at least one with --address ADDR/LEN.");
   }
+  if (const std::string error = addressing_error(options_.addresses, options_.gateways); !error.empty()) {
+    throw NodeError(exit_code::kUsage, error + ".");
+  }
   if (!std::has_single_bit(options_.log_bytes) || options_.log_bytes < ha::log_limits.least_bytes) {
     throw NodeError(exit_code::kUsage, "the log's size is " + std::to_string(options_.log_bytes) +
                                            " bytes; it must be a power of two of at least 8 MiB.");
@@ -191,6 +195,13 @@ void Node::Impl::make_stack() {
   options.gateways = options_.gateways;
   options.send_queue_bytes = options_.send_queue_bytes;
   options.receive_window_bytes = options_.receive_window_bytes;
+  options.max_neighbours = options_.max_neighbours;
+  options.on_address_conflict = [this](const AddressConflict& conflict) {
+    log("the address " + conflict.address.to_string() + " is claimed by " + conflict.claimed_by.to_string() +
+            " as well (" + std::to_string(conflict.count) +
+            " times so far). It stays ours, and was announced again. Find that host and give it another address.",
+        LogLevel::warning);
+  };
   options.now_ns = monotonic_ns;
   // Every stack begins dormant: a primary's is activated at once, a twin's when it is promoted.
   options.dormant = true;

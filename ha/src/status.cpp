@@ -207,6 +207,17 @@ std::string Node::Impl::own_metrics() {
   metric(text, "connections", "gauge", "Connections, TIME_WAIT not counted.", stack_->connection_count());
   metric(text, "connections_opened_total", "counter", "Connections opened.", stack.connections_opened);
   metric(text, "connections_refused_total", "counter", "SYNs not answered or refused.", stack.connections_refused);
+  metric(text, "address_conflicts_total", "counter", "Claims of other hosts to addresses of ours.",
+         stack.address_conflicts);
+  metric(text, "neighbours", "gauge", "Hosts on the link in the ARP and ND table.", stack.neighbours);
+  metric(text, "neighbours_evicted_total", "counter", "Neighbours that made room for others.",
+         stack.neighbours_evicted);
+  metric(text, "neighbours_refused_total", "counter", "Neighbours that found a table of live connections' alone.",
+         stack.neighbours_refused);
+  metric(text, "neighbours_unreachable_total", "counter", "Neighbours that gave no answer.",
+         stack.neighbours_unreachable);
+  metric(text, "packets_unresolved_total", "counter", "Packets given up while they waited for a neighbour.",
+         stack.packets_unresolved);
   metric(text, "device_rx_frames_total", "counter", "Frames taken from the device.", device.rx_frames);
   metric(text, "device_tx_frames_total", "counter", "Frames handed to the device.", device.tx_frames);
   metric(text, "device_rx_dropped_total", "counter", "Frames that the kernel dropped.",

@@ -63,7 +63,6 @@ void Stack::Impl::activate(Adoption how) {
   if (how != Adoption::exact) {
     announce_addresses();
   }
-  install_neighbours();
   TANDEM_STEP("activate.neighbours");
   for (const auto& listener : listeners) {
     if (listener->pcb == nullptr && !open_listener(*listener)) {

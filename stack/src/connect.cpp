@@ -76,10 +76,7 @@ const IpAddress* Stack::Impl::gateway_for(const IpAddress& address) const {
 }
 
 bool Stack::Impl::next_hop_answers(const IpAddress& remote) {
-  const IpAddress* const gateway = is_on_link(remote) ? nullptr : gateway_for(remote);
-  const IpAddress& hop = gateway != nullptr ? *gateway : remote;
-  const auto known = read_neighbours();
-  return std::any_of(known.begin(), known.end(), [&](const Neighbour& entry) { return entry.address == hop; });
+  return neighbours.can_reach(remote);
 }
 
 Connection::Impl* Stack::Impl::connect(const Endpoint& local, const Endpoint& remote, Replication replication,

@@ -87,6 +87,7 @@ struct Connection::Impl {
   bool in_work : 1 = false;
   bool in_starved : 1 = false;
   bool in_time_wait : 1 = false;
+  bool live : 1 = false;  ///< established, and not over yet
   bool promote_due : 1 = false;
   bool connect_due : 1 = false;
   bool offer_due : 1 = false;

@@ -133,6 +133,7 @@ void Stack::Impl::announce(Connection::Impl& connection) {
 
 void Stack::Impl::forget(Connection::Impl& connection) {
   note_time_wait(connection, false);
+  note_live(connection, false);
   note_unsettled(connection, false);
   if (connection.listed) {
     unlist_dormant(connection);
@@ -159,6 +160,18 @@ void Stack::Impl::note_time_wait(Connection::Impl& connection, bool in_time_wait
   if (connection.in_time_wait != in_time_wait) {
     connection.in_time_wait = in_time_wait;
     time_wait_count += in_time_wait ? 1 : std::size_t(-1);
+  }
+}
+
+void Stack::Impl::note_live(Connection::Impl& connection, bool live) {
+  if (connection.live == live) {
+    return;
+  }
+  connection.live = live;
+  if (live) {
+    neighbours.pin(connection.remote.address);
+  } else {
+    neighbours.unpin(connection.remote.address);
   }
 }
 
@@ -298,7 +311,9 @@ void Stack::Impl::end_turn() {
   }
   touched.clear();
   clock_is_stale = true;
-  show_neighbours();
+  if (!dormant) {
+    neighbours.show_news(observer);
+  }
   if (!graveyard.empty()) {
     const auto is_gone = [](const Connection::Impl* connection) { return connection->gone; };
     std::erase_if(work, is_gone);

@@ -2,6 +2,7 @@
 //
 // What the patched lwIP asks of us and tells us (tandem_lwip_hooks.h). Always within a StackScope.
 #include <array>
+#include <cstring>
 #include <vector>
 
 #include "connection_impl.hpp"
@@ -12,6 +13,12 @@ namespace {
 
 using tandem::Connection;
 using tandem::StackScope;
+
+tandem::IpAddress address_of(const ip6_addr_t& address) {
+  tandem::IpAddress out = tandem::IpAddress::any(6);
+  std::memcpy(out.octets.data(), address.addr, out.octets.size());
+  return out;
+}
 
 Connection::Impl* connection_of(const tcp_pcb* pcb) { return static_cast<Connection::Impl*>(pcb->ext_args[0].data); }
 
@@ -115,9 +122,35 @@ unsigned tandem_hook_random(void) { return StackScope::current().random_value();
 // Stack::Impl::run_timers. An entry in lwIP's own list would only need memory.
 int tandem_hook_owns_timers(void) { return 1; }
 
-const ip6_addr_t* tandem_hook_nd6_gateway(netif* /*netif*/, const ip6_addr_t* /*destination*/) {
-  const auto& gateway = StackScope::current().gateway6;
-  return gateway ? &*gateway : nullptr;
+int tandem_hook_nd6_input(pbuf* message, netif* /*netif*/) {
+  auto& stack = StackScope::current();
+  // What came in fragments has no say here (RFC 6980).
+  if (message->next == nullptr && stack.input_from) {
+    const tandem::wire::NdEnvelope envelope{address_of(*ip6_current_src_addr()), address_of(*ip6_current_dest_addr()),
+                                            IP6H_HOPLIM(ip6_current_header())};
+    stack.neighbours.icmp_input({static_cast<const std::uint8_t*>(message->payload), message->len}, envelope,
+                                *stack.input_from);
+  }
+  return 1;
+}
+
+u16_t tandem_hook_nd6_path_mtu(const ip6_addr_t* destination) {
+  return StackScope::current().neighbours.path_mtu(address_of(*destination));
+}
+
+int tandem_hook_nd6_reachable(const ip6_addr_t* host) {
+  StackScope::current().neighbours.confirm(address_of(*host));
+  return 1;
+}
+
+const ip_addr_t* tandem_hook_ip6_source(netif* netif, const ip6_addr_t* destination) {
+  const auto own = StackScope::current().neighbours.next_hops().own_beside(address_of(*destination));
+  for (s8_t i = 0; own && i < LWIP_IPV6_NUM_ADDRESSES; ++i) {
+    if (ip6_addr_isvalid(netif_ip6_addr_state(netif, i)) && address_of(*netif_ip6_addr(netif, i)) == *own) {
+      return netif_ip_addr6(netif, i);
+    }
+  }
+  return nullptr;
 }
 
 }  // extern "C"

@@ -4,16 +4,19 @@
 // all on the same device; the first one carries the IPv6 addresses as well.
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <stdexcept>
 
 #include "lwip.hpp"
 #include "stack_impl.hpp"
+#include "wire/octets.hpp"
 
 namespace tandem {
 
 namespace {
 
 constexpr std::size_t kEthernetHeaderBytes = 14;
+constexpr std::size_t kSourceMacAt = 6;
 constexpr std::uint16_t kEtherTypeIpv4 = 0x0800;
 constexpr std::uint16_t kEtherTypeArp = 0x0806;
 constexpr std::uint16_t kEtherTypeIpv6 = 0x86dd;
@@ -29,14 +32,21 @@ err_t link_output(netif* interface, pbuf* packet) {
 }
 
 // What must not be sent must not wait for a neighbour's answer either.
+err_t output(netif& interface, pbuf& packet, const IpAddress& to) {
+  auto& stack = *static_cast<Stack::Impl*>(interface.state);
+  return stack.muted || stack.muted_for_input ? err_t{ERR_OK} : stack.neighbours.output(interface, packet, to);
+}
+
 err_t output_v4(netif* interface, pbuf* packet, const ip4_addr_t* to) {
-  return static_cast<Stack::Impl*>(interface->state)->muted_for_input ? err_t{ERR_OK}
-                                                                      : etharp_output(interface, packet, to);
+  IpAddress destination = IpAddress::any(4);
+  std::memcpy(destination.octets.data(), &to->addr, sizeof to->addr);
+  return output(*interface, *packet, destination);
 }
 
 err_t output_v6(netif* interface, pbuf* packet, const ip6_addr_t* to) {
-  return static_cast<Stack::Impl*>(interface->state)->muted_for_input ? err_t{ERR_OK}
-                                                                      : ethip6_output(interface, packet, to);
+  IpAddress destination = IpAddress::any(6);
+  std::memcpy(destination.octets.data(), to->addr, sizeof to->addr);
+  return output(*interface, *packet, destination);
 }
 
 err_t init_netif(netif* interface) {
@@ -71,22 +81,25 @@ void Stack::Impl::make_interfaces() {
       throw std::runtime_error("lwIP refuses another interface; give fewer addresses");
     }
   };
+  // lwIP looks at the interface that was added last first, so the longest prefix comes last, and of equal ones the one that was given
+  // first: its address is the one that connections to neighbours go out with.
+  std::vector<IpPrefix> v4;
+  std::copy_if(options.addresses.rbegin(), options.addresses.rend(), std::back_inserter(v4),
+               [](const IpPrefix& prefix) { return !prefix.address.is_v6(); });
+  const IpAddress main = v4.empty() ? IpAddress::any(4) : v4.back().address;
+  std::stable_sort(v4.begin(), v4.end(), [](const IpPrefix& a, const IpPrefix& b) { return a.length < b.length; });
   const ip_addr_t gateway4 = to_lwip(gateway_of(4));
-  for (const IpPrefix& prefix : options.addresses) {
-    if (!prefix.address.is_v6()) {
-      const ip_addr_t address = to_lwip(prefix.address);
-      add(*ip_2_ip4(&address), prefix.length, *ip_2_ip4(&gateway4));
+  for (const IpPrefix& prefix : v4) {
+    const ip_addr_t address = to_lwip(prefix.address);
+    add(*ip_2_ip4(&address), prefix.length, *ip_2_ip4(&gateway4));
+    if (prefix.address == main) {
+      netif_set_default(&netifs.back());
     }
   }
   if (netifs.empty()) {
     ip4_addr_t none{};
     add(none, 0, none);
-  }
-  netif_set_default(&netifs.front());
-  if (const IpAddress gateway = gateway_of(6); !gateway.is_any()) {
-    ip_addr_t address = to_lwip(gateway);
-    add_zone(address);
-    gateway6 = *ip_2_ip6(&address);
+    netif_set_default(&netifs.front());
   }
 }
 
@@ -126,37 +139,14 @@ void Stack::Impl::add_zone(ip_addr_t& address) {
 }
 
 void Stack::Impl::announce_addresses() {
-  // IPv4: netif_set_up has sent a gratuitous ARP for each. IPv6: RFC 4861 section 7.2.6, to all nodes.
-  constexpr std::size_t kTargetAt = 8;
-  constexpr std::size_t kOptionAt = kTargetAt + 16;
-  constexpr u16_t kBytes = kOptionAt + 8;
-  constexpr u8_t kOverride = 0x20;
-  constexpr u8_t kHopLimit = 255;
-  netif& first = netifs.front();
-  ip6_addr_t all_nodes;
-  ip6_addr_set_allnodes_linklocal(&all_nodes);
-  ip6_addr_assign_zone(&all_nodes, IP6_MULTICAST, &first);
+  // IPv4: netif_set_up has sent a gratuitous ARP for each.
+  const netif& first = netifs.front();
   for (s8_t i = 0; i < LWIP_IPV6_NUM_ADDRESSES; ++i) {
-    if (!ip6_addr_isvalid(netif_ip6_addr_state(&first, i))) {
-      continue;
+    if (ip6_addr_isvalid(netif_ip6_addr_state(&first, i))) {
+      neighbours.announce(from_lwip(*netif_ip_addr6(&first, i)));
     }
-    pbuf* const packet = pbuf_alloc(PBUF_IP, kBytes, PBUF_RAM);
-    if (packet == nullptr) {
-      return;
-    }
-    auto* const bytes = static_cast<std::uint8_t*>(packet->payload);
-    std::memset(bytes, 0, kBytes);
-    bytes[0] = ICMP6_TYPE_NA;
-    bytes[4] = kOverride;
-    std::memcpy(bytes + kTargetAt, netif_ip6_addr(&first, i)->addr, 16);
-    bytes[kOptionAt] = 2;      // target link-layer address
-    bytes[kOptionAt + 1] = 1;  // in units of eight octets
-    std::memcpy(bytes + kOptionAt + 2, first.hwaddr, 6);
-    const u16_t checksum = ip6_chksum_pseudo(packet, IP6_NEXTH_ICMP6, kBytes, netif_ip6_addr(&first, i), &all_nodes);
-    std::memcpy(bytes + 2, &checksum, sizeof checksum);
-    ip6_output_if(packet, netif_ip6_addr(&first, i), &all_nodes, kHopLimit, 0, IP6_NEXTH_ICMP6, &first);
-    pbuf_free(packet);
   }
+  neighbours.probe_own_addresses();
 }
 
 void Stack::Impl::count_segment(Bytes frame) {
@@ -202,6 +192,20 @@ err_t Stack::Impl::stage_packet(const pbuf& packet) {
   return ERR_OK;
 }
 
+void Stack::Impl::stage_frame(Bytes frame) {
+  if (muted) {
+    return;
+  }
+  const auto room = device.tx_reserve(static_cast<std::uint32_t>(frame.size()));
+  if (room.size() < frame.size()) {
+    ++counters.frames_out_dropped;
+    return;
+  }
+  std::copy(frame.begin(), frame.end(), room.begin());
+  device.tx_stage();
+  ++counters.frames_out;
+}
+
 netif& Stack::Impl::netif_for(const RxFrame& frame) {
   // lwIP answers ARP, ICMP and closed ports only for the address of the interface that a packet came in by.
   constexpr std::size_t kArpTargetAt = kEthernetHeaderBytes + 24;
@@ -227,10 +231,15 @@ void Stack::Impl::input(RxFrame frame) {
   catch_up();
   ++counters.frames_in;
   const auto type = ether_type(frame.bytes);
-  constexpr std::size_t kNextHeaderAt = kEthernetHeaderBytes + 6;
-  neighbours_touched =
-      neighbours_touched || type == kEtherTypeArp ||
-      (type == kEtherTypeIpv6 && frame.bytes.size() > kNextHeaderAt && frame.bytes[kNextHeaderAt] == IP6_NEXTH_ICMP6);
+  if (type == kEtherTypeArp) {
+    neighbours.arp_input(frame.bytes);
+    device.rx_done(frame.cookie);
+    settle();
+    return;
+  }
+  if (type != 0) {
+    input_from = wire::load_mac(frame.bytes.data() + kSourceMacAt);
+  }
   netif& interface = netif_for(frame);
   if (pbuf* const packet = rx_frames.wrap(frame)) {
     in_input = true;
@@ -239,6 +248,7 @@ void Stack::Impl::input(RxFrame frame) {
     }
     in_input = muted_for_input = false;
   }
+  input_from.reset();
   settle();
 }
 

@@ -12,7 +12,6 @@ namespace tandem {
 
 namespace {
 
-constexpr std::size_t kMaxNeighbours = 4096;
 /// Numbers go on above the highest one that a log has named, so a log may not name the last ones.
 constexpr ConnectionId kMaxId = ConnectionId{1} << 62;
 
@@ -225,16 +224,6 @@ void Stack::Impl::mirror_close(Connection::Impl& connection, bool reset) {
   graveyard.clear();
 }
 
-void Stack::Impl::mirror_neighbour(const Neighbour& neighbour) {
-  const auto place = std::lower_bound(known_neighbours.begin(), known_neighbours.end(), neighbour,
-                                      [](const Neighbour& a, const Neighbour& b) { return a.address < b.address; });
-  if (place != known_neighbours.end() && place->address == neighbour.address) {
-    place->mac = neighbour.mac;
-  } else if (known_neighbours.size() < kMaxNeighbours) {
-    known_neighbours.insert(place, neighbour);
-  }
-}
-
 void Stack::Impl::mirror_clear() {
   while (!connections.empty()) {
     auto& connection = *connections.begin()->second;
@@ -243,7 +232,7 @@ void Stack::Impl::mirror_clear() {
     forget(connection);
   }
   graveyard.clear();
-  known_neighbours.clear();
+  neighbours.clear();
 }
 
 bool Connection::Impl::is_mirrored() const { return stack.dormant && !gone; }

@@ -195,6 +195,7 @@ void Connection::Impl::adopt_state(const TcpState& s) {
   connected = s.phase != TcpPhase::syn_sent && s.phase != TcpPhase::syn_rcvd;
   shown = s;
   stack.note_time_wait(*this, s.phase == TcpPhase::time_wait);
+  stack.note_live(*this, s.phase >= TcpPhase::established && s.phase != TcpPhase::time_wait);
 }
 
 bool Connection::Impl::link(Stack::Adoption adoption) {
@@ -269,7 +270,7 @@ bool Connection::Impl::link(Stack::Adoption adoption) {
 
   pcb = p;
   fed = acked;
-  if (!import_send_side(s, exact && stack.can_reach(p->local_ip, p->remote_ip)) || !import_out_of_order()) {
+  if (!import_send_side(s, exact && stack.neighbours.can_reach(remote.address)) || !import_out_of_order()) {
     // Memory is short. Half a connection would forget what it has promised: it stays dormant and is tried again.
     p->state = ESTABLISHED;  // of a closed one nothing is given back
     tcp_pcb_purge(p);

@@ -81,6 +81,7 @@ void Connection::Impl::deliver_eof() {
 void Connection::Impl::deliver_closed() {
   if (pcb != nullptr) {
     stack.note_time_wait(*this, pcb->state == TIME_WAIT);
+    stack.note_live(*this, pcb->state >= ESTABLISHED && pcb->state != TIME_WAIT);
   }
   if (in_time_wait && eof_delivered && handler != nullptr) {
     handler->on_closed(handle);

@@ -19,6 +19,7 @@
 #include "connection_impl.hpp"
 #include "dormant_list.hpp"
 #include "lwip.hpp"
+#include "neighbours.hpp"
 #include "rx_frame_pool.hpp"
 #include "siphash.hpp"
 #include "stack_scope.hpp"
@@ -66,7 +67,8 @@ struct Stack::Impl {
   // ---- Interface (interface.cpp). One netif for each IPv4 address, the first one has the IPv6 addresses too. ----
   std::deque<netif> netifs;
   RxFramePool rx_frames;
-  std::optional<ip6_addr_t> gateway6;
+  Neighbours neighbours;
+  std::optional<MacAddress> input_from;  ///< who put the frame that is being processed on the link
   void make_interfaces();
   void bring_up();
   void take_down();
@@ -74,6 +76,8 @@ struct Stack::Impl {
   void add_zone(ip_addr_t& address);
   void input(RxFrame frame);
   err_t stage_packet(const pbuf& packet);
+  /// A frame that no connection has to do with.
+  void stage_frame(Bytes frame);
   /// Counts what can be seen on a packet as it leaves.
   void count_segment(Bytes frame);
   [[nodiscard]] netif& netif_for(const RxFrame& frame);
@@ -133,6 +137,8 @@ struct Stack::Impl {
   void announce(Connection::Impl& connection);
   void forget(Connection::Impl& connection);
   void note_time_wait(Connection::Impl& connection, bool in_time_wait);
+  /// A live connection's neighbour is not forgotten in favour of a stranger.
+  void note_live(Connection::Impl& connection, bool live);
   void note_unsettled(Connection::Impl& connection, bool unsettled);
   /// Null with `why` set when it cannot begin.
   Connection::Impl* connect(const Endpoint& local, const Endpoint& remote, Replication replication,
@@ -181,7 +187,6 @@ struct Stack::Impl {
   Connection::Impl* import_connection(const ConnectionImage& image, Replication replication, std::string_view& why);
   Connection::Impl* mirror_open(ConnectionId id, const ConnectionImage& image);
   void mirror_close(Connection::Impl& connection, bool reset);
-  void mirror_neighbour(const Neighbour& neighbour);
   void mirror_clear();
   void list_dormant(Connection::Impl& connection);
   void unlist_dormant(Connection::Impl& connection);
@@ -194,16 +199,6 @@ struct Stack::Impl {
   void kick(Connection::Impl& connection);
   void run_kicks();
   [[nodiscard]] std::uint64_t next_kick_ns() const;
-
-  // ---- Neighbours (neighbours.cpp) ----
-  std::vector<Neighbour> known_neighbours;  ///< sorted: what the observer was shown, or what was mirrored
-  bool neighbours_touched = false;
-  [[nodiscard]] std::vector<Neighbour> read_neighbours();
-  /// Whether a packet between these two would leave at once. Those that wait for their neighbour die with the process.
-  [[nodiscard]] bool can_reach(const ip_addr_t& local, const ip_addr_t& remote);
-  void install_neighbours();
-  void install_neighbour(const Neighbour& neighbour);
-  void show_neighbours();
 
   // ---- UDP (udp.cpp) ----
   std::vector<LwipUdpEndpoint*> udp_endpoints;

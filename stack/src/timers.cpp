@@ -33,8 +33,7 @@ bool reports_are_due(netif& interface) {
 
 }  // namespace
 
-static_assert(ARP_TMR_INTERVAL == 1000 && IP_TMR_INTERVAL == 1000 && ND6_TMR_INTERVAL == 1000 &&
-              IP6_REASS_TMR_INTERVAL == 1000);
+static_assert(IP_TMR_INTERVAL == 1000 && IP6_REASS_TMR_INTERVAL == 1000);
 
 void Stack::Impl::start_timers() {
   const auto now = now_ns();
@@ -78,17 +77,15 @@ void Stack::Impl::run_timers() {
   TANDEM_STEP("timers.tcp");
   if (now >= slow_tick_ns) {
     slow_tick_ns = next_multiple(now, kSlowNs);
-    etharp_tmr();
     ip_reass_tmr();
-    nd6_tmr();
     ip6_reass_tmr();
-    neighbours_touched = true;
   }
   if (now >= mld_tick_ns) {
     mld_tick_ns = next_multiple(now, kMldNs);
     mld6_tmr();
   }
   in_timers = false;
+  neighbours.run_due(now);
   run_kicks();
   link_for_a_turn();
   settle();
@@ -101,7 +98,7 @@ std::uint64_t Stack::Impl::next_timer_ns() {
   if (urgent.size() + idle.size() != 0) {
     return 0;
   }
-  std::uint64_t next = std::min(slow_tick_ns, next_kick_ns());
+  std::uint64_t next = std::min({slow_tick_ns, next_kick_ns(), neighbours.next_due_ns()});
   if (tcp_active_pcbs != nullptr || tcp_tw_pcbs != nullptr) {
     next = std::min(next, tcp_tick_ns);
   }

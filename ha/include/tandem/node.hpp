@@ -87,6 +87,7 @@ struct NodeOptions {
   std::size_t log_bytes = std::size_t{64} << 20;  ///< shared-memory ring, power of two, at least 8 MiB
   std::size_t send_queue_bytes = std::size_t{4} << 20;
   std::size_t receive_window_bytes = std::size_t{4} << 20;
+  std::size_t max_neighbours = 4096;      ///< StackOptions::max_neighbours
   std::uint32_t batch_frames = 64;        ///< frames a turn
   std::uint32_t reprotect_delay_ms = 10;  ///< a promoted process accepts a new twin no sooner
   /// Off: takes no twin, so that nothing is written into the log (for measuring what mirroring costs).

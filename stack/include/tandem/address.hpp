@@ -48,6 +48,8 @@ struct IpPrefix {
   std::uint8_t length = 0;  ///< bits, at most 32 or 128
 
   auto operator<=>(const IpPrefix&) const = default;
+  /// Whether it is of the same IP version, and the first `length` bits are the same.
+  [[nodiscard]] bool contains(const IpAddress& other) const;
   [[nodiscard]] std::string to_string() const;
   static std::optional<IpPrefix> parse(std::string_view text);
 };

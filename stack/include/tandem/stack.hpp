@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -28,9 +29,17 @@
 
 namespace tandem {
 
+/// Somebody else on the link claims an address of ours (RFC 5227 section 2.4, RFC 4862 section 5.4.4). We keep it.
+struct AddressConflict {
+  IpAddress address;
+  MacAddress claimed_by;          ///< the last one who did
+  std::uint64_t count = 0;        ///< claims so far
+  std::uint64_t answered_ns = 0;  ///< when we last announced the address against it; now_ns() scale
+};
+
 struct StackOptions {
-  std::vector<IpPrefix> addresses;
-  std::vector<IpAddress> gateways;                          ///< at most one an IP version
+  std::vector<IpPrefix> addresses;                          ///< at most kMaxAddresses an IP version (addressing.hpp)
+  std::vector<IpAddress> gateways;                          ///< at most one an IP version, on one of our links
   std::size_t send_queue_bytes = std::size_t{4} << 20;      ///< a connection
   std::size_t receive_window_bytes = std::size_t{4} << 20;  ///< a connection, at least 64 KiB
   std::size_t max_connections = 65536;                      ///< beyond it a SYN is not answered
@@ -38,6 +47,11 @@ struct StackOptions {
   std::function<std::uint64_t()> now_ns;
   /// Secret of the ISN (RFC 6528) and of the demux hash. All zero = drawn from the kernel.
   std::array<std::uint8_t, 32> secret{};
+  /// Hosts on the link whose link addresses are remembered (ARP and ND together), 16 to 1,048,576. Some 100 bytes each, once used.
+  /// Beyond it strangers make room for one another; gateways and who has a live connection stay.
+  std::size_t max_neighbours = 4096;
+  /// Called when a conflict is answered, at most every ten seconds an address. Must not call into the stack.
+  std::function<void(const AddressConflict&)> on_address_conflict;
   /// Dormant stacks (a twin's) emit nothing and take no input until activate().
   bool dormant = false;
 };
@@ -49,6 +63,11 @@ struct StackStatistics {
   std::uint64_t checksum_errors = 0;
   std::uint64_t segments_in = 0, segments_out = 0, retransmissions = 0, resets_sent = 0, resets_received = 0;
   std::uint64_t connections_opened = 0, connections_refused = 0;
+  std::uint64_t address_conflicts = 0;                           ///< claims of others to addresses of ours
+  std::uint64_t neighbours = 0;                                  ///< in the table now
+  std::uint64_t neighbours_evicted = 0, neighbours_refused = 0;  ///< the table was full
+  std::uint64_t neighbours_unreachable = 0;                      ///< gave no answer to repeated questions
+  std::uint64_t packets_unresolved = 0;                          ///< given up while they waited for a neighbour
 };
 
 class Stack {
@@ -112,6 +131,10 @@ class Stack {
   [[nodiscard]] std::vector<Neighbour> neighbours() const;
   /// Whether the link address is known to which packets for `remote` go: its own, or its gateway's. Primary.
   [[nodiscard]] bool neighbour_answers(const IpAddress& remote) const;
+  /// Nothing when it is not known, or not any more.
+  [[nodiscard]] std::optional<Neighbour> neighbour(const IpAddress& address) const;
+  /// One for each address of ours that somebody else has claimed.
+  [[nodiscard]] const std::vector<AddressConflict>& address_conflicts() const;
   [[nodiscard]] const StackStatistics& statistics() const;
   [[nodiscard]] const StackOptions& options() const;
   /// Clamps every announced window (a twin's buffers run short); the right edge is never shrunk. 0 = no clamp.

@@ -64,7 +64,23 @@ WEAK int tandem_hook_tcp_is_active_open(const struct tcp_pcb* pcb) {
 
 WEAK int tandem_hook_owns_timers(void) { return 0; }
 
-WEAK const ip6_addr_t* tandem_hook_nd6_gateway(struct netif* netif, const ip6_addr_t* destination) {
+WEAK int tandem_hook_nd6_input(struct pbuf* message, struct netif* netif) {
+  (void)message;
+  (void)netif;
+  return 0;
+}
+
+WEAK u16_t tandem_hook_nd6_path_mtu(const ip6_addr_t* destination) {
+  (void)destination;
+  return 0;
+}
+
+WEAK int tandem_hook_nd6_reachable(const ip6_addr_t* host) {
+  (void)host;
+  return 0;
+}
+
+WEAK const ip_addr_t* tandem_hook_ip6_source(struct netif* netif, const ip6_addr_t* destination) {
   (void)netif;
   (void)destination;
   return NULL;

@@ -31,10 +31,11 @@
 #define LWIP_NETIF_LINK_CALLBACK 0
 #define LWIP_NETIF_HWADDRHINT 0
 #define LWIP_NETIF_TX_SINGLE_PBUF 0
+/* Our stack keeps its neighbours itself (stack/src/neighbours.hpp): lwIP's own tables are for its tests, and as small as those let
+ * them be. */
 #ifndef ARP_TABLE_SIZE
-#define ARP_TABLE_SIZE 64
+#define ARP_TABLE_SIZE 4
 #endif
-/* Several packets wait for one address: lwIP's default keeps a single one, which stalls every other connection to it. */
 #define ARP_QUEUEING 1
 #define ARP_QUEUE_LEN 32
 #define ETHARP_SUPPORT_STATIC_ENTRIES 1
@@ -67,7 +68,8 @@
 /* Pointers do not fit into the eight bytes of a fragment header. */
 #define IPV6_FRAG_COPYHEADER 1
 #define LWIP_IPV6_SCOPES 1
-#define LWIP_IPV6_NUM_ADDRESSES 4
+/* 64 that are configured, and the link-local one. */
+#define LWIP_IPV6_NUM_ADDRESSES 65
 #define LWIP_IPV6_FORWARD 0
 #define LWIP_IPV6_AUTOCONFIG 0
 #define LWIP_IPV6_ADDRESS_LIFETIMES 0
@@ -79,13 +81,13 @@
 /* Packets that wait for all unresolved IPv6 neighbours together. */
 #define MEMP_NUM_ND6_QUEUE 128
 #ifndef LWIP_ND6_NUM_NEIGHBORS
-#define LWIP_ND6_NUM_NEIGHBORS 64
+#define LWIP_ND6_NUM_NEIGHBORS 4
 #endif
 #ifndef LWIP_ND6_NUM_DESTINATIONS
-#define LWIP_ND6_NUM_DESTINATIONS 64
+#define LWIP_ND6_NUM_DESTINATIONS 4
 #endif
-#define LWIP_ND6_NUM_PREFIXES 4
-#define LWIP_ND6_NUM_ROUTERS 2
+#define LWIP_ND6_NUM_PREFIXES 1
+#define LWIP_ND6_NUM_ROUTERS 1
 #define LWIP_ND6_ALLOW_RA_UPDATES 0
 #define LWIP_ND6_TCP_REACHABILITY_HINTS 1
 
@@ -176,7 +178,5 @@
 
 /* tandem_hook_tcp_isn() chooses initial sequence numbers (RFC 6528). */
 #define LWIP_HOOK_TCP_ISN tandem_hook_tcp_isn
-/* tandem_hook_nd6_gateway() names the next hop for IPv6 destinations that are not on the link. */
-#define LWIP_HOOK_ND6_GET_GW tandem_hook_nd6_gateway
 
 #endif

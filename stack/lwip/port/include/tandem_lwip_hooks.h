@@ -50,8 +50,17 @@ int tandem_hook_tcp_is_active_open(const struct tcp_pcb* pcb);
 /* Random bits: local ports, IP identification, jitter of timers. */
 unsigned tandem_hook_random(void);
 
-/* The IPv6 router for a destination that is on no link of ours; NULL leaves the choice to router discovery. */
-const ip6_addr_t* tandem_hook_nd6_gateway(struct netif* netif, const ip6_addr_t* destination);
+/* ---- Neighbours: where the owner keeps them itself, lwIP does not (patch 20) ---- */
+
+/* An ICMPv6 message of types 2 (packet too big) or 134 to 137, checksum verified, from its first byte on. Not 0: it was dealt with;
+ * the caller frees it. */
+int tandem_hook_nd6_input(struct pbuf* message, struct netif* netif);
+/* The largest packet to this destination; 0 leaves the choice to lwIP. */
+u16_t tandem_hook_nd6_path_mtu(const ip6_addr_t* destination);
+/* TCP makes progress with this host. Not 0: the owner has taken note. */
+int tandem_hook_nd6_reachable(const ip6_addr_t* host);
+/* The address of the interface's to speak to this destination with; NULL leaves the choice to lwIP. */
+const ip_addr_t* tandem_hook_ip6_source(struct netif* netif, const ip6_addr_t* destination);
 
 #ifdef __cplusplus
 }
