@@ -49,6 +49,8 @@ void Stack::Impl::activate(Adoption how) {
   dormant = false;
   adoption = how;
   clock_is_stale = true;
+  // Nobody says whether the process before has sent any.
+  expect_cookies();
   start_timers();
   muted = how == Adoption::exact;
   if (prepared && !muted) {
@@ -112,10 +114,7 @@ bool Stack::Impl::bring_to_life(Connection::Impl& connection) {
   connection.offer_due = !connection.receive.empty();
   connection.room_due = true;
   if (connection.pcb->state == SYN_RCVD && !connection.active_open) {
-    connection.half_open_at = find_listener(connection.local);
-    if (connection.half_open_at != nullptr) {
-      ++connection.half_open_at->half_open;
-    }
+    count_half_open(connection, find_listener(connection.local));
   }
   touch(connection);
   give_work(connection);

@@ -75,9 +75,7 @@ const IpAddress* Stack::Impl::gateway_for(const IpAddress& address) const {
   return found == options.gateways.end() ? nullptr : &*found;
 }
 
-bool Stack::Impl::next_hop_answers(const IpAddress& remote) {
-  return neighbours.can_reach(remote);
-}
+bool Stack::Impl::next_hop_answers(const IpAddress& remote) { return neighbours.can_reach(remote); }
 
 Connection::Impl* Stack::Impl::connect(const Endpoint& local, const Endpoint& remote, Replication replication,
                                        std::uint16_t service, EndReason& why) {
@@ -94,7 +92,7 @@ Connection::Impl* Stack::Impl::connect(const Endpoint& local, const Endpoint& re
   if (local.address.version != remote.address.version) {
     return refuse(EndReason::no_address);
   }
-  if (connections.size() >= options.max_connections) {
+  if (is_full()) {
     return refuse(EndReason::limit);
   }
   if (!services.contains(service)) {

@@ -138,10 +138,8 @@ void Stack::Impl::forget(Connection::Impl& connection) {
   if (connection.listed) {
     unlist_dormant(connection);
   }
-  if (connection.half_open_at != nullptr) {
-    --connection.half_open_at->half_open;
-    connection.half_open_at = nullptr;
-  }
+  uncount_half_open(connection);
+  unwatch_closing(connection);
   const auto tuple = by_tuple.find(Tuple{connection.local, connection.remote});
   if (tuple != by_tuple.end() && tuple->second == &connection) {
     by_tuple.erase(tuple);
@@ -209,6 +207,7 @@ void Stack::Impl::starve(Connection::Impl& connection) {
 }
 
 void Stack::Impl::settle() {
+  evict_time_wait();
   // Handlers that are called from here may lose further connections; those join the end of the list.
   for (std::size_t i = 0; i < lost.size(); ++i) {
     auto& connection = *lost[i];
@@ -294,6 +293,7 @@ void Stack::Impl::end_turn() {
     connection->receive.trim();
     if (connection->pcb != nullptr) {
       connection->update_acked();
+      watch_closing(*connection);
     }
     if (!connection->announced || observer == nullptr) {
       continue;

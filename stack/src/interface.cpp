@@ -247,6 +247,7 @@ void Stack::Impl::input(RxFrame frame) {
       pbuf_free(packet);
     }
     in_input = muted_for_input = false;
+    least_iss.reset();
   }
   input_from.reset();
   settle();

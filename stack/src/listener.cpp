@@ -24,13 +24,7 @@ err_t on_accepted(void* argument, tcp_pcb* pcb, err_t error) {
     return error == ERR_OK ? err_t{ERR_VAL} : error;
   }
   auto& connection = *static_cast<Connection::Impl*>(argument);
-  if (connection.half_open_at != nullptr) {
-    --connection.half_open_at->half_open;
-    connection.half_open_at = nullptr;
-  }
-  connection.connect_due = true;
-  connection.stack.give_work(connection);
-  return ERR_OK;
+  return connection.stack.accept(connection) ? err_t{ERR_OK} : err_t{ERR_VAL};
 }
 
 }  // namespace
@@ -131,7 +125,7 @@ void Stack::Impl::unlisten(const Endpoint& local) {
   }
   for (const auto& [id, connection] : connections) {
     if (connection->half_open_at == place->get()) {
-      connection->half_open_at = nullptr;
+      uncount_half_open(*connection);
     }
   }
   if ((*place)->pcb != nullptr) {
@@ -140,36 +134,72 @@ void Stack::Impl::unlisten(const Endpoint& local) {
   listeners.erase(place);
 }
 
+tandem_tcp_admission Stack::Impl::admit(const Listener& listener) {
+  if (is_full()) {
+    ++counters.connections_refused;
+    return TANDEM_SYN_DROP;
+  }
+  // Only a cookie's numbers could not begin behind those of the connection before.
+  if ((listener.half_open < listener.backlog && counters.half_open < options.limits.half_open) || least_iss) {
+    return TANDEM_SYN_KEEP;
+  }
+  ++counters.syn_cookies_sent;
+  expect_cookies();
+  return TANDEM_SYN_COOKIE;
+}
+
 bool Stack::Impl::accept_syn(tcp_pcb& pcb, Listener& listener) {
   const Endpoint local{from_lwip(pcb.local_ip), pcb.local_port};
   const Endpoint remote{from_lwip(pcb.remote_ip), pcb.remote_port};
   // Our own count of half-open connections goes beyond the 255 that lwIP's can hold.
   tcp_backlog_accepted(&pcb);
-  if (remote.port == 0 || connections.size() >= options.max_connections || listener.half_open >= listener.backlog ||
-      by_tuple.contains({local, remote})) {
+  if (remote.port == 0 || is_full() || by_tuple.contains({local, remote})) {
     ++counters.connections_refused;
     return false;
   }
+  // Its handler is made when the peer has shown that it is there.
   auto& connection = add_connection(next_id, listener.service, listener.replication, local, remote);
   connection.iss = pcb.lastack;
   connection.irs = pcb.rcv_nxt - 1;
   attach(connection, pcb);
-  if (!make_handler(connection)) {
-    ++counters.connections_refused;
-    tcp_ext_arg_set(&pcb, ext_arg_id, nullptr);
-    tcp_err(&pcb, nullptr);
-    connection.pcb = nullptr;
-    connection.gone = true;
-    forget(connection);
-    tcp_rst(&pcb, pcb.snd_nxt, pcb.rcv_nxt, &pcb.local_ip, &pcb.remote_ip, pcb.local_port, pcb.remote_port);
-    return false;
-  }
-  ++counters.connections_opened;
-  ++listener.half_open;
-  connection.half_open_at = &listener;
+  // Only a cookie's SYN-ACK has left already.
+  counters.syn_cookies_accepted += pcb.snd_nxt != pcb.lastack ? 1 : 0;
+  count_half_open(connection, &listener);
   announce(connection);
   touch(connection);
   return true;
 }
+
+bool Stack::Impl::accept(Connection::Impl& connection) {
+  uncount_half_open(connection);
+  if (!make_handler(connection)) {
+    ++counters.connections_refused;
+    return false;
+  }
+  ++counters.connections_opened;
+  connection.connect_due = true;
+  give_work(connection);
+  return true;
+}
+
+void Stack::Impl::count_half_open(Connection::Impl& connection, Listener* listener) {
+  connection.half_open_at = listener;
+  if (listener != nullptr) {
+    ++listener->half_open;
+    ++counters.half_open;
+  }
+}
+
+void Stack::Impl::uncount_half_open(Connection::Impl& connection) {
+  if (connection.half_open_at != nullptr) {
+    --connection.half_open_at->half_open;
+    --counters.half_open;
+    connection.half_open_at = nullptr;
+  }
+}
+
+std::uint64_t Stack::Impl::cookie_period_ns() const { return 64'000'000'000; }
+
+void Stack::Impl::expect_cookies() { cookies_until_ns = now_ns() + TANDEM_TCP_COOKIE_PERIODS * cookie_period_ns(); }
 
 }  // namespace tandem

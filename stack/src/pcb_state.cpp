@@ -83,7 +83,8 @@ std::uint32_t initial_cwnd(const tcp_pcb& pcb) {
 }  // namespace
 
 std::uint32_t Connection::Impl::requests() const {
-  return (close_requested ? tcp_flag::kCloseRequested : 0) | (abort_requested ? tcp_flag::kAbortRequested : 0);
+  return (close_requested ? tcp_flag::kCloseRequested : 0) | (half_closed ? tcp_flag::kHalfClosed : 0) |
+         (abort_requested ? tcp_flag::kAbortRequested : 0);
 }
 
 TcpState Connection::Impl::state() const {
@@ -190,6 +191,7 @@ void Connection::Impl::adopt_state(const TcpState& s) {
   ts_val = s.ts_val;
   active_open = (s.flags & tcp_flag::kActiveOpen) != 0;
   close_requested = (s.flags & tcp_flag::kCloseRequested) != 0;
+  half_closed = (s.flags & tcp_flag::kHalfClosed) != 0;
   abort_requested = (s.flags & tcp_flag::kAbortRequested) != 0;
   fin_received = (s.flags & tcp_flag::kFinReceived) != 0;
   connected = s.phase != TcpPhase::syn_sent && s.phase != TcpPhase::syn_rcvd;

@@ -83,15 +83,16 @@ Stack::Impl::Impl(Stack& owner, StackOptions given, LinkDevice& link)
       device(link),
       dormant(options.dormant),
       hash_key(key_from(options, 1)),
-      isn_key(key_from(options, 2)),
       random_key(key_from(options, 3)),
       rx_frames(link),
       neighbours(*this, key_from(options, 4)),
       by_tuple(16, TupleHash(hash_key)) {
   const StackScope scope(*this);
+  adopt_secret();
   lwip_init();
   tandem_tcp_hash_key(hash_key[0], hash_key[1]);
   tandem_tcp_rcv_wnd_default = static_cast<u32_t>(options.receive_window_bytes);
+  tandem_tcp_time_wait_ms = options.limits.time_wait_ms;
   ext_arg_id = tcp_ext_arg_alloc_id();
   muted = true;
   make_interfaces();
@@ -120,6 +121,11 @@ Stack::Impl::~Impl() {
   }
   neighbours.clear();
   tandem_lwip_release();
+}
+
+void Stack::Impl::adopt_secret() {
+  isn_key = key_from(options, 2);
+  cookie_key = key_from(options, 4);
 }
 
 std::uint32_t Stack::Impl::random_value() {
@@ -353,6 +359,13 @@ const std::vector<AddressConflict>& Stack::address_conflicts() const { return im
 void Stack::mirror_clear() {
   const StackScope scope(*impl_);
   impl_->mirror_clear();
+}
+
+void Stack::mirror_secret(const Secret& secret) {
+  if (impl_->dormant) {
+    impl_->options.secret = secret;
+    impl_->adopt_secret();
+  }
 }
 
 void Stack::prepare() {

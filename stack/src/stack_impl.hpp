@@ -16,6 +16,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "answer_bucket.hpp"
 #include "connection_impl.hpp"
 #include "dormant_list.hpp"
 #include "lwip.hpp"
@@ -36,7 +37,7 @@ struct Listener {
   Replication replication = Replication::unreplicated;
   std::uint16_t service = 0;
   std::size_t backlog = 0;
-  std::size_t half_open = 0;  ///< connections in SYN-RECEIVED
+  std::size_t half_open = 0;  ///< passive opens in SYN-RECEIVED
   tcp_pcb_listen* pcb = nullptr;
 };
 
@@ -60,6 +61,8 @@ struct Stack::Impl {
 
   SipKey hash_key{};
   SipKey isn_key{};
+  SipKey cookie_key{};
+  void adopt_secret();
   SipKey random_key{};
   std::uint64_t random_counter = 0;
   [[nodiscard]] std::uint32_t random_value();
@@ -113,7 +116,16 @@ struct Stack::Impl {
   bool open_listener(Listener& listener);
   [[nodiscard]] Listener* find_listener(const Endpoint& local);
   [[nodiscard]] tcp_pcb_listen* listener_pcb_for(const Endpoint& local);
+  [[nodiscard]] tandem_tcp_admission admit(const Listener& listener);
   bool accept_syn(tcp_pcb& pcb, Listener& listener);
+  /// The handshake is complete: false when the service refuses the connection.
+  bool accept(Connection::Impl& connection);
+  void count_half_open(Connection::Impl& connection, Listener* listener);
+  void uncount_half_open(Connection::Impl& connection);
+  /// Until when cookies may be about that this process or the one before has sent.
+  std::uint64_t cookies_until_ns = 0;
+  [[nodiscard]] std::uint64_t cookie_period_ns() const;
+  void expect_cookies();
   /// Null when the service is unknown or its factory refuses.
   [[nodiscard]] bool make_handler(Connection::Impl& connection);
 
@@ -130,6 +142,11 @@ struct Stack::Impl {
   ConnectionId next_id = 1;
   void renumber();
   std::size_t time_wait_count = 0;
+  [[nodiscard]] bool is_full() const { return connections.size() - time_wait_count >= options.max_connections; }
+  /// The packet that is being processed begins a new incarnation of a connection: its numbers begin behind the old one's.
+  std::optional<std::uint32_t> least_iss;
+  bool end_time_wait(Connection::Impl& connection);
+  void evict_time_wait();
   std::size_t unsettled_count = 0;  ///< mirrored connections with bytes that their state does not count yet
   Connection::Impl& add_connection(ConnectionId id, std::uint16_t service, Replication replication,
                                    const Endpoint& local, const Endpoint& remote);
@@ -149,6 +166,17 @@ struct Stack::Impl {
   /// Whether the address to which packets for `remote` go on the link is resolved.
   [[nodiscard]] bool next_hop_answers(const IpAddress& remote);
   [[nodiscard]] std::uint16_t pick_port(const IpAddress& local, const Endpoint& remote);
+
+  // ---- Closed, and not yet gone (closing.cpp) ----
+  std::vector<Connection::Impl*> closing;  ///< closed by their application, and not in TIME-WAIT
+  std::size_t closing_next = 0;            ///< whose turn it is
+  void watch_closing(Connection::Impl& connection);
+  void unwatch_closing(Connection::Impl& connection);
+  void give_up_silent_closes();
+
+  // ---- Answers to strangers (answers.cpp) ----
+  AnswerBucket challenges, resets, icmp_errors;
+  bool may_answer(AnswerBucket& bucket, const AnswerRate& rate, std::uint64_t& limited);
 
   // ---- Who has something to do ----
   Connection::Impl* last_touched = nullptr;  ///< whose segment leaves next, if one does

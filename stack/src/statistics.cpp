@@ -18,6 +18,8 @@ void Stack::Impl::read_counters() {
   neighbours.read_counters(counters);
   counters.segments_in = from.tcp.recv;
   counters.segments_out = from.tcp.xmit;
+  counters.time_wait = time_wait_count;
+  counters.tcp_steps = tandem_tcp_steps;
 }
 
 }  // namespace tandem

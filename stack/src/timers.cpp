@@ -73,6 +73,7 @@ void Stack::Impl::run_timers() {
       tcp_ticks = static_cast<u32_t>(now / kTcpSlowNs) - 1;
       tcp_slowtmr();
     }
+    give_up_silent_closes();
   }
   TANDEM_STEP("timers.tcp");
   if (now >= slow_tick_ns) {

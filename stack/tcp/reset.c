@@ -7,13 +7,14 @@
 #include "lwip/inet_chksum.h"
 #include "lwip/priv/tcp_priv.h"
 #include "lwip/stats.h"
+#include "tandem_lwip_hooks.h"
 #include "tandem_tcp.h"
 
 void tandem_tcp_reset_for(const struct tandem_tcp_segment* segment) {
   struct tcp_hdr* header;
   struct pbuf* packet;
 
-  if ((segment->flags & TCP_RST) || ip_data.current_input_netif == NULL) {
+  if ((segment->flags & TCP_RST) || ip_data.current_input_netif == NULL || !tandem_hook_tcp_may_reset()) {
     return;
   }
   packet = pbuf_alloc(PBUF_IP, TCP_HLEN, PBUF_RAM);

@@ -37,16 +37,43 @@ struct AddressConflict {
   std::uint64_t answered_ns = 0;  ///< when we last announced the address against it; now_ns() scale
 };
 
+/// A bucket of answers: `at_once` of them, and one more each `interval_ns`.
+struct AnswerRate {
+  std::uint32_t at_once = 0;
+  std::uint64_t interval_ns = 0;
+};
+
+/// What one peer, or a crowd of them, may make a stack keep or say. Each limit that was reached counts in StackStatistics.
+struct StackLimits {
+  /// Passive opens whose SYN-ACK is not answered yet, of all listeners together. Beyond them, or beyond a listener's backlog,
+  /// a SYN is answered by a cookie (RFC 4987 section 3.6) and nothing is kept.
+  std::size_t half_open = 256;
+  /// Connections in TIME-WAIT. They count against no other limit; beyond them the oldest goes.
+  std::size_t time_wait = 32768;
+  std::uint32_t time_wait_ms = 60'000;   ///< how long TIME-WAIT lasts (RFC 9293 section 3.4.2 has twice a guessed MSL)
+  std::uint32_t fin_wait_2_ms = 60'000;  ///< how long a closed connection waits for the FIN of a silent peer
+  /// How long a connection that the application has closed waits for the ACK of a silent peer (FIN-WAIT-1, CLOSING, LAST-ACK).
+  std::uint32_t unanswered_close_ms = 120'000;
+  /// Challenge ACKs and other answers to what is not acceptable (RFC 5961 sections 7 and 10), of a connection and of the stack.
+  AnswerRate challenge_acks{10, 500'000'000};
+  AnswerRate all_challenge_acks{1000, 1'000'000};
+  AnswerRate resets{200, 5'000'000};       ///< RSTs that answer a segment; those of an abort are not counted
+  AnswerRate icmp_errors{50, 10'000'000};  ///< ICMP and ICMPv6 errors together (RFC 1812 4.3.2.8, RFC 4443 2.4)
+};
+
+using Secret = std::array<std::uint8_t, 32>;
+
 struct StackOptions {
   std::vector<IpPrefix> addresses;                          ///< at most kMaxAddresses an IP version (addressing.hpp)
   std::vector<IpAddress> gateways;                          ///< at most one an IP version, on one of our links
   std::size_t send_queue_bytes = std::size_t{4} << 20;      ///< a connection
   std::size_t receive_window_bytes = std::size_t{4} << 20;  ///< a connection, at least 64 KiB
-  std::size_t max_connections = 65536;                      ///< beyond it a SYN is not answered
+  std::size_t max_connections = 65536;  ///< without those in TIME-WAIT; beyond it a SYN is not answered
+  StackLimits limits;
   /// Monotonic, the same clock on primary and twin of one chassis (TSval continues from it). Nanoseconds.
   std::function<std::uint64_t()> now_ns;
-  /// Secret of the ISN (RFC 6528) and of the demux hash. All zero = drawn from the kernel.
-  std::array<std::uint8_t, 32> secret{};
+  /// Of the ISN (RFC 6528), of SYN cookies (RFC 4987) and of the demux hash. All zero = drawn from the kernel.
+  Secret secret{};
   /// Hosts on the link whose link addresses are remembered (ARP and ND together), 16 to 1,048,576. Some 100 bytes each, once used.
   /// Beyond it strangers make room for one another; gateways and who has a live connection stay.
   std::size_t max_neighbours = 4096;
@@ -68,6 +95,15 @@ struct StackStatistics {
   std::uint64_t neighbours_evicted = 0, neighbours_refused = 0;  ///< the table was full
   std::uint64_t neighbours_unreachable = 0;                      ///< gave no answer to repeated questions
   std::uint64_t packets_unresolved = 0;                          ///< given up while they waited for a neighbour
+  std::uint64_t half_open = 0, time_wait = 0;                    ///< now
+  std::uint64_t syn_cookies_sent = 0, syn_cookies_accepted = 0;
+  std::uint64_t time_wait_evicted = 0;  ///< before their time, for want of room
+  std::uint64_t time_wait_reused = 0;   ///< by a new connection between the same ends
+  std::uint64_t closes_given_up = 0;    ///< a closed connection whose peer had gone silent
+  /// Answers that a limit has held back.
+  std::uint64_t challenge_acks_limited = 0, resets_limited = 0, icmp_errors_limited = 0;
+  std::uint64_t tcp_steps =
+      0;  ///< segments and connections that had to be looked at to find the right one: a measure of work
 };
 
 class Stack {
@@ -163,6 +199,8 @@ class Stack {
   /// must not be activated: the peer would be asked for bytes again that the application has.
   [[nodiscard]] bool mirror_is_settled() const;
   void mirror_neighbour(const Neighbour& neighbour);
+  /// The primary's secret: initial sequence numbers go on growing, and what it has sent in SYN cookies can be read.
+  void mirror_secret(const Secret& secret);
   /// Forgets every dormant connection and neighbour (a new snapshot begins). Handlers get no call.
   void mirror_clear();
 

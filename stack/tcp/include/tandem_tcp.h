@@ -7,6 +7,7 @@
 #define TANDEM_TCP_H
 
 #include "lwip/arch.h"
+#include "tandem_tcp_limits.h"
 
 #ifdef __cplusplus
 extern "C" {
