@@ -27,6 +27,8 @@ bool is_long_enough(RecordType type, std::size_t length) {
       return length >= 8;
     case RecordType::neighbour:
       return length >= 24;
+    case RecordType::stack_secret:
+      return length >= sizeof(Secret);
     case RecordType::open:
     case RecordType::snapshot_send:
     case RecordType::snapshot_receive:
@@ -106,7 +108,9 @@ bool Replica::apply(std::uint64_t published, std::uint64_t deadline_ns) {
 bool Replica::apply_record(const Record& record) {
   const auto type = static_cast<RecordType>(record.type & ~kOptionalRecord);
   const bool optional = (record.type & kOptionalRecord) != 0;
-  const bool known = type >= RecordType::transaction_begin && type <= RecordType::role_change && record.version == 1;
+  const bool known = ((type >= RecordType::transaction_begin && type <= RecordType::role_change) ||
+                      type == RecordType::stack_secret) &&
+                     record.version == 1;
   if (!known) {
     if (optional) {
       ++skipped_optional_;
@@ -164,6 +168,9 @@ bool Replica::apply_record(const Record& record) {
       return true;
     }
     case RecordType::role_change:
+      return true;
+    case RecordType::stack_secret:
+      stack_.mirror_secret(load<Secret>(record.payload));
       return true;
     case RecordType::note:
       if (record.id == 0) {

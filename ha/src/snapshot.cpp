@@ -26,6 +26,8 @@ Snapshot::Snapshot(Stack& stack, Node& node, Application* application, LogWriter
   recorder_.start_partial();
   const std::uint64_t count = ids_.size();
   log_.append(RecordType::snapshot_begin, 0, {as_bytes(count)});
+  log_.append(static_cast<RecordType>(static_cast<std::uint16_t>(RecordType::stack_secret) | kOptionalRecord), 0,
+              {stack_.options().secret});
   for (const Neighbour& neighbour : stack_.neighbours()) neighbours_.push_back(neighbour.address);
 }
 

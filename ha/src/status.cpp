@@ -218,6 +218,21 @@ std::string Node::Impl::own_metrics() {
          stack.neighbours_unreachable);
   metric(text, "packets_unresolved_total", "counter", "Packets given up while they waited for a neighbour.",
          stack.packets_unresolved);
+  metric(text, "connections_half_open", "gauge", "Passive opens whose SYN-ACK is not answered yet.", stack.half_open);
+  metric(text, "connections_time_wait", "gauge", "Connections in TIME_WAIT.", stack.time_wait);
+  metric(text, "syn_cookies_sent_total", "counter", "SYNs answered by a cookie, nothing kept.", stack.syn_cookies_sent);
+  metric(text, "syn_cookies_accepted_total", "counter", "Connections opened by a cookie.", stack.syn_cookies_accepted);
+  metric(text, "time_wait_evicted_total", "counter", "TIME_WAIT ended early for want of room.",
+         stack.time_wait_evicted);
+  metric(text, "time_wait_reused_total", "counter", "TIME_WAIT ended by a new connection between the same ends.",
+         stack.time_wait_reused);
+  metric(text, "closes_given_up_total", "counter", "Closed connections whose peer had gone silent.",
+         stack.closes_given_up);
+  metric(text, "challenge_acks_limited_total", "counter", "Answers to unacceptable segments that a limit held back.",
+         stack.challenge_acks_limited);
+  metric(text, "resets_limited_total", "counter", "RSTs that a limit held back.", stack.resets_limited);
+  metric(text, "icmp_errors_limited_total", "counter", "ICMP errors that a limit held back.",
+         stack.icmp_errors_limited);
   metric(text, "device_rx_frames_total", "counter", "Frames taken from the device.", device.rx_frames);
   metric(text, "device_tx_frames_total", "counter", "Frames handed to the device.", device.tx_frames);
   metric(text, "device_rx_dropped_total", "counter", "Frames that the kernel dropped.",
