@@ -54,6 +54,8 @@ constexpr std::array kCommands{
             tandem::ctl::routes_table},
     Command{"switchover", "hand over to the twin, without loss; --wait: until the twin has taken over",
             tandem::ctl::status_table},
+    Command{"shutdown", "end the whole group for good: connections are closed in good order, nobody takes over",
+            tandem::ctl::status_table},
     Command{"metrics", "counters, in the Prometheus text format", metrics_text},
 };
 

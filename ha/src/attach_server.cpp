@@ -224,7 +224,6 @@ void Node::Impl::greet(Session& session, const ha::Hello& hello, std::vector<ha:
   welcome.adoption_info = device_->adoption_info();
   std::vector<NamedDescriptor> passed = {{"group", group_file_.get()},
                                          {"log", log_file_.get()},
-                                         {"lock", descriptors_.lock.get()},
                                          {"attach", descriptors_.attach.get()},
                                          {"control", descriptors_.control.get()}};
   const ha::Descriptor process = ha::system::own_process();
@@ -354,6 +353,8 @@ void Node::Impl::drop_reader(Session& session, std::string_view why) {
     count_turn_stop_points(false);
 #endif
     ++counters_.twins_removed;
+    left_alone_ns_ = now_ns_;
+    waiting_said_ = false;
     recorder_->stop();
     snapshot_.reset();
     twin_caught_up_ = join_waits_ = false;
@@ -362,6 +363,7 @@ void Node::Impl::drop_reader(Session& session, std::string_view why) {
     low_windows_ = false;
     log_short_since_ns_ = 0;
     // An open transaction is finished, so that the log stays whole for the next reader.
+    if (!writer_->overflowed().empty()) writer_->abandon();
     if (writer_->in_transaction()) writer_->publish(published_mark_.rx_index, published_mark_.tx_index);
     unprotected_why_ = "the twin (" + name_of(session) + ") was removed: " + std::string(why);
     log("unprotected: " + unprotected_why_, LogLevel::warning);

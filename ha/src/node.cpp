@@ -7,10 +7,12 @@
 #include <cerrno>
 #include <system_error>
 
+#include "fencing.hpp"
 #include "log_limits.hpp"
 #include "node_impl.hpp"
 #include "system.hpp"
 #include "tandem/addressing.hpp"
+#include "tandem/planted.hpp"
 
 namespace tandem {
 
@@ -68,7 +70,7 @@ void Node::listen(std::uint16_t port, Replication replication, HandlerFactory fa
 }
 
 int Node::run() { return impl_->run(); }
-void Node::request_stop() { impl_->stop_requested_ = true; }
+void Node::request_stop() { ++impl_->stops_; }
 bool Node::wants_rejoin() const { return impl_->rejoin_wanted_; }
 
 bool Node::request_switchover(std::string* why) {
@@ -131,7 +133,7 @@ void Node::Impl::write_log(std::string_view text, LogLevel level) {
 
 void Node::Impl::report_state(std::uint64_t now_ns, bool ready) {
   if (!state_hook_) return;
-  const NodeState state{role_, ready, is_protected(), stop_requested_};
+  const NodeState state{role_, ready, is_protected(), stopping()};
   if (now_ns < next_state_report_ns_ && state == reported_state_) return;
   next_state_report_ns_ = now_ns + kReportState_ns;
   reported_state_ = state;
@@ -179,6 +181,12 @@ void Node::Impl::check_options() const {
                     "the log must be at least four receive windows large, so that one turn fits into it. Make "
                     "the log larger or the window smaller.");
   }
+  if (!options_.group.empty() && options_.send_queue_bytes * 4 > options_.log_bytes) {
+    throw NodeError(
+        exit_code::kUsage,
+        "the log must be at least four send queues large, so that a connection can be given to a twin. Make "
+        "the log larger (--log-size) or the queue smaller (--send-queue).");
+  }
   if (options_.detect_ms < 10 || options_.detect_ms > 60'000) {
     throw NodeError(exit_code::kUsage, "--detect must be from 10 to 60000 milliseconds.");
   }
@@ -211,15 +219,31 @@ void Node::Impl::make_stack() {
 }
 
 void Node::Impl::watch_signals() {
-  signals_ = ha::system::catch_stop_signals();
-  loop_->watch(signals_.get(), POLLIN, [this](short) {
-    if (ha::system::take_stop_signals(signals_.get())) stop_requested_ = true;
-  });
+  // In a program of somebody else's they are that program's.
+  if (!options_.handle_signals) return;
+  signals_ = ha::system::catch_signals();
+  loop_->watch(signals_.get(), POLLIN, [this](short) { take_signals(); });
+}
+
+void Node::Impl::take_signals() {
+  const ha::system::SignalsTaken taken = ha::system::take_signals(signals_.get());
+  stops_ += taken.stops;
+  if (taken.hang_ups != 0) log("SIGHUP: there is nothing to be read again; going on");
+  if (taken.reports != 0 && device_ && stack_ && role_ != Role::twin)
+    log(std::string(to_string(role_)) + " on " + device_->description() + ", " +
+        std::to_string(stack_->connection_count()) + " connections, " +
+        (twin_is_member() ? std::string("protected") : "unprotected: " + unprotected_why_));
+  // Both of a pair may get it: whoever is the twin by then stays that.
+  if (taken.switchovers != 0 && role_ == Role::primary) {
+    std::string why;
+    if (!node_.request_switchover(&why)) log("SIGUSR2: " + why, LogLevel::warning);
+  }
 }
 
 int Node::Impl::run() {
   const int code = play_roles();
   drop_claims();
+  if (holder_.valid()) rendezvous_->withdraw(identity_);
   return code;
 }
 
@@ -234,6 +258,107 @@ void Node::Impl::drop_claims() {
     ha::leave_place(group_->readers[reader_]);
     place_held_ = false;
   }
+}
+
+void Node::Impl::pause_before_retry() {
+  constexpr std::uint64_t kShortest_ns = 1'000'000;
+  constexpr std::uint64_t kLongest_ns = 1'000'000'000;
+  retry_pause_ns_ = std::clamp(2 * retry_pause_ns_, kShortest_ns, kLongest_ns);
+  const std::uint64_t until = monotonic_ns() + retry_pause_ns_;
+  while (!stopping() && monotonic_ns() < until) {
+    report_state(monotonic_ns(), false);
+    loop_->run_once(until);
+  }
+}
+
+void Node::Impl::end_holders(const std::vector<ha::Rendezvous::Holder>& holders) {
+  for (const ha::Rendezvous::Holder& holder : holders) {
+    const ha::Fencing fencing = ha::system::may_kill(holder.process.get());
+    if (fencing != ha::Fencing::possible) {
+      throw NodeError(
+          exit_code::kBusy,
+          "the primary of group \"" + options_.group +
+              "\" has gone, and a process that was its twin stands still and holds its device; it cannot be "
+              "ended from here: " +
+              ha::why_no_fence(fencing) + ". End it by hand (fuser " + rendezvous_->directory() +
+              "/holder-* names it).");
+    }
+    if (!ha::system::kill_process(holder.process.get())) continue;
+  }
+  if (!std::exchange(orphan_said_, true))
+    log("the primary has gone, and a process that was its twin stands still and holds what belongs to the group: ended "
+        "it",
+        LogLevel::warning);
+}
+
+bool Node::Impl::start_with(ha::Descriptor lock) {
+  /// A twin takes over within milliseconds, one that was removed lets go at once; both may wait for a processor.
+  constexpr std::uint64_t kStandsStill_ns = 3'000'000'000;
+  const std::vector<ha::Rendezvous::Holder> holders = rendezvous_->holders(identity_);
+  if (holders.empty() || TANDEM_PLANTED(holders_ignored)) {
+    start_primary(rendezvous_->listen(std::move(lock)));
+    return true;
+  }
+  const std::uint64_t now = monotonic_ns();
+  if (orphan_since_ns_ == 0) orphan_since_ns_ = now;
+  if (now - orphan_since_ns_ > kStandsStill_ns) end_holders(holders);
+  return false;
+}
+
+int Node::Impl::join_group() {
+  std::uint64_t refused_since_ns = 0;
+  while (!stopping()) {
+    if (ha::Descriptor lock = rendezvous_->try_lock(); lock.valid()) {
+      if (start_with(std::move(lock))) return run_primary();
+      loop_->run_once(monotonic_ns() + 2'000'000);
+      continue;
+    }
+    orphan_since_ns_ = 0;
+    if (auto socket = rendezvous_->try_connect()) {
+      refused_since_ns = 0;
+      attach(std::move(*socket));
+      if (!attach_socket_.valid()) {
+        // The primary went away before it welcomed us, or right after.
+        leave_group();
+        if (!std::exchange(attach_failure_said_, true))
+          log("not attached: " + attach_failure_ + "; trying again, with pauses of up to a second", LogLevel::warning);
+        pause_before_retry();
+        continue;
+      }
+      const TwinEnd end = run_twin();
+      switch (end) {
+        case TwinEnd::take_over:
+          return run_primary();
+        case TwinEnd::join_again:
+          // Who was a member has lost its place for a reason of its own; who never came so far is not to try without a pause.
+          if (replica_ && replica_->complete()) {
+            retry_pause_ns_ = 0;
+            attach_failure_said_ = false;
+          }
+          leave_group();
+          pause_before_retry();
+          continue;
+        case TwinEnd::stop:
+          log("told to end: the primary goes on without this twin");
+          return exit_code::kOk;
+        case TwinEnd::shut_down:
+          return exit_code::kShutDown;
+      }
+    }
+    // Somebody holds the lock and does not listen: it is starting, or it is ending.
+    const std::uint64_t now = monotonic_ns();
+    if (refused_since_ns == 0) refused_since_ns = now;
+    if (now - refused_since_ns > 10'000'000'000) {
+      throw NodeError(exit_code::kBusy,
+                      "the lock in " + rendezvous_->directory() +
+                          " is held but nobody answered on attach.sock for 10 seconds. Look for a process of "
+                          "this group that is stuck (fuser " +
+                          rendezvous_->directory() + "/lock) and end it.");
+    }
+    report_state(now, false);
+    loop_->run_once(now + 2'000'000);
+  }
+  return exit_code::kOk;
 }
 
 int Node::Impl::play_roles() {
@@ -254,46 +379,7 @@ int Node::Impl::play_roles() {
       return run_primary();
     }
     rendezvous_.emplace(options_.runtime_dir, options_.group);
-    std::uint64_t refused_since_ns = 0;
-    while (!stopping()) {
-      if (auto descriptors = rendezvous_->try_become_primary()) {
-        start_primary(std::move(*descriptors));
-        return run_primary();
-      }
-      if (auto socket = rendezvous_->try_connect()) {
-        refused_since_ns = 0;
-        attach(std::move(*socket));
-        if (!attach_socket_.valid()) {
-          // The primary went away before it welcomed us, or right after: then the group's lock and listening socket are ours, and
-          // kept they would have us wait for ourselves.
-          leave_group();
-          continue;
-        }
-        switch (run_twin()) {
-          case TwinEnd::take_over:
-            return run_primary();
-          case TwinEnd::join_again:
-            leave_group();
-            continue;
-          case TwinEnd::stop:
-            log("told to end: the primary goes on without this twin");
-            return exit_code::kOk;
-        }
-      }
-      // Somebody holds the lock and does not listen: it is starting, or it is ending.
-      const std::uint64_t now = monotonic_ns();
-      if (refused_since_ns == 0) refused_since_ns = now;
-      if (now - refused_since_ns > 10'000'000'000) {
-        throw NodeError(exit_code::kBusy,
-                        "the lock in " + rendezvous_->directory() +
-                            " is held but nobody answered on attach.sock for 10 seconds. Look for a process of "
-                            "this group that is stuck (fuser " +
-                            rendezvous_->directory() + "/lock) and end it.");
-      }
-      report_state(now, false);
-      loop_->run_once(now + 2'000'000);
-    }
-    return exit_code::kOk;
+    return join_group();
   } catch (const NodeError& error) {
     log(error.what(), LogLevel::error);
     return error.code();

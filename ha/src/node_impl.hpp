@@ -43,6 +43,12 @@ struct Node::Impl {
   // ---- node.cpp ----
   int run();
   int play_roles();
+  int join_group();
+  /// The lock is free: makes this process primary if nobody else holds what belongs to the group. False: it is to look again.
+  [[nodiscard]] bool start_with(ha::Descriptor lock);
+  void end_holders(const std::vector<ha::Rendezvous::Holder>& holders);
+  void pause_before_retry();
+  void take_signals();
   /// The thread's claims go before the memory that they lie in.
   void drop_claims();
   void check_options() const;
@@ -55,7 +61,7 @@ struct Node::Impl {
   [[nodiscard]] ha::Fingerprint fingerprint() const;
   /// The same, encoded; made once.
   const std::vector<std::uint8_t>& options_text();
-  [[nodiscard]] bool stopping() const { return stop_requested_; }
+  [[nodiscard]] bool stopping() const { return stops_ != 0; }
 
   // ---- primary.cpp ----
   void start_alone();
@@ -76,6 +82,10 @@ struct Node::Impl {
   [[nodiscard]] std::uint64_t next_deadline_ns();
   void settle();
   int orderly_close();
+  /// A primary that is to end and has no twin: whether one may come soon that its connections can be handed to.
+  [[nodiscard]] bool waits_for_successor();
+  void dismiss_twins();
+  void hold_lock();
   /// False: the twin did not take over, and this process has everything back.
   bool hand_over();
   [[nodiscard]] bool is_time_to_hand_over();
@@ -117,7 +127,7 @@ struct Node::Impl {
   [[nodiscard]] static std::string name_of(const Session& session);
 
   // ---- twin.cpp ----
-  enum class TwinEnd : std::uint8_t { take_over, join_again, stop };
+  enum class TwinEnd : std::uint8_t { take_over, join_again, stop, shut_down };
   void attach(ha::Descriptor socket);
   bool say_hello(int socket);
   TwinEnd run_twin();
@@ -126,6 +136,7 @@ struct Node::Impl {
   [[nodiscard]] bool can_fence(std::uint64_t heartbeat);
   void stop_watching_owner();
   void leave_group();
+  void withdraw_holder();
   void step_back();
   void step_forward();
   void step_aside();
@@ -168,7 +179,6 @@ struct Node::Impl {
   std::unique_ptr<Device> device_;
   std::unique_ptr<Stack> stack_;
   Role role_ = Role::alone;
-  bool stop_requested_ = false;
   bool switchover_requested_ = false;
   bool rejoin_wanted_ = false;
   bool realtime_ = false;             ///< runs SCHED_FIFO
@@ -179,6 +189,17 @@ struct Node::Impl {
   std::uint64_t turn_began_ns_ = 0;
   std::thread::id thread_;  ///< that runs it
   std::uint64_t started_ns_ = 0;
+  std::string attach_failure_;
+  bool attach_failure_said_ = false;
+  std::uint64_t retry_pause_ns_ = 0;   ///< before the next attempt to attach
+  std::uint64_t orphan_since_ns_ = 0;  ///< nobody has the lock and somebody holds what belongs to the group; 0 = not so
+  bool orphan_said_ = false;
+  ha::Descriptor holder_;            ///< says that this process may hold it
+  std::uint32_t stops_ = 0;          ///< signals and requests to end
+  std::uint64_t stop_since_ns_ = 0;  ///< primary: since when it is to end
+  std::uint64_t left_alone_ns_ = 0;  ///< when the other process of the pair has gone; 0 = there was none
+  bool waiting_said_ = false;
+  bool shut_down_ = false;      ///< the group is to end, not this process
   std::uint64_t identity_ = 0;  ///< of this node, among the processes of all namespaces
   ha::Descriptor signals_;
   std::vector<std::uint8_t> options_text_;
@@ -229,6 +250,7 @@ struct Node::Impl {
   std::uint64_t application_deadline_ns_ = 0;
   std::vector<RxFrame> batch_;
   bool first_packet_pending_ = false;
+  std::uint64_t lock_try_ns_ = 0;  ///< a promoted process asks for the group's lock until its predecessor has let it go
   bool peer_answer_pending_ = false;
   struct Counters {
     std::uint64_t turns = 0, frames = 0, longest_turn_ns = 0, twins_attached = 0, twins_removed = 0,

@@ -23,6 +23,17 @@ namespace {
 constexpr std::uint64_t kIdlePublish_ns = 100'000'000;
 /// How long connections may take to close in good order when the process ends.
 constexpr std::uint64_t kOrderlyClose_ns = 3'000'000'000;
+/// What ends both processes of a pair within this time is taken for one event, which is not to end the connections: ...
+constexpr std::uint64_t kOneEvent_ns = 5'000'000'000;
+/// ... the later one waits so long for a successor, ...
+constexpr std::uint64_t kSuccessor_ns = 5'000'000'000;
+/// ... or so long, while one is being brought up.
+constexpr std::uint64_t kSuccessorJoins_ns = 60'000'000'000;
+constexpr std::uint64_t kLookForSuccessor_ns = 20'000'000;
+/// A predecessor lets go of the group's lock with the last of what it had open.
+constexpr std::uint64_t kLookForLock_ns = 1'000'000;
+constexpr std::uint64_t kLocksGoSoon_ns = 100'000'000;
+constexpr std::uint64_t kLookForLockLater_ns = 100'000'000;
 constexpr std::uint32_t kFirstBatchFrames = 4;
 /// A turn's handlers and application have so long together, ...
 constexpr std::uint64_t kTurn_ns = 1'000'000;
@@ -250,6 +261,12 @@ void Node::Impl::publish_turn() {
   std::uint64_t position = 0;
   if (TANDEM_PLANTED(gate_early)) device_->tx_release(mark.tx_index);
   if (TANDEM_PLANTED(ring_early)) device_->rx_release();
+  if (recorder_ && recorder_->active() && !writer_->overflowed().empty()) {
+    // Its twin cannot follow this turn. It is told so before anything of the turn leaves, and comes back with a snapshot.
+    if (Session* session = reader_session()) drop_reader(*session, std::string(writer_->overflowed()));
+    // It has begun a takeover and is about to end this process: nothing leaves without it.
+    if (recorder_->active()) return;
+  }
   // Step 3: one store makes the transaction visible, and with it what becomes of the wire.
   if (recorder_ && recorder_->active()) {
     if (writer_->in_transaction() || mark != published_mark_ || now_ns_ - last_publish_ns_ > kIdlePublish_ns) {
@@ -305,9 +322,10 @@ std::uint64_t Node::Impl::next_deadline_ns() {
     // The peer may want this processor for what is waited for.
     deadline =
         std::min(deadline, now_ns_ < hand_over_from_ns_ ? hand_over_from_ns_ : hand_over_from_ns_ + kHandOverWithin_ns);
-  } else if (stop_requested_ || switchover_requested_) {
-    deadline = std::min(deadline, now_ns_ + kLookForRoom_ns);
+  } else if (stopping() || switchover_requested_) {
+    deadline = std::min(deadline, now_ns_ + (twin_is_member() ? kLookForRoom_ns : kLookForSuccessor_ns));
   }
+  if (lock_try_ns_ != 0) deadline = std::min(deadline, lock_try_ns_);
   return std::min(deadline, now_ns_ + 1'000'000'000);
 }
 
@@ -316,6 +334,7 @@ void Node::Impl::settle() {
   stop_watching_owner();
   open_sockets();
   say_takeover();
+  if (rendezvous_ && !descriptors_.lock.valid()) hold_lock();
 }
 
 int Node::Impl::run_primary() {
@@ -333,18 +352,20 @@ int Node::Impl::run_primary() {
     if (settle_at_ns_ != 0 && now_ns_ >= settle_at_ns_) settle();
     // The last transaction needs room too; a twin that is far behind is waited for, or removed.
     const bool twin_is_ready = is_protected() && writer_->room() > ha::log_limits.fixed_reserve_bytes;
-    const bool wants_to_go = switchover_requested_ || (stop_requested_ && role_ == Role::primary);
+    const bool wants_to_go = switchover_requested_ || (stopping() && role_ == Role::primary && !shut_down_);
     if (wants_to_go && twin_is_ready) {
       if (hand_over_from_ns_ == 0) hand_over_from_ns_ = now_ns_ + kHandOverFrom_ns;
       if (is_time_to_hand_over()) {
-        rejoin_wanted_ = switchover_requested_ && !stop_requested_;
+        rejoin_wanted_ = switchover_requested_ && !stopping();
         if (hand_over()) return exit_code::kOk;
       }
     } else {
       hand_over_from_ns_ = 0;
       if (!twin_is_member()) switchover_requested_ = false;
     }
-    if (stop_requested_ && !twin_is_member()) return orderly_close();
+    if (shut_down_) dismiss_twins();
+    if (stopping() && !twin_is_member() && !waits_for_successor()) return orderly_close();
+    if (lock_try_ns_ != 0 && now_ns_ >= lock_try_ns_) hold_lock();
     loop_->run_once(next_deadline_ns());
     if (device_->tx_pending()) device_->tx_kick();
     turn();
@@ -371,6 +392,7 @@ bool Node::Impl::hand_over() {
   writer_->append(ha::RecordType::role_change, 0, {{reinterpret_cast<const std::uint8_t*>(payload), sizeof payload}});
   TANDEM_STEP("switchover.recorded");
   publish_turn();
+  if (!twin_is_member()) return false;
   TANDEM_STOP_POINT("switchover.published");
   device_->give_away();
   TANDEM_STOP_POINT("switchover.given");
@@ -432,11 +454,41 @@ int Node::Impl::orderly_close() {
   while (stack_->connection_count() > 0 && monotonic_ns() < until) {
     turn();
     report_state(now_ns_, true);
-    stop_requested_ = false;
     loop_->run_once(std::min(next_deadline_ns(), until));
   }
   turn();
-  return exit_code::kOk;
+  return shut_down_ ? exit_code::kShutDown : exit_code::kOk;
+}
+
+bool Node::Impl::waits_for_successor() {
+  if (stop_since_ns_ == 0) stop_since_ns_ = now_ns_;
+  // A second signal says that it is meant.
+  if (role_ != Role::primary || shut_down_ || stops_ > 1 || left_alone_ns_ == 0) return false;
+  if (TANDEM_PLANTED(stop_closes_at_once)) return false;
+  if (stop_since_ns_ > left_alone_ns_ + kOneEvent_ns) return false;
+  const std::uint64_t since = std::max(stop_since_ns_, left_alone_ns_);
+  if (now_ns_ > since + (reader_session() != nullptr ? kSuccessorJoins_ns : kSuccessor_ns)) return false;
+  if (!std::exchange(waiting_said_, true))
+    log("told to end just as the other process of the pair has gone: waiting up to " +
+            std::to_string(kSuccessor_ns / 1'000'000'000) +
+            " seconds for a successor to hand over to (a second signal, or tandemctl shutdown, closes at once)",
+        LogLevel::notice);
+  return true;
+}
+
+void Node::Impl::dismiss_twins() {
+  if (group_ == nullptr) return;
+  // First, so that whoever is removed knows why.
+  group_->shut_down.store(1, std::memory_order_release);
+  if (Session* session = reader_session()) drop_reader(*session, "the group is being shut down");
+}
+
+void Node::Impl::hold_lock() {
+  descriptors_.lock = rendezvous_->try_lock();
+  const std::uint64_t soon = now_ns_ < left_alone_ns_ + kLocksGoSoon_ns ? kLookForLock_ns : kLookForLockLater_ns;
+  lock_try_ns_ = descriptors_.lock.valid() ? 0 : now_ns_ + soon;
+  // Only then: there is no moment at which a newcomer could take the group for abandoned.
+  if (descriptors_.lock.valid()) withdraw_holder();
 }
 
 }  // namespace tandem

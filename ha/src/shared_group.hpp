@@ -84,6 +84,7 @@ struct SharedGroup {
   std::atomic<std::uint64_t> takeovers;         ///< of the group
   std::atomic<std::uint32_t> owner;             ///< index of the slot in force
   std::atomic<std::uint32_t> futile_takeovers;  ///< in a row without a transaction between them
+  std::atomic<std::uint32_t> shut_down;  ///< not 0: the group ends, nobody is to take over or to be started again
   TakeoverTimes last_takeover;
   alignas(64) std::atomic<std::uint64_t> published;  ///< the log up to here is whole transactions
   std::array<ReaderSlot, kMaxReaders> readers;
@@ -93,7 +94,7 @@ struct SharedGroup {
 inline constexpr std::uint64_t kGroupMagic = 0x31706772476d6474;  // "tdmGrgp1"
 /// Also raised when what the words mean changes: 2 since a hand-over is taken by comparing and swapping (kOwnerTaken), 3 since
 /// processes are told from one another by an identity.
-inline constexpr std::uint32_t kGroupLayoutVersion = 3;
+inline constexpr std::uint32_t kGroupLayoutVersion = 4;
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free);
 
 }  // namespace tandem::ha

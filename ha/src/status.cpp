@@ -55,6 +55,11 @@ ha::ControlServer::Reply Node::Impl::answer(const std::string& command) {
   if (command == "arp") return {arp_json(), {}};
   if (command == "listeners") return {listeners_json(), {}};
   if (command == "device") return {device_json(), {}};
+  if (command == "shutdown") {
+    shut_down_ = true;
+    ++stops_;
+    return {text_of({{"shutdown", "begun"}}), {}};
+  }
   if (command == "switchover") {
     std::string why;
     if (!node_.request_switchover(&why)) return {ha::error_answer(why, exit_code::kFailure), {}};

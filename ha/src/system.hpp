@@ -28,10 +28,14 @@ bool write_log_line(int priority, std::string_view role, std::string_view text);
 /// The first of `ours` that the kernel has too, with the interface's name, as a text; empty when there is none.
 [[nodiscard]] std::string address_of_the_kernel(const std::vector<IpPrefix>& ours);
 
-/// Ready when SIGTERM or SIGINT has come; from now on they do nothing else.
-[[nodiscard]] Descriptor catch_stop_signals();
-/// Takes what has come; true when there was one.
-bool take_stop_signals(int signals);
+/// Ready when SIGTERM, SIGINT, SIGHUP, SIGUSR1 or SIGUSR2 has come; from now on they do nothing else. SIGPIPE and SIGXFSZ are ignored: whoever
+/// writes sees the error.
+[[nodiscard]] Descriptor catch_signals();
+struct SignalsTaken {
+  std::uint32_t stops = 0, hang_ups = 0, reports = 0, switchovers = 0;
+};
+/// Takes what has come.
+SignalsTaken take_signals(int signals);
 
 /// Touches the whole mapping now, so that its first use later costs no page fault.
 void populate(const Mapping& mapping);

@@ -111,21 +111,35 @@ std::string address_of_the_kernel(const std::vector<IpPrefix>& ours) {
   return taken;
 }
 
-Descriptor catch_stop_signals() {
+Descriptor catch_signals() {
   sigset_t set;
   sigemptyset(&set);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGINT);
-  sigprocmask(SIG_BLOCK, &set, nullptr);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2}) sigaddset(&set, number);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
   return Descriptor(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
-bool take_stop_signals(int signals) {
-  bool any = false;
+SignalsTaken take_signals(int signals) {
+  SignalsTaken taken;
   signalfd_siginfo info;
-  while (read(signals, &info, sizeof info) == sizeof info) any = true;
-  return any;
+  while (read(signals, &info, sizeof info) == sizeof info) {
+    switch (info.ssi_signo) {
+      case SIGHUP:
+        ++taken.hang_ups;
+        break;
+      case SIGUSR1:
+        ++taken.reports;
+        break;
+      case SIGUSR2:
+        ++taken.switchovers;
+        break;
+      default:
+        ++taken.stops;
+    }
+  }
+  return taken;
 }
 
 void populate(const Mapping& mapping) { madvise(mapping.data(), mapping.mapped_size(), MADV_POPULATE_WRITE); }

@@ -119,6 +119,7 @@ void Node::Impl::take_over(Cause cause) {
   if (TANDEM_PLANTED(predecessor_leaked)) static_cast<void>(replica_.release());
   replica_.reset();
   role_ = Role::primary;
+  left_alone_ns_ = monotonic_ns();
   now_ns_ = turn_began_ns_ = monotonic_ns();
   make_writer();
   TANDEM_STEP("takeover.writer");

@@ -121,6 +121,9 @@ bool Node::Impl::say_hello(int socket) {
 
 void Node::Impl::attach(ha::Descriptor socket) {
   attach_socket_.reset();
+  attach_failure_ = "the primary went away before it had taken this process in";
+  // Before anything that belongs to the group is on its way here.
+  holder_ = rendezvous_->announce(identity_);
   step_back();
   if (!ha::trusted_peer(socket.get())) {
     throw NodeError(exit_code::kPrivilege, "the process that listens in " + rendezvous_->directory() +
@@ -147,6 +150,8 @@ void Node::Impl::attach(ha::Descriptor socket) {
                                                   ". Run the same version on both sides.");
       case ha::ReceiveResult::nothing_yet: {
         if (stopping()) return;
+        // Others may hold its listening socket, and then nobody says that it has gone.
+        if (rendezvous_->try_lock().valid()) return;
         if (monotonic_ns() > until) {
           throw NodeError(exit_code::kBusy,
                           "the primary of group \"" + options_.group +
@@ -169,7 +174,6 @@ void Node::Impl::attach(ha::Descriptor socket) {
   role_ = Role::twin;
   group_file_ = take(descriptors, welcome->descriptor_names, "group");
   log_file_ = take(descriptors, welcome->descriptor_names, "log");
-  descriptors_.lock = take(descriptors, welcome->descriptor_names, "lock");
   descriptors_.attach = take(descriptors, welcome->descriptor_names, "attach");
   descriptors_.control = take(descriptors, welcome->descriptor_names, "control");
   const std::uint64_t log_bytes = welcome->log_bytes;
@@ -192,7 +196,10 @@ void Node::Impl::attach(ha::Descriptor socket) {
   TANDEM_STEP("twin.mapped");
   reader_ = welcome->reader;
   ha::ReaderSlot& self = group_->readers[reader_];
-  if (!ha::hold_place(self, identity_)) return;
+  if (!ha::hold_place(self, identity_)) {
+    attach_failure_ = "the place that the primary made for this process was given to another one";
+    return;
+  }
   place_held_ = true;
   owner_process_ = take_optional(descriptors, welcome->descriptor_names, "process");
   owner_stat_ = take_optional(descriptors, welcome->descriptor_names, "stat");
@@ -263,6 +270,10 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
   for (;;) {
     const bool stops = stopping();
     // Before the log is looked at: it may have gone on without this twin, into another epoch.
+    if (group_->shut_down.load(std::memory_order_acquire) != 0) {
+      log("the group is being shut down");
+      return leave(TwinEnd::shut_down);
+    }
     if (self.state.load(std::memory_order_acquire) == ReaderState::ineligible && !TANDEM_PLANTED(removed_promoted)) {
       log("removed by the primary; joining again", LogLevel::warning);
       return leave(TwinEnd::join_again);
@@ -389,6 +400,12 @@ bool Node::Impl::can_fence(std::uint64_t heartbeat) {
   return false;
 }
 
+void Node::Impl::withdraw_holder() {
+  if (!holder_.valid()) return;
+  rendezvous_->withdraw(identity_);
+  holder_.reset();
+}
+
 void Node::Impl::leave_group() {
   drop_claims();
   step_forward();
@@ -407,6 +424,7 @@ void Node::Impl::leave_group() {
   group_file_.reset();
   log_file_.reset();
   listening_ports_.clear();
+  withdraw_holder();
 }
 
 }  // namespace tandem

@@ -237,7 +237,7 @@ void Kernel::resume(Process& process) {
 void Kernel::terminate(Process& process) {
   if (!process.signals || process.state == Process::State::dead || process.state == Process::State::ended) return;
   trace("process %d gets SIGTERM", process.pid);
-  process.signals->pending = true;
+  ++process.signals->pending;
   ++process.signals->events;
   notify();
 }
@@ -348,6 +348,12 @@ Lock::~Lock() {
   kernel.trace("the group's lock is free");
   kernel.group_lock = nullptr;
 }
+
+Holder::Holder(Kernel& owner, std::int32_t number) : Object(Kind::holder), kernel(owner), pid(number) {
+  kernel.holders.push_back(this);
+}
+
+Holder::~Holder() { std::erase(kernel.holders, this); }
 
 Socket::~Socket() {
   if (peer == nullptr) return;

@@ -45,7 +45,7 @@ inline constexpr std::int32_t kForeigner = 0x7fff'0002;
 
 /// What a descriptor refers to. Counted by descriptors, packets on their way and mappings.
 struct Object {
-  enum class Kind : std::uint8_t { memory, lock, listener, socket, signals, process, nic };
+  enum class Kind : std::uint8_t { memory, lock, listener, socket, signals, process, nic, holder };
   explicit Object(Kind what) : kind(what) {}
   virtual ~Object() = default;
   Object(const Object&) = delete;
@@ -122,7 +122,15 @@ struct Listener final : Object {
 
 struct Signals final : Object {
   Signals() : Object(Kind::signals) {}
-  bool pending = false;
+  std::uint32_t pending = 0;
+};
+
+/// The socket on which somebody says that he may hold what belongs to the group.
+struct Holder final : Object {
+  Holder(Kernel& owner, std::int32_t number);
+  ~Holder() override;
+  Kernel& kernel;
+  std::int32_t pid;
 };
 
 struct ProcessRef final : Object {
@@ -292,6 +300,7 @@ class Kernel {
   Lock* group_lock = nullptr;
   Listener* attach_listener = nullptr;
   Listener* control_listener = nullptr;
+  std::vector<Holder*> holders;
   Ref<Socket> connect(Listener* listener, std::int32_t pid);
 
   // ---- Ownership ----

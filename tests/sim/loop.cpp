@@ -31,7 +31,7 @@ short events_of(const Object& object) {
                                 (socket.peer == nullptr ? POLLIN | POLLRDHUP | POLLHUP : POLLOUT));
     }
     case Object::Kind::signals:
-      return static_cast<const sim::Signals&>(object).pending ? POLLIN : 0;
+      return static_cast<const sim::Signals&>(object).pending != 0 ? POLLIN : 0;
     case Object::Kind::nic:
       return static_cast<const sim::NicRef&>(object).nic.has_received() ? POLLIN : 0;
     default:

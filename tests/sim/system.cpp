@@ -122,9 +122,17 @@ std::size_t sealed_file_bytes(int fd) {
 Rendezvous::Rendezvous(const std::string& runtime_dir, const std::string& group)
     : directory_(runtime_dir + "/" + group) {}
 
-std::optional<Rendezvous::PrimaryDescriptors> Rendezvous::try_become_primary() const {
+Descriptor Rendezvous::try_lock() const {
   Kernel& kernel = *the_kernel;
-  if (kernel.group_lock != nullptr) return std::nullopt;
+  if (kernel.group_lock != nullptr) return {};
+  const sim::HeapScope heap;
+  auto* const lock = new sim::Lock(kernel);
+  kernel.group_lock = lock;
+  return Descriptor(kernel.install(Ref<Object>(lock)));
+}
+
+Rendezvous::PrimaryDescriptors Rendezvous::listen(Descriptor lock) const {
+  Kernel& kernel = *the_kernel;
   const auto make = [&kernel](sim::Listener*& place) {
     const sim::HeapScope heap;
     auto* const listener = new sim::Listener(kernel, &place);
@@ -132,16 +140,32 @@ std::optional<Rendezvous::PrimaryDescriptors> Rendezvous::try_become_primary() c
     return Descriptor(kernel.install(Ref<Object>(listener)));
   };
   PrimaryDescriptors result;
-  {
-    const sim::HeapScope heap;
-    auto* const lock = new sim::Lock(kernel);
-    kernel.group_lock = lock;
-    result.lock = Descriptor(kernel.install(Ref<Object>(lock)));
-  }
+  result.lock = std::move(lock);
   kernel.yield(1'000);
   result.attach = make(kernel.attach_listener);
   result.control = make(kernel.control_listener);
   return result;
+}
+
+Descriptor Rendezvous::announce(std::uint64_t) const {
+  const sim::HeapScope heap;
+  return Descriptor(the_kernel->install(Ref<Object>(new sim::Holder(*the_kernel, the_kernel->current->pid))));
+}
+
+void Rendezvous::withdraw(std::uint64_t) const {}
+
+std::vector<Rendezvous::Holder> Rendezvous::holders(std::uint64_t identity) const {
+  std::vector<Holder> found;
+  for (const sim::Holder* const holder : the_kernel->holders) {
+    if (static_cast<std::uint64_t>(holder->pid) == identity) continue;
+    const std::int32_t pid = holder->pid;
+    const auto make = [pid] {
+      const sim::HeapScope heap;
+      return Descriptor(the_kernel->install(Ref<Object>(new sim::ProcessRef(pid))));
+    };
+    found.push_back({make()});
+  }
+  return found;
 }
 
 LoneSocket::LoneSocket(const std::string& /*runtime_dir*/) {}
@@ -218,7 +242,7 @@ bool write_log_line(int /*priority*/, std::string_view role, std::string_view te
 
 std::string address_of_the_kernel(const std::vector<IpPrefix>&) { return {}; }
 
-Descriptor catch_stop_signals() {
+Descriptor catch_signals() {
   Process& process = *the_kernel->current;
   if (!process.signals) {
     const sim::HeapScope heap;
@@ -227,9 +251,11 @@ Descriptor catch_stop_signals() {
   return Descriptor(the_kernel->install(Ref<Object>(process.signals.get())));
 }
 
-bool take_stop_signals(int signals) {
+SignalsTaken take_signals(int signals) {
   auto* const object = object_as<sim::Signals>(signals, Object::Kind::signals);
-  return object != nullptr && std::exchange(object->pending, false);
+  SignalsTaken taken;
+  if (object != nullptr) taken.stops = std::exchange(object->pending, 0U);
+  return taken;
 }
 
 void populate(const Mapping&) {}

@@ -154,8 +154,8 @@ Result World::run() {
   spawn_node();
   kernel_->after(setup_.script != nullptr ? setup_.script->twin_after_ns() : 500'000, [this] { spawn_node(); });
   kernel_->after(setup_.poke_interval_ns, [this] { poke(); });
-  const std::uint64_t until =
-      start_ns_ + (setup_.stalls ? 5 : 1) * kDisturbingFor_ns * setup_.stretch() + deaf_for_ns();
+  const std::uint64_t times = setup_.stopped_twins ? 25 : setup_.stalls ? 5 : 1;
+  const std::uint64_t until = start_ns_ + times * kDisturbingFor_ns * setup_.stretch() + deaf_for_ns();
   while (result_.good && kernel_->now_ns < until && (disturbances_left_ > 0 || under_way_ > 0))
     kernel_->run_next(until);
   // Whatever was owed, and is not said again by what follows, is missed by the peer.
@@ -252,7 +252,7 @@ void World::spawn_node() {
   std::size_t alive = 0;
   for (const auto& process : kernel_->processes())
     alive += process->state != Process::State::dead && process->state != Process::State::ended &&
-                     !(setup_.stalls && process->paused)
+                     !((setup_.stalls || setup_.stopped_twins) && process->paused)
                  ? 1
                  : 0;
   if (alive >= 2) return;
@@ -270,6 +270,7 @@ void World::spawn_node() {
       options.device.frames = setup_.nic_frames;
       options.device.ring_entries = setup_.ring_entries;
       options.detect_ms = setup_.detect_ms;
+      options.handle_signals = true;
       options.log_bytes = setup_.log_bytes != 0 ? setup_.log_bytes : std::size_t{8} << 20;
       options.twin_spins = setup_.twin_spins;
       options.send_queue_bytes = setup_.send_queue_bytes;
@@ -517,6 +518,10 @@ void World::on_fence(Process& by, Process& process) {
   ++totals_.hangs;
   kernel_->trace("the twin takes process %d for hung", process.pid);
   const ha::SharedGroup* const group = group_of(by);
+  const bool holds = std::any_of(kernel_->holders.begin(), kernel_->holders.end(),
+                                 [&process](const Holder* holder) { return holder->pid == process.pid; });
+  // A newcomer ends whoever keeps what is left of a group.
+  if (group == nullptr && holds) return;
   const auto owner = group != nullptr ? group->owners[group->owner.load() % ha::kOwnerSlots].identity.load() : 0;
   if (static_cast<std::uint64_t>(process.pid) != owner)
     violation("no signal to a stranger", "process " + std::to_string(by.pid) + " kills process " +
@@ -604,7 +609,7 @@ void World::after_death(const Process& process) {
 void World::on_end(Process& process) {
   const HeapScope heap;
   // Twins that were removed and stand still hold every place.
-  const bool no_place = setup_.stalls && process.exit_code == exit_code::kBusy;
+  const bool no_place = (setup_.stalls || setup_.stopped_twins) && process.exit_code == exit_code::kBusy;
   const bool expected =
       process.exit_code == exit_code::kOk || process.exit_code == exit_code::kTwinAttached || no_place;
   if (!expected)
@@ -637,9 +642,12 @@ void World::on_speaker(Process& process, bool adopts) {
     violation("one speaker (I5)", "process " + std::to_string(process.pid) + " takes the wire while process " +
                                       std::to_string(before->pid) + " holds it");
   kernel_->speaker = &process;
+  spoke_ns_ = kernel_->now_ns;
 }
 
 void World::on_log_line(Process& process, std::string_view role, std::string_view text) {
+  // No application here writes more in a turn than was reserved for it.
+  if (text.find("than the log has room for") != std::string_view::npos) violation("room in the log", std::string(text));
   kernel_->trace("process %d (%.*s): %.*s", process.pid, static_cast<int>(role.size()), role.data(),
                  static_cast<int>(text.size()), text.data());
 }

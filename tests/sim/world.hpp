@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -153,6 +154,8 @@ class World final : public Director, public TrafficObserver {
   /// False when the setup has none of these, or it is another one's turn.
   bool disturb_further(Process& primary, Process* twin);
   void slow_down(Process& twin);
+  void stop_for_good(Process& primary, Process& twin);
+  void terminate_both(std::int32_t primary, std::int32_t twin);
   void change_mtu();
   void tell_too_long(Direction direction, Bytes frame, std::uint32_t mtu);
   void terminate(Process& process);
@@ -218,6 +221,9 @@ class World final : public Director, public TrafficObserver {
   bool undisturbed_ = true;   ///< nothing has happened that TCP's timers have to repair
   std::uint64_t start_ns_ = 0;
   std::map<std::int32_t, Doom> dooms_;
+  std::set<std::int32_t> told_;                    ///< who has had SIGTERM
+  std::uint64_t spoke_ns_ = 0;                     ///< when somebody last took the wire
+  std::uint64_t both_told_ns_ = 0;                 ///< when both were told to end
   std::map<std::int32_t, std::uint64_t> notices_;  ///< members that are to notice an end, and since when
   /// Whoever comes to this step dies there, after so many have passed it.
   Step target_ = kNoStep;

@@ -49,6 +49,7 @@ inline constexpr int kPrivilege = 77;     ///< a privilege is missing
 inline constexpr int kMismatch = 78;      ///< primary and twin were started with options that do not fit
 inline constexpr int kTwinAttached = 79;  ///< the group has its twin already
 inline constexpr int kTakeoverLoop = 80;  ///< the same position fails takeover after takeover
+inline constexpr int kShutDown = 83;  ///< the whole group was shut down: not to be started again (81 and 82 are tandemctl's)
 }  // namespace exit_code
 
 /// Priorities of log lines, with the numbers of syslog (RFC 5424 section 6.2.1), which the journal knows too.
@@ -81,6 +82,11 @@ struct NodeOptions {
   std::vector<IpAddress> gateways;
   std::string group;  ///< empty = unreplicated
   std::string runtime_dir = "/run/tandem";
+  /// The process's signals are the node's: SIGTERM and SIGINT as run() says, a second one closes at once; SIGHUP does nothing (there is
+  /// nothing to read again); SIGUSR1 writes a line about the state to the log; SIGUSR2 is a planned switchover; SIGPIPE and
+  /// SIGXFSZ are ignored. SIGQUIT keeps its meaning: an end with a core dump, and the twin takes over. Programs that have a
+  /// life of their own leave it off, and call request_stop() and request_switchover().
+  bool handle_signals = false;
   std::uint32_t detect_ms = 50;  ///< a primary that did not turn for this long is hung
   LoopOptions loop;              ///< of the primary
   bool twin_spins = false;       ///< the twin spins on the death word instead of sleeping in a futex wait
@@ -167,7 +173,8 @@ class Node {
   void listen(std::uint16_t port, Replication replication, HandlerFactory factory);
 
   /// Opens the device or attaches to the group, and works until SIGTERM / SIGINT or request_stop. SIGTERM to a primary with
-  /// a member twin is a planned switchover, else an orderly close. Never throws: prints one clear message and returns
+  /// a member twin is a planned switchover, else an orderly close. One whose other process has gone a moment before waits up to 5
+  /// seconds for a successor first: whatever ends both is not to end the connections. Never throws: prints one clear message and returns
   /// an exit_code.
   int run();
   void request_stop();

@@ -32,6 +32,8 @@ enum class Planted : std::uint8_t {
   removed_promoted,
   fence_by_number,
   bell_shared,
+  holders_ignored,
+  stop_closes_at_once,
   fence_skipped,
   predecessor_leaked,
   // The wire.

@@ -50,3 +50,22 @@ TEST_CASE("the text that a spinning twin walks through is this program's code") 
   CHECK(text.bytes() >= 64 * 1024);
   CHECK(text.bytes() <= std::size_t{2} << 20);
 }
+
+TEST_CASE("what each signal asks for is told apart, and none of them ends the process") {
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    alarm(10);
+    const Descriptor signals = system::catch_signals();
+    // A pending signal is kept once, however often it was sent.
+    for (const int number : {SIGHUP, SIGUSR1, SIGUSR2, SIGTERM, SIGINT, SIGPIPE, SIGXFSZ}) raise(number);
+    const system::SignalsTaken taken = system::take_signals(signals.get());
+    const bool right = taken.stops == 2 && taken.hang_ups == 1 && taken.reports == 1 && taken.switchovers == 1;
+    const system::SignalsTaken none = system::take_signals(signals.get());
+    _exit(right && none.stops == 0 && none.hang_ups == 0 ? 7 : 8);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 7);
+}
