@@ -97,14 +97,16 @@ bool Snapshot::step(SnapshotBudget budget) {
     }
     return bytes_left == 0 || monotonic_ns() >= budget.deadline_ns;
   };
-  while (next_neighbour_ < neighbours_.size()) {
-    if (spent()) return false;
+  // They are small: so many go in each turn, however late it is, or a deadline that is always over would make a turn of each.
+  constexpr std::size_t kNeighboursPerStep = 256;
+  for (std::size_t i = 0; i < kNeighboursPerStep && next_neighbour_ < neighbours_.size(); ++i) {
     // As it is now: what has changed since is in the log already, and an older word behind that would undo it.
     if (const auto neighbour = stack_.neighbour(neighbours_[next_neighbour_++])) {
       recorder_.record_neighbour(*neighbour);
       bytes_left -= std::min(bytes_left, sizeof(RecordHeader) + sizeof(NeighbourRecord));
     }
   }
+  if (next_neighbour_ < neighbours_.size()) return false;
   while (next_ < ids_.size()) {
     if (spent()) return false;
     if (step_connection(ids_[next_], bytes_left)) {
