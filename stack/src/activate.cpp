@@ -63,7 +63,7 @@ void Stack::Impl::activate(Adoption how) {
   muted = false;
   TANDEM_STEP("activate.up");
   if (how != Adoption::exact) {
-    announce_addresses();
+    announce();
   }
   TANDEM_STEP("activate.neighbours");
   for (const auto& listener : listeners) {

@@ -189,7 +189,10 @@ int tandem_hook_nd6_input(pbuf* message, netif* /*netif*/) {
 }
 
 u16_t tandem_hook_nd6_path_mtu(const ip6_addr_t* destination) {
-  return StackScope::current().neighbours.path_mtu(address_of(*destination));
+  // What a router once said counts no longer where the link itself has become narrower.
+  auto& stack = StackScope::current();
+  return static_cast<u16_t>(
+      std::min<std::uint32_t>(stack.neighbours.path_mtu(address_of(*destination)), stack.link.mtu));
 }
 
 int tandem_hook_nd6_reachable(const ip6_addr_t* host) {

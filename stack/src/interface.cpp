@@ -6,6 +6,7 @@
 #include <cstring>
 #include <iterator>
 #include <stdexcept>
+#include <utility>
 
 #include "lwip.hpp"
 #include "stack_impl.hpp"
@@ -110,17 +111,19 @@ void Stack::Impl::bring_up() {
   netif& first = netifs.front();
   bool has_v6 = false;
   s8_t slot = 1;
+  bool has_link_local = false;
   for (const IpPrefix& prefix : options.addresses) {
     if (prefix.address.is_v6()) {
+      // lwIP wants a link-local address in the first place.
+      const s8_t place = prefix.address.is_link_local() && !std::exchange(has_link_local, true) ? s8_t{0} : slot++;
       ip_addr_t address = to_lwip(prefix.address);
       add_zone(address);
-      netif_ip6_addr_set(&first, slot, ip_2_ip6(&address));
-      netif_ip6_addr_set_state(&first, slot, IP6_ADDR_PREFERRED);
-      ++slot;
+      netif_ip6_addr_set(&first, place, ip_2_ip6(&address));
+      netif_ip6_addr_set_state(&first, place, IP6_ADDR_PREFERRED);
       has_v6 = true;
     }
   }
-  if (has_v6) {
+  if (has_v6 && !has_link_local) {
     netif_create_ip6_linklocal_address(&first, 1);
     netif_ip6_addr_set_state(&first, 0, IP6_ADDR_PREFERRED);
   }
@@ -180,6 +183,11 @@ err_t Stack::Impl::stage_packet(const pbuf& packet) {
   if (muted) {
     return ERR_OK;
   }
+  if (!link.up) {
+    // It would leave when the link is up again, out of date.
+    ++counters.frames_out_dropped;
+    return ERR_OK;
+  }
   const auto frame = device.tx_reserve(packet.tot_len);
   if (frame.size() < packet.tot_len) {
     ++counters.frames_out_dropped;
@@ -231,6 +239,15 @@ void Stack::Impl::input(RxFrame frame) {
   catch_up();
   ++counters.frames_in;
   const auto type = ether_type(frame.bytes);
+  constexpr std::size_t kNextHeaderAt = kEthernetHeaderBytes + 6;
+  const std::size_t next_header_at = type == kEtherTypeIpv6 ? kNextHeaderAt : kEthernetHeaderBytes + 9;
+  if (frame.bytes.size() > next_header_at) {
+    const std::uint8_t protocol = frame.bytes[next_header_at];
+    if ((type == kEtherTypeIpv6 && protocol == IP6_NEXTH_ICMP6) ||
+        (type == kEtherTypeIpv4 && protocol == IP_PROTO_ICMP)) {
+      packet_too_big(frame.bytes, type == kEtherTypeIpv6);
+    }
+  }
   if (type == kEtherTypeArp) {
     neighbours.arp_input(frame.bytes);
     device.rx_done(frame.cookie);
@@ -243,11 +260,13 @@ void Stack::Impl::input(RxFrame frame) {
   netif& interface = netif_for(frame);
   if (pbuf* const packet = rx_frames.wrap(frame)) {
     in_input = true;
+    choose_checksums(interface, frame.bytes);
     if (interface.input(packet, &interface) != ERR_OK) {
       pbuf_free(packet);
     }
     in_input = muted_for_input = false;
     least_iss.reset();
+    note_checksum_errors();
   }
   input_from.reset();
   settle();

@@ -77,15 +77,16 @@ StackOptions with_secret(StackOptions options) {
 
 }  // namespace
 
-Stack::Impl::Impl(Stack& owner, StackOptions given, LinkDevice& link)
+Stack::Impl::Impl(Stack& owner, StackOptions given, LinkDevice& link_device)
     : face(owner),
-      options(with_secret(checked(std::move(given), link))),
-      device(link),
+      options(with_secret(checked(std::move(given), link_device))),
+      device(link_device),
       dormant(options.dormant),
       hash_key(key_from(options, 1)),
       random_key(key_from(options, 3)),
-      rx_frames(link),
+      rx_frames(link_device),
       neighbours(*this, key_from(options, 4)),
+      link(link_device.capabilities()),
       by_tuple(16, TupleHash(hash_key)) {
   const StackScope scope(*this);
   adopt_secret();
@@ -377,6 +378,13 @@ void Stack::activate(Adoption adoption) {
   const StackScope scope(*impl_);
   impl_->activate(adoption);
 }
+
+void Stack::link_changed() {
+  const StackScope scope(*impl_);
+  impl_->link_changed();
+}
+
+void Stack::announce() { impl_->announce(); }
 
 bool Stack::is_dormant() const { return impl_->dormant; }
 

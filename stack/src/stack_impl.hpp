@@ -86,6 +86,25 @@ struct Stack::Impl {
   [[nodiscard]] netif& netif_for(const RxFrame& frame);
   [[nodiscard]] bool owns(const IpAddress& address) const;
 
+  // ---- The link's life (link.cpp, path_mtu.cpp) ----
+  LinkCapabilities link;  ///< as the device last said
+  void link_changed();
+  /// Segments of this connection become no larger than packets of `mtu` bytes hold. False when they were not.
+  bool narrow(Connection::Impl& connection, std::uint32_t mtu);
+  void packet_too_big(Bytes frame, bool v6);
+  void repeat_what_is_lost();
+  int announcements_left = 0;
+  std::uint64_t announce_next_ns = 0;
+  void announce();
+  void announce_if_due();
+  [[nodiscard]] std::uint64_t next_announcement_ns() const;
+  /// What lwIP is to verify in this packet; counts checksums that were left unfinished.
+  void choose_checksums(netif& interface, Bytes frame);
+  void note_checksum_errors();
+  std::uint64_t checksum_errors_seen = 0;
+  int checksums_suspected = 0;  ///< packets that are looked at for a checksum that was left unfinished
+  bool frame_is_unfinished = false;
+
   // ---- Time (timers.cpp) ----
   /// One reading a turn: the first to ask after a turn has ended looks at the clock, and so does run_timers.
   [[nodiscard]] std::uint64_t now_ns() {

@@ -68,8 +68,11 @@ void Stack::Impl::run_timers() {
     const bool slow =
         tcp_tick_ns / kTcpSlowNs != (tcp_tick_ns - kTcpFastNs) / kTcpSlowNs || now - tcp_tick_ns >= kTcpFastNs;
     tcp_tick_ns = next_multiple(now, kTcpFastNs);
-    tcp_fasttmr();
-    if (slow) {
+    // While nothing can leave, no peer is late.
+    if (link.up) {
+      tcp_fasttmr();
+    }
+    if (slow && link.up) {
       tcp_ticks = static_cast<u32_t>(now / kTcpSlowNs) - 1;
       tcp_slowtmr();
     }
@@ -87,6 +90,7 @@ void Stack::Impl::run_timers() {
   }
   in_timers = false;
   neighbours.run_due(now);
+  announce_if_due();
   run_kicks();
   link_for_a_turn();
   settle();
@@ -99,8 +103,8 @@ std::uint64_t Stack::Impl::next_timer_ns() {
   if (urgent.size() + idle.size() != 0) {
     return 0;
   }
-  std::uint64_t next = std::min({slow_tick_ns, next_kick_ns(), neighbours.next_due_ns()});
-  if (tcp_active_pcbs != nullptr || tcp_tw_pcbs != nullptr) {
+  std::uint64_t next = std::min({slow_tick_ns, next_kick_ns(), neighbours.next_due_ns(), next_announcement_ns()});
+  if (link.up && (tcp_active_pcbs != nullptr || tcp_tw_pcbs != nullptr)) {
     next = std::min(next, tcp_tick_ns);
   }
   if (reports_are_due(netifs.front())) {

@@ -88,6 +88,9 @@ struct StackStatistics {
   std::uint64_t frames_in = 0, frames_out = 0, frames_out_dropped = 0;
   std::uint64_t ip_malformed = 0, tcp_malformed = 0, udp_malformed = 0, icmp_malformed = 0, arp_malformed = 0;
   std::uint64_t checksum_errors = 0;
+  std::uint64_t unfinished_checksums = 0;  ///< left to hardware that a virtual link does not have; taken as right there
+  std::uint64_t unfinished_refused = 0;    ///< the same on a link of hardware: errors, as those above
+  std::uint64_t mss_lowered = 0;           ///< connections whose link or path became narrower
   std::uint64_t segments_in = 0, segments_out = 0, retransmissions = 0, resets_sent = 0, resets_received = 0;
   std::uint64_t connections_opened = 0, connections_refused = 0;
   std::uint64_t address_conflicts = 0;                           ///< claims of others to addresses of ours
@@ -158,6 +161,14 @@ class Stack {
   /// Shows every touched replicated connection to the observer (on_state) and every change of neighbours. Nothing may be
   /// staged between this and the turn's publication.
   void end_turn();
+
+  /// The device's capabilities or its MAC address are others now. A link that is not up stops TCP's timers, so that no connection
+  /// ends for want of it; when it is up again what was lost is repeated, and the addresses are announced. Connections adapt to a
+  /// smaller MTU and keep it when it grows again. Any role, between two turns.
+  void link_changed();
+  /// Says where our addresses are (gratuitous ARP, RFC 5227 section 2.3; unsolicited NA, RFC 4861 section 7.2.6; MLD reports): in the
+  /// next turn and twice more, a second apart. Primary.
+  void announce();
 
   [[nodiscard]] std::size_t connection_count() const;  ///< all but TIME_WAIT
   [[nodiscard]] Connection* find(ConnectionId id);
