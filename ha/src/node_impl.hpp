@@ -151,6 +151,18 @@ struct Node::Impl {
   /// The one line of the log about it, when nobody waits any more.
   void say_takeover();
 
+  // ---- link_life.cpp ----
+  void watch_link();
+  void unwatch_link();
+  /// Whether frames that arrive end a sleep.
+  void watch_frames(bool wanted);
+  void look_at_link();
+  /// False: it is to be tried again.
+  bool reopen_link();
+  void say_warning();
+  /// Says once what arrives for us and cannot be used, and what to do about it.
+  void diagnose();
+
   // ---- status.cpp ----
   ha::ControlServer::Reply answer(const std::string& command);
   std::string status_json() const;
@@ -203,6 +215,18 @@ struct Node::Impl {
   std::uint64_t identity_ = 0;  ///< of this node, among the processes of all namespaces
   ha::Descriptor signals_;
   std::vector<std::uint8_t> options_text_;
+
+  // The link.
+  std::vector<Loop::WatchId> link_watches_;
+  Loop::WatchId frames_watch_ = 0;  ///< of the device's poll_fd; 0 = none
+  bool link_event_ = false;         ///< something has been told about it
+  bool link_was_up_ = true;         ///< as the log says
+  std::uint32_t link_mtu_ = 0;
+  std::uint64_t reopen_at_ns_ = 0;  ///< an interface that is there again is tried again; 0 = none
+  std::string said_warning_;
+  std::uint64_t diagnosed_ns_ = 0;
+  std::uint64_t no_socket_before_ = 0;
+  bool said_unfinished_ = false, said_refused_ = false, said_no_socket_ = false;
 
   // The group. Empty when alone.
   std::optional<ha::Rendezvous> rendezvous_;

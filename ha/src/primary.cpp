@@ -66,6 +66,7 @@ void Node::Impl::start_alone() {
   device_ = open_device(options_.device);
   log("alone on " + device_->description());
   make_stack();
+  watch_link();
   gate_ = std::make_unique<ha::OutputGate>(*device_);
   open_control_alone();
   stack_->activate(Stack::Adoption::fresh);
@@ -96,6 +97,7 @@ void Node::Impl::start_primary(ha::Rendezvous::PrimaryDescriptors descriptors) {
   ha::set_crash_notice(slot_);
   log("first of group \"" + options_.group + "\", on " + device_->description());
   make_stack();
+  watch_link();
   make_writer();
   TANDEM_STEP("start.stack");
   stack_->activate(Stack::Adoption::fresh);
@@ -178,6 +180,7 @@ void Node::Impl::turn() {
   ++counters_.turns;
   if (slot_ != nullptr) slot_->heartbeat.fetch_add(1, std::memory_order_relaxed);
   TANDEM_STEP("turn.begun");
+  look_at_link();
 
   // Step 0. Without room for the worst that this turn can write nothing is taken in.
   const bool recording = recorder_ && recorder_->active();
@@ -223,6 +226,8 @@ void Node::Impl::turn() {
       device_->mark().tx_index == released_tx_index_ + 1)
     device_->tx_release(device_->mark().tx_index);
   publish_turn();
+
+  diagnose();
 
   const std::uint64_t took_ns = monotonic_ns() - began_ns;
   counters_.longest_turn_ns = std::max(counters_.longest_turn_ns, took_ns);
@@ -316,6 +321,7 @@ std::uint64_t Node::Impl::next_deadline_ns() {
       std::min(stack_->next_timer_ns(), application_deadline_ns_ == 0 ? UINT64_MAX : application_deadline_ns_);
   if (rendezvous_) deadline = std::min(deadline, now_ns_ + std::uint64_t{options_.detect_ms} * 1'000'000 / 4);
   if (join_waits_ || (!twin_caught_up_ && twin_is_member())) deadline = std::min(deadline, now_ns_ + kLookForReader_ns);
+  if (reopen_at_ns_ != 0) deadline = std::min(deadline, reopen_at_ns_);
   if (attach_from_ns_ > now_ns_) deadline = std::min(deadline, attach_from_ns_);
   if (settle_at_ns_ != 0) deadline = std::min(deadline, settle_at_ns_);
   if (hand_over_from_ns_ != 0) {
@@ -343,7 +349,7 @@ int Node::Impl::run_primary() {
       std::exchange(options_.batch_frames, first_packet_pending_ ? kFirstBatchFrames : options_.batch_frames);
   turn();
   options_.batch_frames = batch_frames;
-  if (device_->poll_fd() >= 0) loop_->wake_on(device_->poll_fd(), POLLIN);
+  watch_frames(true);
   loop_->set_options(options_.loop);
   loop_->set_spin_condition([this] { return device_->rx_ready(); });
   // What else there is to do can wait: the peer may want this very processor for its next request.

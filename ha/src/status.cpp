@@ -86,8 +86,11 @@ std::string Node::Impl::status_json() const {
   status["group"] = options_.group;
   status["device"] = device_->description();
   status["epoch"] = group_ != nullptr ? group_->epoch.load() : 0;
-  status["protected"] = is_protected();
-  status["why_unprotected"] = why_unprotected();
+  // A pair without a link keeps its connections, and serves nobody.
+  const LinkCapabilities link = device_->capabilities();
+  status["protected"] = is_protected() && link.up;
+  status["why_unprotected"] = link.up ? std::string(why_unprotected()) : device_->link_reason();
+  status["link"] = {{"up", link.up}, {"mtu", link.mtu}, {"queues", link.queues}, {"why_down", device_->link_reason()}};
   status["twin"] = nullptr;
   status["hang_covered"] = false;
   status["why_hang_uncovered"] = unprotected_why_;
@@ -244,6 +247,14 @@ std::string Node::Impl::own_metrics() {
          device.rx_dropped + device.rx_ring_full);
   metric(text, "device_tx_lost_total", "counter", "Packets lost for want of a frame or a descriptor.",
          device.tx_no_frame + device.tx_ring_full);
+  metric(text, "link_up", "gauge", "1 while packets can pass.", device_->capabilities().up ? 1 : 0);
+  metric(text, "link_mtu_bytes", "gauge", "Largest packet of the link.", device_->capabilities().mtu);
+  metric(text, "checksums_unfinished_total", "counter",
+         "Checksums that a virtual link left unfinished, taken as right.", stack.unfinished_checksums);
+  metric(text, "checksums_refused_total", "counter", "Unfinished checksums on a link of hardware, dropped.",
+         stack.unfinished_refused);
+  metric(text, "device_rx_no_socket_total", "counter", "Frames for us on a queue that nobody reads.",
+         device.rx_no_socket);
   metric(text, "frames_total", "gauge", "Frames of the pool.", census.total);
   metric(text, "frames_free", "gauge", "Frames that are free.", census.free);
   metric(text, "frames_held", "gauge", "Received frames that the stack refers to.", census.held);

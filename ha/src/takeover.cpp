@@ -135,6 +135,7 @@ void Node::Impl::take_over(Cause cause) {
     times.first_packet = times.adopted;
   }
   stack_->activate(device_->adoption_is_exact() ? Stack::Adoption::exact : Stack::Adoption::kicked);
+  if (device_->announce_after_adoption()) stack_->announce();
   times.promoted = monotonic_ns();
   TANDEM_STOP_POINT("promote.linked");
   if (application_ != nullptr) application_->on_primary(node_, true);

@@ -215,6 +215,7 @@ void Node::Impl::attach(ha::Descriptor socket) {
   device_ = attach_device(options_.device, welcome->adoption_info, passed);
   TANDEM_STEP("twin.device");
   make_stack();
+  watch_link();
   replica_ = std::make_unique<ha::Replica>(*stack_, node_, application_,
                                            ha::LogReader(log_mapping_.data(), log_bytes, welcome->position),
                                            group_->epoch.load());
@@ -269,6 +270,7 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
   bool realtime_asked = options_.twin_spins;
   for (;;) {
     const bool stops = stopping();
+    look_at_link();
     // Before the log is looked at: it may have gone on without this twin, into another epoch.
     if (group_->shut_down.load(std::memory_order_acquire) != 0) {
       log("the group is being shut down");
@@ -412,6 +414,7 @@ void Node::Impl::leave_group() {
   role_ = Role::alone;
   replica_.reset();
   stack_.reset();
+  unwatch_link();
   device_.reset();
   attach_socket_.reset();
   owner_process_.reset();
