@@ -18,8 +18,9 @@
 #define MAX_MEASURED_MS (4L * 60 * 1000)
 
 u32_t tandem_tcp_measure_start(void) {
+  /* 0 means that nothing is measured; the millisecond before it, and not the one behind: no time is negative. */
   const u32_t now = sys_now();
-  return now != 0 ? now : 1;
+  return now != 0 ? now : now - 1;
 }
 
 /* Sections 2.2 and 2.3. */
