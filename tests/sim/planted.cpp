@@ -37,7 +37,7 @@ constexpr Fault kFaults[] = {
     {Planted::mark_behind, "mark-behind", "ha/primary", "a commit record names the packets of the turn before", 800},
     {Planted::record_dropped, "record-dropped", "ha/recorder", "one state record in 64 is not written", 50},
     {Planted::snd_nxt_lags, "snd-nxt-lags", "stack/connections", "the log has snd_nxt of the turn before", 50},
-    {Planted::sack_not_mirrored, "sack-not-mirrored", "ha/recorder", "what was SACKed is not mirrored", 100},
+    {Planted::sack_not_mirrored, "sack-not-mirrored", "ha/recorder", "what was SACKed is not mirrored", 1000},
     {Planted::neighbour_not_mirrored, "neighbour-not-mirrored", "ha/recorder", "neighbours are not mirrored", 10},
     {Planted::note_out_of_order, "note-out-of-order", "ha/replica", "a note and the record behind it change places",
      40},
