@@ -11,6 +11,7 @@
 #include "node_impl.hpp"
 #include "system.hpp"
 #include "tandem/addressing.hpp"
+#include "tandem/shown.hpp"
 
 namespace tandem {
 
@@ -102,7 +103,9 @@ Connection* Node::connect(const Endpoint& remote, Replication replication, std::
 }
 
 void Node::note(Bytes bytes) {
-  if (impl_->recorder_ && impl_->recorder_->active()) impl_->writer_->append_bytes(ha::RecordType::note, 0, bytes);
+  if (!impl_->recorder_ || !impl_->recorder_->active()) return;
+  impl_->writer_->append_bytes(ha::RecordType::note, 0, bytes);
+  TANDEM_SHOWN(Shown::application_note, 0, bytes.size());
 }
 
 void Node::Impl::log(std::string_view text, LogLevel level) {
