@@ -5,8 +5,7 @@
 
 namespace tandem::cli {
 
-int run_node(NodeOptions options, const std::function<void(Node&)>& set_up) {
-  options.handle_signals = true;
+int run_node(const NodeOptions& options, const std::function<void(Node&)>& set_up) {
   ServiceManager service_manager;
   while (true) {
     Node node(options);

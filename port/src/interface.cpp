@@ -10,8 +10,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <iterator>
-#include <string_view>
 
 #include "tandem/device.hpp"
 #include "unique_fd.hpp"
@@ -67,16 +65,6 @@ InterfaceInfo interface_info(const std::string& name) {
   // Many drivers do not answer; they have one queue.
   if (::ioctl(fd.get(), SIOCETHTOOL, &request) == 0)
     info.queues = std::max(1u, channels.combined_count + channels.rx_count);
-  ethtool_drvinfo driver{};
-  driver.cmd = ETHTOOL_GDRVINFO;
-  request = request_for(name);
-  request.ifr_data = reinterpret_cast<char*>(&driver);
-  if (::ioctl(fd.get(), SIOCETHTOOL, &request) == 0) {
-    static constexpr std::string_view kVirtual[] = {"veth",   "macvlan", "macvtap", "ipvlan",     "ipvtap",
-                                                    "bridge", "netkit",  "tun",     "virtio_net", "dummy"};
-    info.is_virtual =
-        std::find(std::begin(kVirtual), std::end(kVirtual), std::string_view(driver.driver)) != std::end(kVirtual);
-  }
   return info;
 }
 

@@ -67,23 +67,15 @@ std::uint64_t Connection::bytes_received() const { return impl_->received; }
 std::uint64_t Connection::bytes_consumed() const { return impl_->consumed; }
 
 void Connection::note(Bytes bytes) {
-  if (impl_->announced && impl_->stack.observer != nullptr && !impl_->stack.dormant && !impl_->gone &&
-      !impl_->is_half_open()) {
+  if (impl_->announced && impl_->stack.observer != nullptr && !impl_->stack.dormant && !impl_->gone) {
     impl_->stack.observer->on_note(*this, bytes);
   }
 }
 
 void Connection::close() {
   const StackScope scope(impl_->stack);
-  impl_->request_close(false);
+  impl_->request_close();
 }
-
-void Connection::half_close() {
-  const StackScope scope(impl_->stack);
-  impl_->request_close(true);
-}
-
-EndReason Connection::end_reason() const { return impl_->end_reason; }
 
 void Connection::abort() {
   const StackScope scope(impl_->stack);
@@ -125,7 +117,6 @@ void Connection::set_keepalive(std::uint32_t idle_ms, std::uint32_t interval_ms,
     pcb->keep_idle = idle_ms;
     pcb->keep_intvl = interval_ms;
     pcb->keep_cnt = count;
-    tandem_tcp_arm(pcb);
   }
   impl_->stack.touch(*impl_);
 }

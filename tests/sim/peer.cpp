@@ -72,7 +72,6 @@ void Peer::arrive(Bytes frame) {
 
 void Peer::poke(std::size_t lazy_bytes) {
   poke_bytes_ = lazy_bytes;
-  poke_due_ = true;
   schedule_turn(kernel_.now_ns);
 }
 
@@ -98,11 +97,11 @@ void Peer::turn() {
       stack_->input({frames_[place].bytes, place});
     }
     stack_->run_timers();
-    const bool poked = std::exchange(poke_due_, false);
-    if (poked && program_ != nullptr) {
+    if (poke_bytes_ != 0 && program_ != nullptr) {
+      poke_bytes_ = 0;
       program_->on_poke(*stack_);
-    } else if (poked) {
-      const std::size_t bytes = poke_bytes_;
+    } else if (poke_bytes_ != 0) {
+      const std::size_t bytes = std::exchange(poke_bytes_, 0);
       stack_->for_each_connection([bytes](Connection& connection) {
         if (auto* const exchange = static_cast<Exchange*>(connection.handler())) exchange->poke(connection, bytes);
       });
