@@ -12,10 +12,11 @@ endforeach()
 
 set(tandem_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/tandem)
 foreach(library IN LISTS tandem_libraries)
-  install(TARGETS ${library} EXPORT ${library}_targets
+  string(REPLACE sealed static installed_as ${library})
+  install(TARGETS ${library} EXPORT ${installed_as}_targets
     ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
     LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-  install(EXPORT ${library}_targets NAMESPACE tandem:: DESTINATION ${tandem_package_dir})
+  install(EXPORT ${installed_as}_targets NAMESPACE tandem:: DESTINATION ${tandem_package_dir})
 endforeach()
 
 configure_package_config_file(cmake/tandemConfig.cmake.in

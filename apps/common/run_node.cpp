@@ -5,7 +5,8 @@
 
 namespace tandem::cli {
 
-int run_node(const NodeOptions& options, const std::function<void(Node&)>& set_up) {
+int run_node(NodeOptions options, const std::function<void(Node&)>& set_up) {
+  options.handle_signals = true;
   ServiceManager service_manager;
   while (true) {
     Node node(options);

@@ -12,9 +12,52 @@ namespace {
 
 /// Names the factory of connections that this speaker opens; those that it accepts have the listening port's number.
 constexpr std::uint16_t kOutgoingService = 0;
+/// How many a piece of an answer tells of.
+constexpr std::uint64_t kNeighborsAPiece = 8;
 
 std::string metric_line(const std::string& name, const std::string& labels, std::uint64_t value) {
   return "tandem_bgp_" + name + (labels.empty() ? "" : "{" + labels + "}") + " " + std::to_string(value) + "\n";
+}
+
+enum class MetricFamily : std::uint8_t { best, received, established, malformed };
+
+std::string heading_of(MetricFamily family) {
+  const auto heading = [](const std::string& name, const char* type, const char* help) {
+    return "# HELP tandem_bgp_" + name + " " + help + "\n# TYPE tandem_bgp_" + name + " " + type + "\n";
+  };
+  switch (family) {
+    case MetricFamily::best:
+      return heading("best", "gauge", "Prefixes with a best route.");
+    case MetricFamily::received:
+      return heading("received", "gauge", "Routes received.");
+    case MetricFamily::established:
+      return heading("established", "gauge", "Whether the session is established.");
+    case MetricFamily::malformed:
+      return heading("malformed_total", "counter", "Malformed messages and attributes, by kind.");
+  }
+  return {};
+}
+
+void append_metrics(MetricFamily family, const bgp::NeighborStatistics& neighbor, std::string& text) {
+  const std::string label = "neighbor=\"" + neighbor.address.to_string() + "\"";
+  switch (family) {
+    case MetricFamily::best:
+      break;
+    case MetricFamily::received:
+      text += metric_line("received", label + ",family=\"ipv4\"", neighbor.received[0]);
+      text += metric_line("received", label + ",family=\"ipv6\"", neighbor.received[1]);
+      break;
+    case MetricFamily::established:
+      text += metric_line("established", label, neighbor.state == bgp::State::established ? 1 : 0);
+      break;
+    case MetricFamily::malformed:
+      for (std::size_t kind = 0; kind < neighbor.malformations.size(); ++kind) {
+        text += metric_line("malformed_total",
+                            label + ",kind=\"" + std::string(bgp::name_of(static_cast<bgp::Malformation>(kind))) + "\"",
+                            neighbor.malformations[kind]);
+      }
+      break;
+  }
 }
 
 }  // namespace
@@ -82,6 +125,11 @@ bgp::Endpoints BgpApplication::endpoints_of(const Connection& connection) const 
   return endpoints;
 }
 
+std::string BgpApplication::silence_of(const IpAddress& address, const std::string& reason) const {
+  if (reason.find("nobody") != std::string::npos || node_->stack().neighbour_answers(address)) return {};
+  return ", and nobody on the link answers for its address or its gateway's";
+}
+
 void BgpApplication::run_actions() {
   // An action may lead to further ones; the outermost call executes them all, in order.
   if (running_actions_) return;
@@ -93,11 +141,12 @@ void BgpApplication::run_actions() {
     const bgp::NeighborConfiguration& neighbor = configuration_.neighbors[action.link.neighbor];
     switch (action.kind) {
       case bgp::Action::Kind::connect: {
+        EndReason why = EndReason::none;
         Connection* connection =
-            node_->connect({to_tandem(neighbor.address), neighbor.port}, replicated, kOutgoingService);
+            node_->connect({to_tandem(neighbor.address), neighbor.port}, replicated, kOutgoingService, &why);
         auto* session = connection != nullptr ? dynamic_cast<Session*>(connection->handler()) : nullptr;
         if (session == nullptr) {
-          speaker_->transport_closed(action.link, now_ms());
+          speaker_->transport_closed(action.link, now_ms(), to_string(why));
           break;
         }
         session->begin(*connection, action.link);
@@ -110,7 +159,13 @@ void BgpApplication::run_actions() {
         node_->log("neighbor " + neighbor.address.to_string() + " is established");
         break;
       case bgp::Action::Kind::session_down:
-        node_->log("neighbor " + neighbor.address.to_string() + " is down: " + action.reason);
+        node_->log("neighbor " + neighbor.address.to_string() + " is down: " + action.reason, LogLevel::warning);
+        break;
+      case bgp::Action::Kind::attempt_failed:
+        node_->log("neighbor " + neighbor.address.to_string() + " (AS " + std::to_string(neighbor.as) +
+                       ") does not come up: " + action.reason + silence_of(to_tandem(neighbor.address), action.reason) +
+                       "; trying again",
+                   LogLevel::warning);
         break;
     }
   }
@@ -179,57 +234,60 @@ std::vector<std::pair<std::string, std::string>> BgpApplication::fingerprint() c
   return result;
 }
 
-std::string BgpApplication::control(Node&, std::string_view command) {
-  if (command != "routes") return {};
-  const bgp::Statistics statistics = speaker_->statistics(now_ms());
-  nlohmann::json neighbors = nlohmann::json::array();
-  for (const bgp::NeighborStatistics& neighbor : statistics.neighbors) {
-    neighbors.push_back({{"address", neighbor.address.to_string()},
-                         {"as", neighbor.as},
-                         {"state", std::string(bgp::name_of(neighbor.state))},
-                         {"uptime_ms", neighbor.uptime_ms},
-                         {"hold_time_s", neighbor.hold_time_s},
-                         {"received_ipv4", neighbor.received[0]},
-                         {"received_ipv6", neighbor.received[1]},
-                         {"advertised_ipv4", neighbor.advertised[0]},
-                         {"advertised_ipv6", neighbor.advertised[1]},
-                         {"times_established", neighbor.times_established},
-                         {"last_down", neighbor.last_down}});
+bool BgpApplication::control(Node&, std::string_view command, std::uint64_t& cursor, std::string& text) {
+  if (command != "routes" && command != "neighbors") return false;
+  if (cursor == 0) statistics_ = speaker_->statistics(now_ms());
+  const auto append = [&text](const nlohmann::json& value) {
+    text += value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  };
+  if (cursor == 0 && command == "neighbors") text += "{\"neighbors\":[";
+  if (cursor == 0 && command == "routes") {
+    append({{"received", {{"ipv4", statistics_.received[0]}, {"ipv6", statistics_.received[1]}}},
+            {"best", statistics_.best},
+            {"advertised", statistics_.advertised}});
+    // The list goes into the object.
+    text.back() = ',';
+    text += "\"neighbors\":[";
   }
-  const nlohmann::json routes = {{"received", {{"ipv4", statistics.received[0]}, {"ipv6", statistics.received[1]}}},
-                                 {"best", statistics.best},
-                                 {"advertised", statistics.advertised},
-                                 {"neighbors", std::move(neighbors)}};
-  return routes.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  const std::uint64_t count = statistics_.neighbors.size();
+  const std::uint64_t end = std::min(count, cursor + kNeighborsAPiece);
+  for (; cursor < end; ++cursor) {
+    const bgp::NeighborStatistics& neighbor = statistics_.neighbors[cursor];
+    if (cursor != 0) text += ',';
+    append({{"address", neighbor.address.to_string()},
+            {"as", neighbor.as},
+            {"state", std::string(bgp::name_of(neighbor.state))},
+            {"uptime_ms", neighbor.uptime_ms},
+            {"hold_time_s", neighbor.hold_time_s},
+            {"received_ipv4", neighbor.received[0]},
+            {"received_ipv6", neighbor.received[1]},
+            {"advertised_ipv4", neighbor.advertised[0]},
+            {"advertised_ipv6", neighbor.advertised[1]},
+            {"times_established", neighbor.times_established},
+            {"last_down", neighbor.last_down}});
+  }
+  if (cursor < count) return true;
+  text += "]}";
+  return false;
 }
 
-void BgpApplication::metrics(Node&, std::string& text) {
-  const bgp::Statistics statistics = speaker_->statistics(now_ms());
-  text += "# HELP tandem_bgp_best Prefixes with a best route.\n# TYPE tandem_bgp_best gauge\n" +
-          metric_line("best", "", statistics.best);
-  text += "# HELP tandem_bgp_received Routes received.\n# TYPE tandem_bgp_received gauge\n";
-  const auto label = [](const bgp::NeighborStatistics& neighbor) {
-    return "neighbor=\"" + neighbor.address.to_string() + "\"";
-  };
-  for (const auto& neighbor : statistics.neighbors) {
-    text += metric_line("received", label(neighbor) + ",family=\"ipv4\"", neighbor.received[0]);
-    text += metric_line("received", label(neighbor) + ",family=\"ipv6\"", neighbor.received[1]);
+/// Four families of lines, each with every neighbour: the cursor says which, and which neighbour is next in it.
+bool BgpApplication::metrics(Node&, std::uint64_t& cursor, std::string& text) {
+  if (cursor == 0) statistics_ = speaker_->statistics(now_ms());
+  constexpr unsigned kNeighborBits = 32;
+  const auto family = static_cast<MetricFamily>(cursor >> kNeighborBits);
+  std::uint64_t next = cursor & ((std::uint64_t{1} << kNeighborBits) - 1);
+  if (next == 0) text += heading_of(family);
+  if (family == MetricFamily::best) {
+    text += metric_line("best", "", statistics_.best);
+  } else {
+    const std::uint64_t end = std::min<std::uint64_t>(statistics_.neighbors.size(), next + kNeighborsAPiece);
+    for (; next < end; ++next) append_metrics(family, statistics_.neighbors[next], text);
   }
-  text += "# HELP tandem_bgp_established Whether the session is established.\n# TYPE tandem_bgp_established gauge\n";
-  for (const auto& neighbor : statistics.neighbors) {
-    text += metric_line("established", label(neighbor), neighbor.state == bgp::State::established ? 1 : 0);
-  }
-  text +=
-      "# HELP tandem_bgp_malformed_total Malformed messages and attributes, by kind.\n# TYPE "
-      "tandem_bgp_malformed_total counter\n";
-  for (const auto& neighbor : statistics.neighbors) {
-    for (std::size_t kind = 0; kind < neighbor.malformations.size(); ++kind) {
-      text += metric_line(
-          "malformed_total",
-          label(neighbor) + ",kind=\"" + std::string(bgp::name_of(static_cast<bgp::Malformation>(kind))) + "\"",
-          neighbor.malformations[kind]);
-    }
-  }
+  const bool done = family == MetricFamily::best || next >= statistics_.neighbors.size();
+  cursor = done ? (static_cast<std::uint64_t>(family) + 1) << kNeighborBits
+                : static_cast<std::uint64_t>(family) << kNeighborBits | next;
+  return !done || family != MetricFamily::malformed;
 }
 
 }  // namespace tandem::bgpd

@@ -32,8 +32,8 @@ class BgpApplication final : public Application {
   bool save(Node& node, std::uint64_t& cursor, std::size_t max_bytes, std::vector<std::uint8_t>& piece) override;
   bool restore(Node& node, Bytes piece) override;
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> fingerprint() const override;
-  std::string control(Node& node, std::string_view command) override;
-  void metrics(Node& node, std::string& text) override;
+  bool control(Node& node, std::string_view command, std::uint64_t& cursor, std::string& text) override;
+  bool metrics(Node& node, std::uint64_t& cursor, std::string& text) override;
 
   // ---- For Session ----
   [[nodiscard]] bgp::Speaker& speaker() { return *speaker_; }
@@ -44,6 +44,8 @@ class BgpApplication final : public Application {
   /// The speaker may have something to do or to say: to be looked at in this turn.
   void touch() { touched_ = true; }
   void run_actions();
+  /// What may be added to a failure: nothing, or that nobody is there at all.
+  [[nodiscard]] std::string silence_of(const IpAddress& address, const std::string& reason) const;
   /// Twin: a share of what ended sessions have left behind.
   void sweep();
   bool restore_piece(Bytes piece);
@@ -55,6 +57,7 @@ class BgpApplication final : public Application {
   std::uint16_t listen_port_;
   Node* node_ = nullptr;
   std::unique_ptr<bgp::Speaker> speaker_;
+  bgp::Statistics statistics_;  ///< what the pieces of an answer are made from
   std::map<std::pair<std::uint32_t, bgp::Direction>, Session*> sessions_;
   bool touched_ = false;
   bool running_actions_ = false;

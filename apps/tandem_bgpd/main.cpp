@@ -7,6 +7,7 @@
 #include <random>
 
 #include "bgp_application.hpp"
+#include "neighbor_check.hpp"
 #include "tandem_cli/command_line.hpp"
 #include "tandem_cli/run_node.hpp"
 
@@ -66,6 +67,8 @@ int main(int argc, char** argv) {
   tandem::bgp::Configuration configuration;
   try {
     configuration = configuration_of(command_line);
+    const std::string wrong = tandem::bgpd::unreachable_neighbor(configuration, options);
+    if (!wrong.empty()) throw UsageError(wrong);
   } catch (const UsageError& error) {
     return command_line.report(error);
   }

@@ -118,7 +118,9 @@ void Session::detach(Connection& connection) {
   if (is_twin(connection)) {
     application_.speaker().observe_closed(link, application_.now_ms());
   } else {
-    application_.speaker().transport_closed(link, application_.now_ms());
+    const EndReason why = connection.end_reason();
+    application_.speaker().transport_closed(
+        link, application_.now_ms(), why == EndReason::none ? "the neighbor closed the connection" : to_string(why));
     application_.touch();
   }
 }

@@ -80,16 +80,89 @@ std::string status_table(const json& answer) {
   return text + "last takeover\n" + aligned(rows);
 }
 
+namespace {
+
+/// A column: its head, and the member that it shows.
+using Columns = std::vector<std::pair<const char*, const char*>>;
+
+std::string list_table(const json& answer, const char* key, const Columns& columns) {
+  const json list = answer.is_object() && answer.contains(key) ? answer[key] : answer;
+  if (!list.is_array() || list.empty()) return std::string("no ") + key + "\n";
+  std::vector<std::vector<std::string>> rows(1);
+  for (const auto& [head, name] : columns) rows.front().emplace_back(head);
+  for (const json& item : list) {
+    if (!item.is_object()) continue;
+    std::vector<std::string>& row = rows.emplace_back();
+    for (const auto& [head, name] : columns) row.push_back(member(item, name));
+  }
+  return aligned(rows);
+}
+
+/// "1d02h", "03:04:05": as long as a person cares for.
+std::string uptime(const json& milliseconds) {
+  if (!milliseconds.is_number_unsigned() || milliseconds == 0) return "-";
+  const std::uint64_t seconds = milliseconds.get<std::uint64_t>() / 1000;
+  std::ostringstream text;
+  text << std::setfill('0');
+  if (seconds >= 86'400)
+    text << seconds / 86'400 << "d" << std::setw(2) << seconds / 3600 % 24 << "h";
+  else
+    text << std::setw(2) << seconds / 3600 << ":" << std::setw(2) << seconds / 60 % 60 << ":" << std::setw(2)
+         << seconds % 60;
+  return text.str();
+}
+
+}  // namespace
+
 std::string connections_table(const json& answer) {
-  const json list = answer.is_object() ? answer.value("connections", json::array()) : answer;
-  if (!list.is_array() || list.empty()) return "no connections\n";
-  std::vector<std::vector<std::string>> rows{
-      {"LOCAL", "REMOTE", "PHASE", "SURVIVES", "UNACKED", "UNREAD", "SND_WND", "RCV_WND", "CWND", "SRTT_MS", "WHY"}};
-  for (const json& row : list) {
-    if (!row.is_object()) continue;
-    rows.push_back({member(row, "local"), member(row, "remote"), member(row, "phase"), member(row, "survives"),
-                    member(row, "unacknowledged_bytes"), member(row, "unread_bytes"), member(row, "snd_wnd"),
-                    member(row, "rcv_wnd"), member(row, "cwnd"), member(row, "srtt_ms"), member(row, "why")});
+  return list_table(answer, "connections",
+                    {{"LOCAL", "local"},
+                     {"REMOTE", "remote"},
+                     {"PHASE", "phase"},
+                     {"SURVIVES", "survives"},
+                     {"UNACKED", "unacknowledged_bytes"},
+                     {"UNREAD", "unread_bytes"},
+                     {"SND_WND", "snd_wnd"},
+                     {"RCV_WND", "rcv_wnd"},
+                     {"CWND", "cwnd"},
+                     {"SRTT_MS", "srtt_ms"},
+                     {"WHY", "why"}});
+}
+
+std::string neighbors_table(const json& answer) {
+  json shown = answer;
+  if (shown.is_object() && shown.contains("neighbors") && shown["neighbors"].is_array()) {
+    for (json& row : shown["neighbors"]) {
+      if (row.is_object() && row.contains("uptime_ms")) row["uptime"] = uptime(row["uptime_ms"]);
+      if (row.is_object() && row.contains("last_down") && row["last_down"] == "") row["last_down"] = nullptr;
+    }
+  }
+  return list_table(shown, "neighbors",
+                    {{"NEIGHBOR", "address"},
+                     {"AS", "as"},
+                     {"STATE", "state"},
+                     {"UPTIME", "uptime"},
+                     {"HOLD", "hold_time_s"},
+                     {"RX_V4", "received_ipv4"},
+                     {"RX_V6", "received_ipv6"},
+                     {"TX_V4", "advertised_ipv4"},
+                     {"TX_V6", "advertised_ipv6"},
+                     {"UPS", "times_established"},
+                     {"LAST_DOWN", "last_down"}});
+}
+
+std::string arp_table(const json& answer) {
+  return list_table(answer, "arp", {{"ADDRESS", "address"}, {"MAC", "mac"}});
+}
+
+std::string listeners_table(const json& answer) {
+  return list_table(answer, "listeners", {{"LOCAL", "local"}, {"SERVICE", "service"}});
+}
+
+std::string device_table(const json& answer) {
+  std::vector<std::vector<std::string>> rows;
+  for (const auto& [key, value] : answer.items()) {
+    if (value != "") rows.push_back({key, shown(value)});
   }
   return aligned(rows);
 }
@@ -103,7 +176,7 @@ std::string routes_table(const json& answer) {
       rows.push_back({key, shown(value)});
     }
   }
-  return aligned(rows);
+  return aligned(rows) + (answer.contains("neighbors") ? "\n" + neighbors_table(answer) : std::string());
 }
 
 }  // namespace tandem::ctl

@@ -12,5 +12,10 @@ namespace tandem::ctl {
 std::string status_table(const nlohmann::json& answer);
 std::string connections_table(const nlohmann::json& answer);
 std::string routes_table(const nlohmann::json& answer);
+std::string neighbors_table(const nlohmann::json& answer);
+std::string arp_table(const nlohmann::json& answer);
+std::string listeners_table(const nlohmann::json& answer);
+/// One row a member.
+std::string device_table(const nlohmann::json& answer);
 
 }  // namespace tandem::ctl

@@ -16,6 +16,8 @@ namespace {
 constexpr std::size_t kMaxClients = 16;
 constexpr std::size_t kMaxRequestBytes = 4096;
 constexpr std::uint64_t kClientTimeout_ns = 5'000'000'000;
+/// Of an answer, that a turn hands to the kernel: what leaves behind it has waited for that.
+constexpr std::size_t kSendBytes = 64 * 1024;
 
 }  // namespace
 
@@ -45,7 +47,7 @@ bool ControlServer::ready() const {
   if (accept_ready_ && clients_.size() < kMaxClients) return true;
   const std::uint64_t now = clients_.empty() ? 0 : monotonic_ns();
   return std::any_of(clients_.begin(), clients_.end(), [now](const Client& client) {
-    return client.finished || (client.complete && !client.answered) || client.deadline_ns <= now;
+    return client.finished || client.cut || (client.complete && !client.answered) || client.deadline_ns <= now;
   });
 }
 
@@ -81,33 +83,51 @@ void ControlServer::read_client(Client& client) {
   }
 }
 
-void ControlServer::process(OutputGate& gate) {
+void ControlServer::process(OutputGate& gate, std::uint64_t deadline_ns) {
   accept_clients();
-  const std::uint64_t now = monotonic_ns();
-  for (Client& client : clients_) {
+  std::uint64_t now = monotonic_ns();
+  bool served = false;
+  for (std::size_t left = clients_.size(); left != 0 && (!served || now < deadline_ns); --left) {
+    Client& client = clients_.front();
+    // Whoever has been looked at goes to the end of the line.
+    clients_.splice(clients_.end(), clients_, clients_.begin());
     if (client.deadline_ns <= now) client.finished = true;
-    if (!client.complete || client.answered || client.finished) continue;
-    if (!client.reply.more) {
-      ++requests_;
-      const std::string command =
-          client.request.size() > kMaxRequestBytes ? std::string() : parse_request(client.request);
-      if (command.empty()) {
-        ++malformed_;
-        client.reply.text =
-            error_answer("the request is not one line of JSON like {\"command\":\"status\"} of at most 4096 bytes",
-                         exit_code::kUsage);
-      } else {
-        client.reply = answer_(command);
-      }
-    }
-    if (client.reply.more && client.reply.more(client.reply.text)) continue;
-    client.answered = true;
-    client.reply.text += '\n';
-    loop_.unwatch(client.watch);
-    client.watch = 0;
-    gate.hold_answer([this, number = client.number] { write_client(number); });
+    const bool wants_an_answer = client.complete && !client.answered;
+    if (client.finished || (!wants_an_answer && !client.cut)) continue;
+    serve_client(client, gate);
+    served = true;
+    now = monotonic_ns();
+    // Time that this side takes is not the client's.
+    if (!client.answered) client.deadline_ns = now + kClientTimeout_ns;
   }
   drop_finished();
+}
+
+void ControlServer::serve_client(Client& client, OutputGate& gate) {
+  if (std::exchange(client.cut, false)) {
+    gate.hold_answer([this, number = client.number] { write_client(number); });
+    return;
+  }
+  if (!client.reply.more) {
+    ++requests_;
+    const std::string command =
+        client.request.size() > kMaxRequestBytes ? std::string() : parse_request(client.request);
+    if (command.empty()) {
+      ++malformed_;
+      client.reply.text = error_answer(
+          "the request is not one line of JSON like {\"command\":\"status\"} of at most 4096 bytes", exit_code::kUsage);
+    } else {
+      client.reply = answer_(command);
+    }
+    // The first piece is a turn's work by itself.
+    if (client.reply.more) return;
+  }
+  if (client.reply.more && client.reply.more(client.reply.text)) return;
+  client.answered = true;
+  client.reply.text += '\n';
+  loop_.unwatch(client.watch);
+  client.watch = 0;
+  gate.hold_answer([this, number = client.number] { write_client(number); });
 }
 
 void ControlServer::write_client(std::uint64_t number) {
@@ -115,9 +135,13 @@ void ControlServer::write_client(std::uint64_t number) {
       std::find_if(clients_.begin(), clients_.end(), [number](const Client& c) { return c.number == number; });
   if (found == clients_.end()) return;
   Client& client = *found;
-  while (client.sent < client.reply.text.size()) {
+  for (std::size_t left = kSendBytes; client.sent < client.reply.text.size();) {
+    if (left == 0) {
+      client.cut = true;
+      return;
+    }
     const std::ptrdiff_t sent =
-        system::send(client.socket.get(), std::string_view(client.reply.text).substr(client.sent));
+        system::send(client.socket.get(), std::string_view(client.reply.text).substr(client.sent, left));
     if (sent < 0 && errno == EAGAIN) {
       if (client.watch == 0) {
         client.watch = loop_.watch(client.socket.get(), POLLOUT, [this, number](short) { write_client(number); });
@@ -126,6 +150,7 @@ void ControlServer::write_client(std::uint64_t number) {
     }
     if (sent < 0) break;
     client.sent += static_cast<std::size_t>(sent);
+    left -= static_cast<std::size_t>(sent);
   }
   // The client need not wait until this object goes with the next turn.
   system::shut_down(client.socket.get());

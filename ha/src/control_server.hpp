@@ -28,8 +28,9 @@ class ControlServer {
   ControlServer(Loop& loop, int listener, Answer answer);
   ~ControlServer();
 
-  /// Within a turn: answers what has come; the answers leave through the gate.
-  void process(OutputGate& gate);
+  /// Within a turn: answers what has come; the answers leave through the gate. Behind `deadline_ns` (monotonic_ns scale) only one
+  /// client is served, and the next call begins with the one behind it.
+  void process(OutputGate& gate, std::uint64_t deadline_ns = UINT64_MAX);
   /// Whether process has something to do.
   [[nodiscard]] bool ready() const;
   [[nodiscard]] std::uint64_t requests() const { return requests_; }
@@ -46,11 +47,13 @@ class ControlServer {
     std::uint64_t deadline_ns = 0;
     bool complete = false;
     bool answered = false;
+    bool cut = false;  ///< more could have been sent
     bool finished = false;
   };
 
   void accept_clients();
   void read_client(Client& client);
+  void serve_client(Client& client, OutputGate& gate);
   void write_client(std::uint64_t number);
   void drop_finished();
 

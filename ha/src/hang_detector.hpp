@@ -24,7 +24,8 @@ class HangDetector {
   [[nodiscard]] std::uint64_t next_sample_ns() const { return next_ns_; }
 
   /// True when the owner of `heartbeat` is to be taken for hung. Calls that come too early are ignored. `probe` has begin(),
-  /// and is_starved(elapsed_ns): whether the owner has been ready to run since begin() without getting a processor.
+  /// and is_starved(work_ns): whether the owner is ready to run and has had less than that of a processor since begin(). Work is
+  /// counted, not time: on a machine where ten want a processor a turn of some milliseconds takes a tenth of a second.
   template <typename Probe>
   bool sample(std::uint64_t now_ns, std::uint64_t heartbeat, Probe& probe) {
     if (next_ns_ == 0 || heartbeat != last_heartbeat_) {
@@ -39,12 +40,9 @@ class HangDetector {
     }
     ++unmoved_;
     next_ns_ += interval_ns_;
-    if (unmoved_ == kProbeFrom) {
-      probe.begin();
-      probe_began_ns_ = now_ns;
-    }
+    if (unmoved_ == kProbeFrom) probe.begin();
     if (unmoved_ < kSamples) return false;
-    return unmoved_ >= kSamples * kStarvedTimes || !probe.is_starved(now_ns - probe_began_ns_);
+    return unmoved_ >= kSamples * kStarvedTimes || !probe.is_starved((kSamples - kProbeFrom) * interval_ns_);
   }
 
  private:
@@ -57,7 +55,6 @@ class HangDetector {
   std::uint64_t interval_ns_;
   std::uint64_t next_ns_ = 0;
   std::uint64_t last_heartbeat_ = 0;
-  std::uint64_t probe_began_ns_ = 0;
   std::uint32_t unmoved_ = 0;
 };
 

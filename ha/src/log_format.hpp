@@ -9,6 +9,9 @@
 //          8  u64 id        ConnectionId, or 0
 //         16  payload
 //
+// A payload of fixed length may grow at its end: a reader leaves the tail that it does not know, and takes the defaults for what an
+// older writer did not have. The version stays then; another one is another layout.
+//
 // A transaction is a transaction_begin, any records, and a commit. A reader sees whole transactions only, because the
 // published position moves once for each.
 #pragma once
@@ -22,8 +25,11 @@
 
 namespace tandem::ha {
 
-/// Written by this version; a twin of another version is refused at attach with both numbers named.
-inline constexpr std::uint32_t kLogFormatVersion = 1;
+/// The newest format that this version writes and reads, and the oldest one. Both sides name theirs when a twin attaches, and the
+/// primary writes the newest that both know. Format 1: types up to role_change, every length as it was at first. Format 2: readers
+/// accept what has grown, and the types above.
+inline constexpr std::uint32_t kLogFormatVersion = 2;
+inline constexpr std::uint32_t kOldestLogFormat = 1;
 
 /// The numbers are the format. Payloads:
 enum class RecordType : std::uint16_t {
@@ -46,9 +52,17 @@ enum class RecordType : std::uint16_t {
   snapshot_application = 17,  ///< bytes of Application::save
   snapshot_end = 18,          ///< 0 u64 connections
   role_change = 19,           ///< 0 u32 reason (1 = switchover) | 4 u32 zero
+  stack_secret = 60,          ///< 0 secret[32]; optional. StackOptions::secret, at the beginning of a snapshot
 };
 
 inline constexpr std::uint16_t kOptionalRecord = 0x8000;
+
+/// The format that brought the type.
+constexpr std::uint32_t format_of(RecordType type) {
+  return (static_cast<std::uint16_t>(type) & ~kOptionalRecord) <= static_cast<std::uint16_t>(RecordType::role_change)
+             ? 1
+             : 2;
+}
 
 struct RecordHeader {
   std::uint16_t type = 0;
@@ -107,11 +121,13 @@ constexpr std::uint64_t record_bytes(std::uint64_t payload_bytes) {
   return sizeof(RecordHeader) + ((payload_bytes + 7) & ~std::uint64_t{7});
 }
 
-/// Reads a fixed prefix of a payload. The caller has checked the length.
+/// Reads a fixed prefix of a payload; what a shorter, older one lacks has its default. The caller has checked that the first
+/// layout's length is there.
 template <typename T>
 T load(Bytes payload, std::size_t offset = 0) {
-  T value;
-  std::memcpy(&value, payload.data() + offset, sizeof value);
+  T value{};
+  const std::size_t there = payload.size() - offset;
+  std::memcpy(&value, payload.data() + offset, there < sizeof value ? there : sizeof value);
   return value;
 }
 

@@ -2,8 +2,6 @@
 #include "log_ring.hpp"
 
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 
 #include "tandem/planted.hpp"
@@ -17,10 +15,8 @@ Bytes as_bytes(const T& value) {
   return {reinterpret_cast<const std::uint8_t*>(&value), sizeof value};
 }
 
-[[noreturn]] void broken(const char* what) {
-  std::fprintf(stderr, "tandem: broken invariant in the log writer: %s\n", what);
-  std::abort();
-}
+/// Kept free behind what is appended, for what begins and ends a transaction.
+constexpr std::uint64_t kCommitRoom = 128;
 
 /// One that has begun a takeover is still to drain the log.
 bool holds_back(ReaderState state) {
@@ -53,7 +49,6 @@ std::uint64_t LogWriter::room() const {
 void LogWriter::put(RecordType type, std::uint64_t id, std::initializer_list<Bytes> parts) {
   std::uint64_t payload = 0;
   for (const Bytes part : parts) payload += part.size();
-  if (payload > kMaxPayloadBytes) broken("a record is longer than a reader accepts");
   std::uint8_t* at = ring_ + (position_ & (bytes_ - 1));
   const RecordHeader header{static_cast<std::uint16_t>(type), 1, static_cast<std::uint32_t>(payload), id};
   std::memcpy(at, &header, sizeof header);
@@ -68,9 +63,19 @@ void LogWriter::put(RecordType type, std::uint64_t id, std::initializer_list<Byt
 }
 
 void LogWriter::append(RecordType type, std::uint64_t id, std::initializer_list<Bytes> parts) {
+  if (format_of(type) > format_) return;
   std::uint64_t payload = 0;
   for (const Bytes part : parts) payload += part.size();
-  if (record_bytes(payload) + 128 > room()) broken("a turn wrote more than was reserved for it");
+  if (!overflowed_.empty()) return;
+  if (payload > kMaxPayloadBytes) {
+    overflowed_ = "a piece of " + std::to_string(payload) + " bytes is longer than the " +
+                  std::to_string(kMaxPayloadBytes) + " that a record holds";
+    return;
+  }
+  if (record_bytes(payload) + kCommitRoom > room()) {
+    overflowed_ = "a turn wrote more than the log has room for";
+    return;
+  }
   if (!in_transaction_) {
     in_transaction_ = true;
     put(RecordType::transaction_begin, 0, {as_bytes(TransactionBegin{time_ns_, epoch_})});
@@ -86,8 +91,18 @@ void LogWriter::append_bytes(RecordType type, std::uint64_t id, Bytes bytes) {
   }
 }
 
+void LogWriter::abandon() {
+  position_ = published_;
+  in_transaction_ = false;
+  overflowed_.clear();
+}
+
 void LogWriter::publish(std::uint32_t rx_index, std::uint32_t tx_index) {
-  append(RecordType::commit, 0, {as_bytes(Commit{++transactions_, rx_index, tx_index})});
+  if (!in_transaction_) {
+    in_transaction_ = true;
+    put(RecordType::transaction_begin, 0, {as_bytes(TransactionBegin{time_ns_, epoch_})});
+  }
+  put(RecordType::commit, 0, {as_bytes(Commit{++transactions_, rx_index, tx_index})});
   largest_ = std::max(largest_, pending_bytes());
   in_transaction_ = false;
   TANDEM_STOP_POINT("publish.before");

@@ -31,12 +31,22 @@ class LogWriter {
 
   void set_time(std::uint64_t time_ns) { time_ns_ = time_ns; }
   void set_epoch(std::uint64_t epoch) { epoch_ = epoch; }
+  /// The format that the attached twin reads (log_format.hpp). Records that it does not have are not written.
+  void set_format(std::uint32_t format) { format_ = format; }
+  [[nodiscard]] std::uint32_t format() const { return format_; }
 
   /// Appends one record whose payload is the parts one behind the other; begins a transaction when none is open.
-  /// Room was reserved for the whole turn (design.md section 3, step 0): running over it is a broken invariant and aborts.
+  /// Room was reserved for the whole turn (design.md section 3, step 0). An application can write more all the same (notes, its saved
+  /// state, connections that it tags late): then the transaction can no longer be published, and overflowed() says why.
   void append(RecordType type, std::uint64_t id, std::initializer_list<Bytes> parts);
   /// The same bytes as records of at most kMaxPayloadBytes.
   void append_bytes(RecordType type, std::uint64_t id, Bytes bytes);
+
+  /// Not empty: something has not found room in the open transaction, or was longer than a record may be. Whoever follows the log must be
+  /// made ineligible, and abandon() called, before anything of this turn leaves.
+  [[nodiscard]] const std::string& overflowed() const { return overflowed_; }
+  /// Drops the open transaction, of which nobody has seen anything.
+  void abandon();
 
   /// Ends the transaction: one store makes it visible, wholly or not at all.
   void publish(std::uint32_t rx_index, std::uint32_t tx_index);
@@ -55,9 +65,11 @@ class LogWriter {
   mutable std::uint64_t oldest_ = 0;  ///< bytes before it are wanted by nobody any more
   std::uint64_t time_ns_ = 0;
   std::uint64_t epoch_ = 0;
+  std::uint32_t format_ = kLogFormatVersion;
   std::uint64_t transactions_ = 0;
   std::uint64_t largest_ = 0;
   bool in_transaction_ = false;
+  std::string overflowed_;
 };
 
 /// One record, as found. `payload` lies in the ring.

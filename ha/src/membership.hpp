@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "owner_claim.hpp"
 #include "shared_group.hpp"
 #include "tandem/planted.hpp"
 
@@ -41,16 +42,15 @@ inline void free_readers(SharedGroup& group) {
   }
 }
 
-/// Primary: a slot for the process `pid`. That of a removed twin is given away when its process has ended, or attaches anew;
-/// not while `is_served(index)`: then its end has not been seen yet. `lives(pid)`: that process still runs.
-template <typename Served, typename Lives>
-std::optional<std::uint32_t> usable_slot(const SharedGroup& group, std::uint32_t pid, Served is_served, Lives lives) {
+/// Primary: a slot for a joiner. That of a removed twin is given away when its thread has ended or it has left its place; not while
+/// `is_served(index)`: then it may have been made for somebody who has not come to hold it yet.
+template <typename Served>
+std::optional<std::uint32_t> usable_slot(const SharedGroup& group, Served is_served) {
   for (std::uint32_t i = 0; i < kMaxReaders; ++i) {
     const ReaderSlot& slot = group.readers[i];
     const ReaderState state = slot.state.load();
-    if (state == ReaderState::free) return i;
-    const std::uint32_t holder = slot.pid.load();
-    if (state == ReaderState::ineligible && !is_served(i) && (holder == pid || !lives(holder))) return i;
+    if ((state == ReaderState::free || state == ReaderState::ineligible) && !is_served(i) && !place_is_held(slot))
+      return i;
   }
   return std::nullopt;
 }

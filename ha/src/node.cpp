@@ -7,9 +7,12 @@
 #include <cerrno>
 #include <system_error>
 
+#include "fencing.hpp"
 #include "log_limits.hpp"
 #include "node_impl.hpp"
 #include "system.hpp"
+#include "tandem/addressing.hpp"
+#include "tandem/planted.hpp"
 
 namespace tandem {
 
@@ -51,8 +54,11 @@ void Node::define_service(std::uint16_t service, HandlerFactory factory) {
 
 void Node::listen(std::uint16_t port, Replication replication, HandlerFactory factory) {
   define_service(port, std::move(factory));
-  impl_->listening_ports_.push_back(port);
   auto step = [this, port, replication](Stack& stack) {
+    std::vector<std::uint16_t>& ports = impl_->listening_ports_;
+    if (std::find(ports.begin(), ports.end(), port) != ports.end())
+      throw std::invalid_argument("two services listen on port " + std::to_string(port) + "; give each its own");
+    ports.push_back(port);
     for (const std::uint8_t version : {std::uint8_t{4}, std::uint8_t{6}}) {
       if (!local_address(version).is_any()) stack.listen({IpAddress::any(version), port}, replication, port);
     }
@@ -64,7 +70,7 @@ void Node::listen(std::uint16_t port, Replication replication, HandlerFactory fa
 }
 
 int Node::run() { return impl_->run(); }
-void Node::request_stop() { impl_->stop_requested_ = true; }
+void Node::request_stop() { ++impl_->stops_; }
 bool Node::wants_rejoin() const { return impl_->rejoin_wanted_; }
 
 bool Node::request_switchover(std::string* why) {
@@ -72,7 +78,7 @@ bool Node::request_switchover(std::string* why) {
     impl_->switchover_requested_ = true;
     return true;
   }
-  if (why != nullptr) *why = "no switchover: " + impl_->unprotected_why_;
+  if (why != nullptr) *why = "no switchover: " + impl_->why_unprotected();
   return false;
 }
 
@@ -81,6 +87,9 @@ const NodeOptions& Node::options() const { return impl_->options_; }
 std::uint64_t Node::now_ns() const { return impl_->replica_ ? impl_->replica_->time_ns() : impl_->now_ns_; }
 Stack& Node::stack() { return *impl_->stack_; }
 Loop& Node::loop() { return *impl_->loop_; }
+std::uint64_t Node::turn_deadline_ns() const { return impl_->stack_->turn_deadline_ns(); }
+bool Node::out_of_time() const { return impl_->role_ != Role::twin && impl_->stack_->out_of_time(); }
+void Node::still_working() { impl_->still_working(); }
 void Node::log(std::string_view text, LogLevel level) const { impl_->log(text, level); }
 
 IpAddress Node::local_address(std::uint8_t version) const {
@@ -90,8 +99,8 @@ IpAddress Node::local_address(std::uint8_t version) const {
   return IpAddress::any(version);
 }
 
-Connection* Node::connect(const Endpoint& remote, Replication replication, std::uint16_t service) {
-  return impl_->stack_->connect({local_address(remote.address.version), 0}, remote, replication, service);
+Connection* Node::connect(const Endpoint& remote, Replication replication, std::uint16_t service, EndReason* why) {
+  return impl_->stack_->connect({local_address(remote.address.version), 0}, remote, replication, service, why);
 }
 
 void Node::note(Bytes bytes) {
@@ -111,15 +120,20 @@ void Node::Impl::write_log(std::string_view text, LogLevel level) {
   std::string one_line(text);
   std::replace_if(
       one_line.begin(), one_line.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, ' ');
-  if (log_hook_)
-    log_hook_(level, role_, one_line);
-  else
-    ha::system::write_log_line(static_cast<int>(level), to_string(role_), one_line);
+  if (log_hook_) return log_hook_(level, role_, one_line);
+  const auto write = [this](LogLevel priority, std::string_view line) {
+    return ha::system::write_log_line(static_cast<int>(priority), to_string(role_), line);
+  };
+  // Whoever reads it may stand still, and nobody waits for that: lines are lost then, and counted.
+  if (lines_lost_ != 0 &&
+      write(LogLevel::warning, std::to_string(lines_lost_) + " lines were lost: standard error did not take them"))
+    lines_lost_ = 0;
+  if (!write(level, one_line)) ++lines_lost_;
 }
 
 void Node::Impl::report_state(std::uint64_t now_ns, bool ready) {
   if (!state_hook_) return;
-  const NodeState state{role_, ready, twin_is_member(), stop_requested_};
+  const NodeState state{role_, ready, is_protected(), stopping()};
   if (now_ns < next_state_report_ns_ && state == reported_state_) return;
   next_state_report_ns_ = now_ns + kReportState_ns;
   reported_state_ = state;
@@ -146,9 +160,17 @@ ha::Fingerprint Node::Impl::fingerprint() const {
   return result;
 }
 
+const std::vector<std::uint8_t>& Node::Impl::options_text() {
+  if (options_text_.empty()) options_text_ = ha::encode_fingerprint(fingerprint());
+  return options_text_;
+}
+
 void Node::Impl::check_options() const {
   if (options_.addresses.empty()) {
     throw NodeError(exit_code::kUsage, "no address was given. Name at least one with --address ADDR/LEN.");
+  }
+  if (const std::string error = addressing_error(options_.addresses, options_.gateways); !error.empty()) {
+    throw NodeError(exit_code::kUsage, error + ".");
   }
   if (!std::has_single_bit(options_.log_bytes) || options_.log_bytes < ha::log_limits.least_bytes) {
     throw NodeError(exit_code::kUsage, "the log's size is " + std::to_string(options_.log_bytes) +
@@ -158,6 +180,12 @@ void Node::Impl::check_options() const {
     throw NodeError(exit_code::kUsage,
                     "the log must be at least four receive windows large, so that one turn fits into it. Make "
                     "the log larger or the window smaller.");
+  }
+  if (!options_.group.empty() && options_.send_queue_bytes * 4 > options_.log_bytes) {
+    throw NodeError(
+        exit_code::kUsage,
+        "the log must be at least four send queues large, so that a connection can be given to a twin. Make "
+        "the log larger (--log-size) or the queue smaller (--send-queue).");
   }
   if (options_.detect_ms < 10 || options_.detect_ms > 60'000) {
     throw NodeError(exit_code::kUsage, "--detect must be from 10 to 60000 milliseconds.");
@@ -175,6 +203,13 @@ void Node::Impl::make_stack() {
   options.gateways = options_.gateways;
   options.send_queue_bytes = options_.send_queue_bytes;
   options.receive_window_bytes = options_.receive_window_bytes;
+  options.max_neighbours = options_.max_neighbours;
+  options.on_address_conflict = [this](const AddressConflict& conflict) {
+    log("the address " + conflict.address.to_string() + " is claimed by " + conflict.claimed_by.to_string() +
+            " as well (" + std::to_string(conflict.count) +
+            " times so far). It stays ours, and was announced again. Find that host and give it another address.",
+        LogLevel::warning);
+  };
   options.now_ns = monotonic_ns;
   // Every stack begins dormant: a primary's is activated at once, a twin's when it is promoted.
   options.dormant = true;
@@ -184,15 +219,153 @@ void Node::Impl::make_stack() {
 }
 
 void Node::Impl::watch_signals() {
-  signals_ = ha::system::catch_stop_signals();
-  loop_->watch(signals_.get(), POLLIN, [this](short) {
-    if (ha::system::take_stop_signals(signals_.get())) stop_requested_ = true;
-  });
+  // In a program of somebody else's they are that program's.
+  if (!options_.handle_signals) return;
+  signals_ = ha::system::catch_signals();
+  loop_->watch(signals_.get(), POLLIN, [this](short) { take_signals(); });
+}
+
+void Node::Impl::take_signals() {
+  const ha::system::SignalsTaken taken = ha::system::take_signals(signals_.get());
+  stops_ += taken.stops;
+  if (taken.hang_ups != 0) log("SIGHUP: there is nothing to be read again; going on");
+  if (taken.reports != 0 && device_ && stack_ && role_ != Role::twin)
+    log(std::string(to_string(role_)) + " on " + device_->description() + ", " +
+        std::to_string(stack_->connection_count()) + " connections, " +
+        (twin_is_member() ? std::string("protected") : "unprotected: " + unprotected_why_));
+  // Both of a pair may get it: whoever is the twin by then stays that.
+  if (taken.switchovers != 0 && role_ == Role::primary) {
+    std::string why;
+    if (!node_.request_switchover(&why)) log("SIGUSR2: " + why, LogLevel::warning);
+  }
 }
 
 int Node::Impl::run() {
+  const int code = play_roles();
+  drop_claims();
+  if (holder_.valid()) rendezvous_->withdraw(identity_);
+  return code;
+}
+
+void Node::Impl::drop_claims() {
+  if (group_ == nullptr) return;
+  if (slot_ != nullptr) {
+    ha::set_crash_notice(nullptr);
+    ha::drop_ownership(*slot_);
+    slot_ = nullptr;
+  }
+  if (place_held_) {
+    ha::leave_place(group_->readers[reader_]);
+    place_held_ = false;
+  }
+}
+
+void Node::Impl::pause_before_retry() {
+  constexpr std::uint64_t kShortest_ns = 1'000'000;
+  constexpr std::uint64_t kLongest_ns = 1'000'000'000;
+  retry_pause_ns_ = std::clamp(2 * retry_pause_ns_, kShortest_ns, kLongest_ns);
+  const std::uint64_t until = monotonic_ns() + retry_pause_ns_;
+  while (!stopping() && monotonic_ns() < until) {
+    report_state(monotonic_ns(), false);
+    loop_->run_once(until);
+  }
+}
+
+void Node::Impl::end_holders(const std::vector<ha::Rendezvous::Holder>& holders) {
+  for (const ha::Rendezvous::Holder& holder : holders) {
+    const ha::Fencing fencing = ha::system::may_kill(holder.process.get());
+    if (fencing != ha::Fencing::possible) {
+      throw NodeError(
+          exit_code::kBusy,
+          "the primary of group \"" + options_.group +
+              "\" has gone, and a process that was its twin stands still and holds its device; it cannot be "
+              "ended from here: " +
+              ha::why_no_fence(fencing) + ". End it by hand (fuser " + rendezvous_->directory() +
+              "/holder-* names it).");
+    }
+    if (!ha::system::kill_process(holder.process.get())) continue;
+  }
+  if (!std::exchange(orphan_said_, true))
+    log("the primary has gone, and a process that was its twin stands still and holds what belongs to the group: ended "
+        "it",
+        LogLevel::warning);
+}
+
+bool Node::Impl::start_with(ha::Descriptor lock) {
+  /// A twin takes over within milliseconds, one that was removed lets go at once; both may wait for a processor.
+  constexpr std::uint64_t kStandsStill_ns = 3'000'000'000;
+  const std::vector<ha::Rendezvous::Holder> holders = rendezvous_->holders(identity_);
+  if (holders.empty() || TANDEM_PLANTED(holders_ignored)) {
+    start_primary(rendezvous_->listen(std::move(lock)));
+    return true;
+  }
+  const std::uint64_t now = monotonic_ns();
+  if (orphan_since_ns_ == 0) orphan_since_ns_ = now;
+  if (now - orphan_since_ns_ > kStandsStill_ns) end_holders(holders);
+  return false;
+}
+
+int Node::Impl::join_group() {
+  std::uint64_t refused_since_ns = 0;
+  while (!stopping()) {
+    if (ha::Descriptor lock = rendezvous_->try_lock(); lock.valid()) {
+      if (start_with(std::move(lock))) return run_primary();
+      loop_->run_once(monotonic_ns() + 2'000'000);
+      continue;
+    }
+    orphan_since_ns_ = 0;
+    if (auto socket = rendezvous_->try_connect()) {
+      refused_since_ns = 0;
+      attach(std::move(*socket));
+      if (!attach_socket_.valid()) {
+        // The primary went away before it welcomed us, or right after.
+        leave_group();
+        if (!std::exchange(attach_failure_said_, true))
+          log("not attached: " + attach_failure_ + "; trying again, with pauses of up to a second", LogLevel::warning);
+        pause_before_retry();
+        continue;
+      }
+      const TwinEnd end = run_twin();
+      switch (end) {
+        case TwinEnd::take_over:
+          return run_primary();
+        case TwinEnd::join_again:
+          // Who was a member has lost its place for a reason of its own; who never came so far is not to try without a pause.
+          if (replica_ && replica_->complete()) {
+            retry_pause_ns_ = 0;
+            attach_failure_said_ = false;
+          }
+          leave_group();
+          pause_before_retry();
+          continue;
+        case TwinEnd::stop:
+          log("told to end: the primary goes on without this twin");
+          return exit_code::kOk;
+        case TwinEnd::shut_down:
+          return exit_code::kShutDown;
+      }
+    }
+    // Somebody holds the lock and does not listen: it is starting, or it is ending.
+    const std::uint64_t now = monotonic_ns();
+    if (refused_since_ns == 0) refused_since_ns = now;
+    if (now - refused_since_ns > 10'000'000'000) {
+      throw NodeError(exit_code::kBusy,
+                      "the lock in " + rendezvous_->directory() +
+                          " is held but nobody answered on attach.sock for 10 seconds. Look for a process of "
+                          "this group that is stuck (fuser " +
+                          rendezvous_->directory() + "/lock) and end it.");
+    }
+    report_state(now, false);
+    loop_->run_once(now + 2'000'000);
+  }
+  return exit_code::kOk;
+}
+
+int Node::Impl::play_roles() {
   try {
     started_ns_ = now_ns_ = monotonic_ns();
+    thread_ = std::this_thread::get_id();
+    identity_ = ha::system::draw_identity();
     step_in();
     check_options();
     loop_ = std::make_unique<Loop>(options_.loop);
@@ -206,46 +379,7 @@ int Node::Impl::run() {
       return run_primary();
     }
     rendezvous_.emplace(options_.runtime_dir, options_.group);
-    std::uint64_t refused_since_ns = 0;
-    while (!stopping()) {
-      if (auto descriptors = rendezvous_->try_become_primary()) {
-        start_primary(std::move(*descriptors));
-        return run_primary();
-      }
-      if (auto socket = rendezvous_->try_connect()) {
-        refused_since_ns = 0;
-        attach(std::move(*socket));
-        if (!attach_socket_.valid()) {
-          // The primary went away before it welcomed us, or right after: then the group's lock and listening socket are ours, and
-          // kept they would have us wait for ourselves.
-          leave_group();
-          continue;
-        }
-        switch (run_twin()) {
-          case TwinEnd::take_over:
-            return run_primary();
-          case TwinEnd::join_again:
-            leave_group();
-            continue;
-          case TwinEnd::stop:
-            log("told to end: the primary goes on without this twin");
-            return exit_code::kOk;
-        }
-      }
-      // Somebody holds the lock and does not listen: it is starting, or it is ending.
-      const std::uint64_t now = monotonic_ns();
-      if (refused_since_ns == 0) refused_since_ns = now;
-      if (now - refused_since_ns > 10'000'000'000) {
-        throw NodeError(exit_code::kBusy,
-                        "the lock in " + rendezvous_->directory() +
-                            " is held but nobody answered on attach.sock for 10 seconds. Look for a process of "
-                            "this group that is stuck (fuser " +
-                            rendezvous_->directory() + "/lock) and end it.");
-      }
-      report_state(now, false);
-      loop_->run_once(now + 2'000'000);
-    }
-    return exit_code::kOk;
+    return join_group();
   } catch (const NodeError& error) {
     log(error.what(), LogLevel::error);
     return error.code();

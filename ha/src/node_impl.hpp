@@ -15,10 +15,12 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "attach_protocol.hpp"
 #include "control_server.hpp"
+#include "crash_notice.hpp"
 #include "hang_detector.hpp"
 #include "log_limiter.hpp"
 #include "log_ring.hpp"
@@ -40,6 +42,15 @@ struct Node::Impl {
 
   // ---- node.cpp ----
   int run();
+  int play_roles();
+  int join_group();
+  /// The lock is free: makes this process primary if nobody else holds what belongs to the group. False: it is to look again.
+  [[nodiscard]] bool start_with(ha::Descriptor lock);
+  void end_holders(const std::vector<ha::Rendezvous::Holder>& holders);
+  void pause_before_retry();
+  void take_signals();
+  /// The thread's claims go before the memory that they lie in.
+  void drop_claims();
   void check_options() const;
   void make_stack();
   void watch_signals();
@@ -48,10 +59,14 @@ struct Node::Impl {
   /// Tells the service manager, when something has changed or it is due. `ready`: this process does its part.
   void report_state(std::uint64_t now_ns, bool ready);
   [[nodiscard]] ha::Fingerprint fingerprint() const;
-  [[nodiscard]] bool stopping() const { return stop_requested_; }
+  /// The same, encoded; made once.
+  const std::vector<std::uint8_t>& options_text();
+  [[nodiscard]] bool stopping() const { return stops_ != 0; }
 
   // ---- primary.cpp ----
   void start_alone();
+  /// Operators may ask a process without a group too. That they cannot is no reason not to start.
+  void open_control_alone();
   void start_primary(ha::Rendezvous::PrimaryDescriptors descriptors);
   void make_group();
   void make_writer();
@@ -60,11 +75,17 @@ struct Node::Impl {
   void turn();
   void take_frames(std::size_t budget_bytes);
   [[nodiscard]] std::uint64_t turn_reserve_bytes() const;
+  void run_application();
+  void still_working();
   void publish_turn();
   void wait_for_log();
   [[nodiscard]] std::uint64_t next_deadline_ns();
   void settle();
   int orderly_close();
+  /// A primary that is to end and has no twin: whether one may come soon that its connections can be handed to.
+  [[nodiscard]] bool waits_for_successor();
+  void dismiss_twins();
+  void hold_lock();
   /// False: the twin did not take over, and this process has everything back.
   bool hand_over();
   [[nodiscard]] bool is_time_to_hand_over();
@@ -75,7 +96,8 @@ struct Node::Impl {
   struct Session {
     ha::Descriptor socket;
     std::uint64_t deadline_ns = 0;
-    std::int32_t pid = 0;
+    ha::Descriptor process;    ///< of whoever is at the other end, by itself
+    std::uint32_t number = 0;  ///< of that process, as it is seen from here, or else by itself
     bool welcomed = false;
     bool ready = false;
     bool finished = false;
@@ -85,8 +107,11 @@ struct Node::Impl {
   };
   void serve_attaches();
   void serve_session(Session& session);
-  void greet(Session& session, const ha::Hello& hello);
+  void greet(Session& session, const ha::Hello& hello, std::vector<ha::Descriptor> descriptors);
+  [[nodiscard]] std::string differing_options(const ha::Hello& hello, std::vector<ha::Descriptor> descriptors) const;
   void refuse(Session& session, int code, const std::string& text);
+  void refuse_first_version(Session& session);
+  void note_refusal(const Session& session, const std::string& text);
   void drop_reader(Session& session, std::string_view why);
   void begin_join(Session& session);
   void continue_join();
@@ -94,15 +119,24 @@ struct Node::Impl {
   void watch_reader();
   [[nodiscard]] Session* reader_session();
   [[nodiscard]] bool twin_is_member() const;
+  /// A member, and what it has not read yet would not delay a takeover.
+  [[nodiscard]] bool is_protected() const { return twin_caught_up_ && twin_is_member(); }
+  [[nodiscard]] std::string why_unprotected() const;
+  void judge_lag();
   [[nodiscard]] bool session_is_gone(const Session& session) const;
+  [[nodiscard]] static std::string name_of(const Session& session);
 
   // ---- twin.cpp ----
-  enum class TwinEnd : std::uint8_t { take_over, join_again, stop };
+  enum class TwinEnd : std::uint8_t { take_over, join_again, stop, shut_down };
   void attach(ha::Descriptor socket);
+  bool say_hello(int socket);
   TwinEnd run_twin();
   [[nodiscard]] TwinEnd owner_is_gone(ha::OwnerFate fate);
+  /// Whether a primary that hangs can be ended from here. Says once for each time that it hangs when it cannot.
+  [[nodiscard]] bool can_fence(std::uint64_t heartbeat);
   void stop_watching_owner();
   void leave_group();
+  void withdraw_holder();
   void step_back();
   void step_forward();
   void step_aside();
@@ -111,20 +145,36 @@ struct Node::Impl {
   // ---- takeover.cpp ----
   static constexpr int kRealtimePriority = 10;  ///< SCHED_FIFO, from a twin's membership to a while after its promotion
   enum class Cause : std::uint64_t { died = 1, hung = 2, switchover = 3 };
-  void fence_hung_owner();
+  /// take_over when it has ended, however long that takes; else what becomes of this twin.
+  [[nodiscard]] TwinEnd fence_hung_owner();
   void take_over(Cause cause);
   /// The one line of the log about it, when nobody waits any more.
   void say_takeover();
-  /// Tearing down the memory of a dead process takes a processor for milliseconds: others go before it. Called again when the peer
-  /// has just been sent something, or may have been: it may have been woken on that processor.
-  void set_predecessor_aside();
+
+  // ---- link_life.cpp ----
+  void watch_link();
+  void unwatch_link();
+  /// Whether frames that arrive end a sleep.
+  void watch_frames(bool wanted);
+  void look_at_link();
+  /// False: it is to be tried again.
+  bool reopen_link();
+  void say_warning();
+  /// Says once what arrives for us and cannot be used, and what to do about it.
+  void diagnose();
 
   // ---- status.cpp ----
   ha::ControlServer::Reply answer(const std::string& command);
   std::string status_json() const;
   ha::ControlServer::Reply connections_json();
   [[nodiscard]] nlohmann::json connection_json(Connection& connection) const;
-  std::string metrics_json();
+  ha::ControlServer::Reply metrics_reply();
+  std::string own_metrics();
+
+  // ---- operator_views.cpp ----
+  [[nodiscard]] std::string arp_json() const;
+  [[nodiscard]] std::string listeners_json() const;
+  std::string device_json();
 
   Node& node_;
   NodeOptions options_;
@@ -141,21 +191,46 @@ struct Node::Impl {
   std::unique_ptr<Device> device_;
   std::unique_ptr<Stack> stack_;
   Role role_ = Role::alone;
-  bool stop_requested_ = false;
   bool switchover_requested_ = false;
   bool rejoin_wanted_ = false;
   bool realtime_ = false;             ///< runs SCHED_FIFO
   std::uint64_t settle_at_ns_ = 0;    ///< when it does what it has put off; 0 = done
-  std::uint32_t predecessor_ = 0;     ///< pid of the dead owner; 0 = none
-  std::uint32_t took_over_from_ = 0;  ///< as long as the log does not say so
-  int predecessor_step_ = 0;          ///< how often it has been set aside
+  std::uint32_t took_over_from_ = 0;  ///< number of the predecessor, as long as the log does not say so
   std::optional<int> nice_before_;    ///< while it attaches it steps back
   std::uint64_t now_ns_ = 0;
+  std::uint64_t turn_began_ns_ = 0;
+  std::thread::id thread_;  ///< that runs it
   std::uint64_t started_ns_ = 0;
+  std::string attach_failure_;
+  bool attach_failure_said_ = false;
+  std::uint64_t retry_pause_ns_ = 0;   ///< before the next attempt to attach
+  std::uint64_t orphan_since_ns_ = 0;  ///< nobody has the lock and somebody holds what belongs to the group; 0 = not so
+  bool orphan_said_ = false;
+  ha::Descriptor holder_;            ///< says that this process may hold it
+  std::uint32_t stops_ = 0;          ///< signals and requests to end
+  std::uint64_t stop_since_ns_ = 0;  ///< primary: since when it is to end
+  std::uint64_t left_alone_ns_ = 0;  ///< when the other process of the pair has gone; 0 = there was none
+  bool waiting_said_ = false;
+  bool shut_down_ = false;      ///< the group is to end, not this process
+  std::uint64_t identity_ = 0;  ///< of this node, among the processes of all namespaces
   ha::Descriptor signals_;
+  std::vector<std::uint8_t> options_text_;
+
+  // The link.
+  std::vector<Loop::WatchId> link_watches_;
+  Loop::WatchId frames_watch_ = 0;  ///< of the device's poll_fd; 0 = none
+  bool link_event_ = false;         ///< something has been told about it
+  bool link_was_up_ = true;         ///< as the log says
+  std::uint32_t link_mtu_ = 0;
+  std::uint64_t reopen_at_ns_ = 0;  ///< an interface that is there again is tried again; 0 = none
+  std::string said_warning_;
+  std::uint64_t diagnosed_ns_ = 0;
+  std::uint64_t no_socket_before_ = 0;
+  bool said_unfinished_ = false, said_refused_ = false, said_no_socket_ = false;
 
   // The group. Empty when alone.
   std::optional<ha::Rendezvous> rendezvous_;
+  std::unique_ptr<ha::LoneSocket> lone_socket_;  ///< without a group
   ha::Rendezvous::PrimaryDescriptors descriptors_;
   ha::Descriptor group_file_, log_file_;
   ha::Mapping group_mapping_, log_mapping_;
@@ -180,6 +255,10 @@ struct Node::Impl {
   std::uint64_t reader_seen_position_ = 0;
   std::uint64_t reader_seen_ns_ = 0;
   std::uint64_t join_began_ns_ = 0;
+  bool join_waits_ = false;  ///< the joiner has not read yet what it was given
+  bool twin_caught_up_ = false;
+  bool protection_said_ = false;  ///< in the log
+  std::uint64_t behind_since_ns_ = 0;
   bool low_windows_ = false;
   std::uint32_t released_tx_index_ = 0;
   bool turn_sent_ = false;               ///< the turn before handed packets over
@@ -187,27 +266,33 @@ struct Node::Impl {
   std::uint64_t join_longest_turn_ns_ = 0;
   std::uint64_t join_took_ns_ = 0;
   std::uint64_t join_connections_ = 0;
+  std::uint64_t lines_lost_ = 0;  ///< of the log, that standard error did not take
   std::string unprotected_why_ = "no twin is attached";
   bool frames_left_ = false;
   bool work_left_ = false;
+  bool first_turn_ = false;  ///< behind a takeover
   std::uint64_t application_deadline_ns_ = 0;
   std::vector<RxFrame> batch_;
   bool first_packet_pending_ = false;
+  std::uint64_t lock_try_ns_ = 0;  ///< a promoted process asks for the group's lock until its predecessor has let it go
   bool peer_answer_pending_ = false;
   struct Counters {
     std::uint64_t turns = 0, frames = 0, longest_turn_ns = 0, twins_attached = 0, twins_removed = 0,
-                  attaches_refused = 0, log_waits = 0;
+                  attaches_refused = 0, log_waits = 0, twins_behind = 0;
   } counters_;
 
   // Twin.
   ha::Descriptor attach_socket_;
-  ha::Descriptor owner_process_;
-  Loop::WatchId socket_watch_ = 0;  ///< of attach_socket_; 0 = none
-  Loop::WatchId word_watch_ = 0;    ///< of the owner's word, while word_watched_
+  ha::Descriptor owner_process_, owner_stat_, owner_schedstat_;
+  ha::Fencing fencing_ = ha::Fencing::unknown;
+  std::uint64_t hang_said_at_ = UINT64_MAX;  ///< heartbeat of the hang that could not be ended
+  Loop::WatchId socket_watch_ = 0;           ///< of attach_socket_; 0 = none
+  Loop::WatchId word_watch_ = 0;             ///< of the owner's word, while word_watched_
   bool socket_closed_ = false;
   bool word_watched_ = false;
   std::unique_ptr<ha::Replica> replica_;
   std::uint32_t reader_ = 0;
+  bool place_held_ = false;  ///< this thread holds readers[reader_]
 };
 
 }  // namespace tandem

@@ -9,6 +9,8 @@
 #include <functional>
 #include <iostream>
 
+#include "tandem/addressing.hpp"
+
 namespace tandem {
 namespace {
 
@@ -140,6 +142,10 @@ constexpr std::array kDefinitions{
                [](NodeOptions& options, std::string_view value) {
                  options.receive_window_bytes = parse_bytes("--receive-window", value, 64 * kKiB, kGiB);
                }},
+    Definition{{"neighbors", "N", "hosts on the link whose addresses are remembered, ARP and ND (4096)"},
+               [](NodeOptions& options, std::string_view value) {
+                 options.max_neighbours = parse_number("--neighbors", value, 16, 1'048'576);
+               }},
     Definition{{"frames", "N", "frames of the device, a power of two (8192)"},
                [](NodeOptions& options, std::string_view value) {
                  options.device.frames = static_cast<std::uint32_t>(power_of_two("--frames", value, 256, 1024 * kKiB));
@@ -208,14 +214,9 @@ void set_option(NodeOptions& options, std::string_view name, std::string_view va
 void finish_options(NodeOptions& options) {
   if (options.device.spec.interface.empty()) throw OptionError("--device is missing: xdp:IFNAME or tap:IFNAME");
   if (options.addresses.empty()) throw OptionError("--address is missing: a node needs at least one ADDR/LEN");
-  for (const IpAddress& gateway : options.gateways) {
-    const auto has_version = [&](const IpPrefix& own) { return own.address.version == gateway.version; };
-    if (std::none_of(options.addresses.begin(), options.addresses.end(), has_version))
-      throw OptionError("--gateway " + gateway.to_string() + " has no --address of its IP version beside it");
-    const auto is_own = [&](const IpPrefix& own) { return own.address == gateway; };
-    if (std::any_of(options.addresses.begin(), options.addresses.end(), is_own))
-      throw OptionError("--gateway " + gateway.to_string() +
-                        " is this node's own --address; name the router that forwards for it");
+  if (const std::string error = addressing_error(options.addresses, options.gateways); !error.empty()) {
+    // Without the gateways the addresses alone are to blame.
+    throw OptionError((addressing_error(options.addresses, {}).empty() ? "--gateway: " : "--address: ") + error);
   }
   options.device.group = options.group;
   options.device.steering.addresses.clear();

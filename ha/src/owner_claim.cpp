@@ -1,115 +1,87 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "owner_claim.hpp"
 
-#include <sys/syscall.h>
-#include <unistd.h>
-#include <climits>
-#include <csignal>
-#include <cstddef>
+#include "robust_list.hpp"
 
 namespace tandem::ha {
 namespace {
 
-// Robust lists are per thread, so is the head that the kernel is told of, and for which process and thread it was.
-thread_local struct robust_list_head list_head;
-thread_local pid_t prepared_process = 0;
-thread_local pid_t prepared_thread = 0;
-
-OwnerSlot* crash_slot = nullptr;
-pid_t crash_thread = 0;
-alignas(16) char crash_stack[16384];
-
-constexpr int kCrashSignals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
-
-pid_t thread_id() { return static_cast<pid_t>(syscall(SYS_gettid)); }
-
-void wake_all(std::atomic<std::uint32_t>& word) { syscall(SYS_futex, &word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0); }
-
-std::uint32_t own_word() { return static_cast<std::uint32_t>(prepared_thread) | FUTEX_WAITERS; }
-
-/// Puts the slot on this thread's robust list, if `take` gets its word. The kernel looks at what is pending too: there is no moment
-/// at which the word is ours and our end would not be seen in it.
-template <typename Take>
-bool enlist(OwnerSlot& slot, Take take) {
-  auto* node = reinterpret_cast<struct robust_list*>(&slot.node);
-  list_head.list_op_pending = node;
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  const bool taken = take();
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  if (taken) {
-    node->next = &list_head.list;
-    list_head.list.next = node;
+/// The word first: whoever a bell wakes looks at it.
+void set_all(OwnerSlot& slot, std::uint32_t value) {
+  slot.life.word.store(value, std::memory_order_release);
+  wake_word(slot.life.word);
+  for (LifeWord& bell : slot.bells) {
+    bell.word.store(value, std::memory_order_release);
+    wake_word(bell.word);
   }
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  list_head.list_op_pending = nullptr;
-  return taken;
 }
 
-extern "C" void on_fatal_signal(int number) {
-  if (crash_slot != nullptr && thread_id() == crash_thread) declare_owner_stopped(*crash_slot);
-  // The signal is blocked while its handler runs: with the default action restored it takes effect when unblocked below.
-  signal(number, SIG_DFL);
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, number);
-  raise(number);
-  sigprocmask(SIG_UNBLOCK, &set, nullptr);
-  for (;;) pause();
+void enlist_bells(OwnerSlot& slot) {
+  for (LifeWord& bell : slot.bells) {
+    enlist(bell, [&bell] {
+      bell.word.store(own_life_word(), std::memory_order_release);
+      return true;
+    });
+  }
+}
+
+void delist_all(OwnerSlot& slot) {
+  delist(slot.life);
+  for (LifeWord& bell : slot.bells) delist(bell);
 }
 
 }  // namespace
 
-void prepare_ownership() {
-  const pid_t process = getpid();
-  if (prepared_process == process) return;
-  list_head.list.next = &list_head.list;
-  list_head.futex_offset = static_cast<long>(offsetof(OwnerSlot, word)) - static_cast<long>(offsetof(OwnerSlot, node));
-  list_head.list_op_pending = nullptr;
-  syscall(SYS_set_robust_list, &list_head, sizeof list_head);
-  prepared_thread = thread_id();
-  set_crash_notice(nullptr);
-  prepared_process = process;
-}
+void prepare_ownership() { prepare_robust_list(); }
 
-OwnerSlot& claim_ownership(SharedGroup& group) {
-  prepare_ownership();
+OwnerSlot& claim_ownership(SharedGroup& group, std::uint64_t identity, std::uint32_t number) {
   const std::uint32_t index = (group.owner.load(std::memory_order_relaxed) + 1) % kOwnerSlots;
   OwnerSlot& slot = group.owners[index];
-  slot.pid.store(static_cast<std::uint32_t>(prepared_process), std::memory_order_relaxed);
+  slot.identity.store(identity, std::memory_order_relaxed);
+  slot.number.store(number, std::memory_order_relaxed);
   slot.heartbeat.store(0, std::memory_order_relaxed);
-  enlist(slot, [&slot] {
-    slot.word.store(own_word(), std::memory_order_release);
+  // The kernel goes through the list from its newest entry on.
+  enlist_bells(slot);
+  enlist(slot.life, [&slot] {
+    slot.life.word.store(own_life_word(), std::memory_order_release);
     return true;
   });
   group.owner.store(index, std::memory_order_release);
   return slot;
 }
 
-bool reclaim_ownership(OwnerSlot& slot) {
-  // The slot may have gone round since.
-  if (slot.pid.load() != static_cast<std::uint32_t>(prepared_process)) return false;
-  return enlist(slot, [&slot] {
+bool reclaim_ownership(OwnerSlot& slot, std::uint64_t identity) {
+  if (slot.identity.load() != identity) return false;
+  enlist_bells(slot);
+  const bool taken = enlist(slot.life, [&slot] {
     std::uint32_t expected = kOwnerHandedOver;
-    return slot.word.compare_exchange_strong(expected, own_word());
+    return slot.life.word.compare_exchange_strong(expected, own_life_word());
   });
+  if (!taken) {
+    for (LifeWord& bell : slot.bells) {
+      bell.word.store(kOwnerTaken, std::memory_order_release);
+      delist(bell);
+    }
+  }
+  return taken;
 }
 
 bool take_handed_over(OwnerSlot& slot) {
   std::uint32_t expected = kOwnerHandedOver;
-  return slot.word.compare_exchange_strong(expected, kOwnerTaken);
+  return slot.life.word.compare_exchange_strong(expected, kOwnerTaken);
 }
 
 void hand_over_ownership(OwnerSlot& slot) {
-  set_crash_notice(nullptr);
-  slot.word.store(kOwnerHandedOver, std::memory_order_release);
-  list_head.list.next = &list_head.list;
-  wake_all(slot.word);
+  set_all(slot, kOwnerHandedOver);
+  delist_all(slot);
 }
 
-void declare_owner_stopped(OwnerSlot& slot) {
-  slot.word.store(FUTEX_WAITERS | FUTEX_OWNER_DIED, std::memory_order_release);
-  wake_all(slot.word);
+void drop_ownership(OwnerSlot& slot) {
+  set_all(slot, FUTEX_WAITERS | FUTEX_OWNER_DIED);
+  delist_all(slot);
 }
+
+void declare_owner_stopped(OwnerSlot& slot) { set_all(slot, FUTEX_WAITERS | FUTEX_OWNER_DIED); }
 
 OwnerFate owner_fate(std::uint32_t word) {
   if ((word & FUTEX_OWNER_DIED) != 0) return OwnerFate::died;
@@ -117,22 +89,26 @@ OwnerFate owner_fate(std::uint32_t word) {
   return OwnerFate::alive;
 }
 
-void install_crash_notice() {
-  stack_t stack{};
-  stack.ss_sp = crash_stack;
-  stack.ss_size = sizeof crash_stack;
-  sigaltstack(&stack, nullptr);
-  struct sigaction action {};
-  sigemptyset(&action.sa_mask);
-  action.sa_handler = on_fatal_signal;
-  action.sa_flags = SA_ONSTACK;
-  for (const int number : kCrashSignals) sigaction(number, &action, nullptr);
+bool hold_place(ReaderSlot& slot, std::uint64_t identity) {
+  const bool held = enlist(slot.life, [&slot, identity] {
+    std::uint32_t expected = 0;
+    return slot.identity.load() == identity && slot.life.word.compare_exchange_strong(expected, own_life_word());
+  });
+  if (held && slot.identity.load() != identity) {
+    leave_place(slot);
+    return false;
+  }
+  return held;
 }
 
-void set_crash_notice(OwnerSlot* slot) {
-  crash_thread = slot != nullptr ? prepared_thread : 0;
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  crash_slot = slot;
+void leave_place(ReaderSlot& slot) {
+  slot.life.word.store(FUTEX_OWNER_DIED, std::memory_order_release);
+  delist(slot.life);
+}
+
+bool place_is_held(const ReaderSlot& slot) {
+  const std::uint32_t word = slot.life.word.load(std::memory_order_acquire);
+  return word != 0 && (word & FUTEX_OWNER_DIED) == 0;
 }
 
 }  // namespace tandem::ha

@@ -23,7 +23,26 @@ namespace {
 constexpr std::uint64_t kIdlePublish_ns = 100'000'000;
 /// How long connections may take to close in good order when the process ends.
 constexpr std::uint64_t kOrderlyClose_ns = 3'000'000'000;
+/// What ends both processes of a pair within this time is taken for one event, which is not to end the connections: ...
+constexpr std::uint64_t kOneEvent_ns = 5'000'000'000;
+/// ... the later one waits so long for a successor, ...
+constexpr std::uint64_t kSuccessor_ns = 5'000'000'000;
+/// ... or so long, while one is being brought up.
+constexpr std::uint64_t kSuccessorJoins_ns = 60'000'000'000;
+constexpr std::uint64_t kLookForSuccessor_ns = 20'000'000;
+/// A predecessor lets go of the group's lock with the last of what it had open.
+constexpr std::uint64_t kLookForLock_ns = 1'000'000;
+constexpr std::uint64_t kLocksGoSoon_ns = 100'000'000;
+constexpr std::uint64_t kLookForLockLater_ns = 100'000'000;
 constexpr std::uint32_t kFirstBatchFrames = 4;
+/// A turn's handlers and application have so long together, ...
+constexpr std::uint64_t kTurn_ns = 1'000'000;
+/// ... in the turn behind a takeover, for which a peer waits, so long, ...
+constexpr std::uint64_t kFirstTurn_ns = 200'000;
+/// ... and whoever comes behind others that have taken all of it has this.
+constexpr std::uint64_t kSlice_ns = 250'000;
+/// After so many frames the clock is looked at. What handlers have taken then is all they get: frames go on to be taken in.
+constexpr std::size_t kFramesALook = 8;
 /// How long a promoted process puts off what nobody waits for.
 constexpr std::uint64_t kSettleAfter_ns = 300'000;
 /// A planned switchover waits so long, until whoever asked for it has had its answer and no longer wants a processor, ...
@@ -35,6 +54,10 @@ constexpr std::uint64_t kLookForRoom_ns = 50'000;
 /// How often it then looks whether the twin has taken over.
 constexpr std::uint64_t kLookForTwin_ns = 200'000;
 constexpr std::uint64_t kStateRecordBytes = 512;
+/// A twin that reads on may keep the log short of room for so many times as long as one that does not.
+constexpr std::uint64_t kSlowReaderTimes = 4;
+/// How often a primary looks whether its twin has caught up, or has read what it was given.
+constexpr std::uint64_t kLookForReader_ns = 500'000;
 
 }  // namespace
 
@@ -43,9 +66,22 @@ void Node::Impl::start_alone() {
   device_ = open_device(options_.device);
   log("alone on " + device_->description());
   make_stack();
+  watch_link();
   gate_ = std::make_unique<ha::OutputGate>(*device_);
+  open_control_alone();
   stack_->activate(Stack::Adoption::fresh);
   if (application_ != nullptr) application_->on_primary(node_, false);
+}
+
+void Node::Impl::open_control_alone() {
+  try {
+    lone_socket_ = std::make_unique<ha::LoneSocket>(options_.runtime_dir);
+    if (lone_socket_->fd() < 0) return;
+    control_ = std::make_unique<ha::ControlServer>(*loop_, lone_socket_->fd(),
+                                                   [this](const std::string& command) { return answer(command); });
+  } catch (const NodeError& error) {
+    log(std::string("tandemctl cannot ask this process: ") + error.what(), LogLevel::info);
+  }
 }
 
 void Node::Impl::start_primary(ha::Rendezvous::PrimaryDescriptors descriptors) {
@@ -54,13 +90,14 @@ void Node::Impl::start_primary(ha::Rendezvous::PrimaryDescriptors descriptors) {
   device_ = open_device(options_.device);
   TANDEM_STEP("start.device");
   make_group();
-  slot_ = &ha::claim_ownership(*group_);
+  slot_ = &ha::claim_ownership(*group_, identity_, static_cast<std::uint32_t>(ha::system::process_id()));
   TANDEM_STEP("start.claimed");
   group_->epoch.store(1);
   ha::install_crash_notice();
   ha::set_crash_notice(slot_);
   log("first of group \"" + options_.group + "\", on " + device_->description());
   make_stack();
+  watch_link();
   make_writer();
   TANDEM_STEP("start.stack");
   stack_->activate(Stack::Adoption::fresh);
@@ -129,6 +166,7 @@ void Node::Impl::take_frames(std::size_t room_bytes) {
       if (i == count / 2) TANDEM_STOP_POINT("rx.half");
       stack_->input(batch_[i]);
       TANDEM_STEP("turn.input");
+      if (i % kFramesALook == kFramesALook - 1) static_cast<void>(stack_->out_of_time());
     }
     taken += count;
     counters_.frames += count;
@@ -138,10 +176,11 @@ void Node::Impl::take_frames(std::size_t room_bytes) {
 }
 
 void Node::Impl::turn() {
-  const std::uint64_t began_ns = now_ns_ = monotonic_ns();
+  const std::uint64_t began_ns = now_ns_ = turn_began_ns_ = monotonic_ns();
   ++counters_.turns;
   if (slot_ != nullptr) slot_->heartbeat.fetch_add(1, std::memory_order_relaxed);
   TANDEM_STEP("turn.begun");
+  look_at_link();
 
   // Step 0. Without room for the worst that this turn can write nothing is taken in.
   const bool recording = recorder_ && recorder_->active();
@@ -167,6 +206,7 @@ void Node::Impl::turn() {
     writer_->set_time(now_ns_);
   }
   stack_->set_write_budget(ha::log_limits.turn_write_bytes);
+  stack_->set_turn_deadline(began_ns + (first_packet_pending_ ? kFirstTurn_ns : kTurn_ns));
 
   // Steps 1 and 2.
   [[maybe_unused]] const std::uint64_t resets = TANDEM_PLANTED(rst_past_gate) ? stack_->statistics().resets_sent : 0;
@@ -174,13 +214,9 @@ void Node::Impl::turn() {
   stack_->run_timers();
   TANDEM_STEP("turn.timers");
   work_left_ = stack_->run_handlers();
-  if (application_ != nullptr) {
-    application_deadline_ns_ = application_->on_turn(node_, now_ns_);
-    // What it wrote leaves with this turn.
-    work_left_ = stack_->run_handlers();
-  }
+  run_application();
   TANDEM_STOP_POINT("turn.handlers");
-  if (control_ && control_->ready()) control_->process(*gate_);
+  if (control_ && control_->ready()) control_->process(*gate_, stack_->turn_deadline_ns());
   serve_attaches();
   continue_join();
   TANDEM_STEP("turn.snapshot");
@@ -191,10 +227,38 @@ void Node::Impl::turn() {
     device_->tx_release(device_->mark().tx_index);
   publish_turn();
 
+  diagnose();
+
   const std::uint64_t took_ns = monotonic_ns() - began_ns;
   counters_.longest_turn_ns = std::max(counters_.longest_turn_ns, took_ns);
   if (snapshot_ || join_ended_) join_longest_turn_ns_ = std::max(join_longest_turn_ns_, took_ns);
   if (join_ended_) end_join();
+}
+
+void Node::Impl::run_application() {
+  const auto give_a_slice = [this] {
+    if (stack_->out_of_time()) stack_->set_turn_deadline(monotonic_ns() + kSlice_ns);
+  };
+  if (application_ != nullptr) {
+    if (first_turn_) {
+      // Somebody waits for the packets of this one.
+      application_deadline_ns_ = now_ns_;
+    } else {
+      give_a_slice();
+      application_deadline_ns_ = application_->on_turn(node_, now_ns_);
+      give_a_slice();
+      // What it wrote leaves with this turn.
+      work_left_ = stack_->run_handlers();
+    }
+  }
+  first_turn_ = false;
+  give_a_slice();
+}
+
+void Node::Impl::still_working() {
+  if (slot_ == nullptr || std::this_thread::get_id() != thread_) return;
+  if (monotonic_ns() - turn_began_ns_ > std::uint64_t{Node::kLongestWork_ms} * 1'000'000) return;
+  slot_->heartbeat.fetch_add(1, std::memory_order_relaxed);
 }
 
 void Node::Impl::publish_turn() {
@@ -202,6 +266,12 @@ void Node::Impl::publish_turn() {
   std::uint64_t position = 0;
   if (TANDEM_PLANTED(gate_early)) device_->tx_release(mark.tx_index);
   if (TANDEM_PLANTED(ring_early)) device_->rx_release();
+  if (recorder_ && recorder_->active() && !writer_->overflowed().empty()) {
+    // Its twin cannot follow this turn. It is told so before anything of the turn leaves, and comes back with a snapshot.
+    if (Session* session = reader_session()) drop_reader(*session, std::string(writer_->overflowed()));
+    // It has begun a takeover and is about to end this process: nothing leaves without it.
+    if (recorder_->active()) return;
+  }
   // Step 3: one store makes the transaction visible, and with it what becomes of the wire.
   if (recorder_ && recorder_->active()) {
     if (writer_->in_transaction() || mark != published_mark_ || now_ns_ - last_publish_ns_ > kIdlePublish_ns) {
@@ -229,7 +299,9 @@ void Node::Impl::wait_for_log() {
   if (log_short_since_ns_ == 0) log_short_since_ns_ = now_ns_;
   ++counters_.log_waits;
   const std::uint64_t limit_ns = std::max<std::uint64_t>(500, std::uint64_t{4} * options_.detect_ms) * 1'000'000;
-  if (now_ns_ - log_short_since_ns_ > limit_ns) {
+  // One that reads on makes room; but the peers do not wait for ever.
+  const bool stands_still = now_ns_ - reader_seen_ns_ > limit_ns;
+  if (now_ns_ - log_short_since_ns_ > (stands_still ? limit_ns : kSlowReaderTimes * limit_ns)) {
     if (Session* session = reader_session()) drop_reader(*session, "it does not keep up with the log");
     if (!recorder_->active()) return;
   }
@@ -243,29 +315,32 @@ void Node::Impl::wait_for_log() {
 }
 
 std::uint64_t Node::Impl::next_deadline_ns() {
-  if (frames_left_ || work_left_ || snapshot_ || (control_ && control_->ready())) return 0;
+  if (frames_left_ || work_left_ || (snapshot_ && !join_waits_) || (control_ && control_->ready())) return 0;
   if (device_->tx_pending()) return now_ns_ + 20'000;
   std::uint64_t deadline =
       std::min(stack_->next_timer_ns(), application_deadline_ns_ == 0 ? UINT64_MAX : application_deadline_ns_);
   if (rendezvous_) deadline = std::min(deadline, now_ns_ + std::uint64_t{options_.detect_ms} * 1'000'000 / 4);
+  if (join_waits_ || (!twin_caught_up_ && twin_is_member())) deadline = std::min(deadline, now_ns_ + kLookForReader_ns);
+  if (reopen_at_ns_ != 0) deadline = std::min(deadline, reopen_at_ns_);
   if (attach_from_ns_ > now_ns_) deadline = std::min(deadline, attach_from_ns_);
   if (settle_at_ns_ != 0) deadline = std::min(deadline, settle_at_ns_);
   if (hand_over_from_ns_ != 0) {
     // The peer may want this processor for what is waited for.
     deadline =
         std::min(deadline, now_ns_ < hand_over_from_ns_ ? hand_over_from_ns_ : hand_over_from_ns_ + kHandOverWithin_ns);
-  } else if (stop_requested_ || switchover_requested_) {
-    deadline = std::min(deadline, now_ns_ + kLookForRoom_ns);
+  } else if (stopping() || switchover_requested_) {
+    deadline = std::min(deadline, now_ns_ + (twin_is_member() ? kLookForRoom_ns : kLookForSuccessor_ns));
   }
+  if (lock_try_ns_ != 0) deadline = std::min(deadline, lock_try_ns_);
   return std::min(deadline, now_ns_ + 1'000'000'000);
 }
 
 void Node::Impl::settle() {
   settle_at_ns_ = 0;
-  set_predecessor_aside();
   stop_watching_owner();
   open_sockets();
   say_takeover();
+  if (rendezvous_ && !descriptors_.lock.valid()) hold_lock();
 }
 
 int Node::Impl::run_primary() {
@@ -274,8 +349,7 @@ int Node::Impl::run_primary() {
       std::exchange(options_.batch_frames, first_packet_pending_ ? kFirstBatchFrames : options_.batch_frames);
   turn();
   options_.batch_frames = batch_frames;
-  set_predecessor_aside();
-  if (device_->poll_fd() >= 0) loop_->wake_on(device_->poll_fd(), POLLIN);
+  watch_frames(true);
   loop_->set_options(options_.loop);
   loop_->set_spin_condition([this] { return device_->rx_ready(); });
   // What else there is to do can wait: the peer may want this very processor for its next request.
@@ -283,25 +357,25 @@ int Node::Impl::run_primary() {
   for (;;) {
     if (settle_at_ns_ != 0 && now_ns_ >= settle_at_ns_) settle();
     // The last transaction needs room too; a twin that is far behind is waited for, or removed.
-    const bool twin_is_ready = twin_is_member() && writer_->room() > ha::log_limits.fixed_reserve_bytes;
-    const bool wants_to_go = switchover_requested_ || (stop_requested_ && role_ == Role::primary);
+    const bool twin_is_ready = is_protected() && writer_->room() > ha::log_limits.fixed_reserve_bytes;
+    const bool wants_to_go = switchover_requested_ || (stopping() && role_ == Role::primary && !shut_down_);
     if (wants_to_go && twin_is_ready) {
       if (hand_over_from_ns_ == 0) hand_over_from_ns_ = now_ns_ + kHandOverFrom_ns;
       if (is_time_to_hand_over()) {
-        rejoin_wanted_ = switchover_requested_ && !stop_requested_;
+        rejoin_wanted_ = switchover_requested_ && !stopping();
         if (hand_over()) return exit_code::kOk;
       }
     } else {
       hand_over_from_ns_ = 0;
       if (!twin_is_member()) switchover_requested_ = false;
     }
-    if (stop_requested_ && !twin_is_member()) return orderly_close();
+    if (shut_down_) dismiss_twins();
+    if (stopping() && !twin_is_member() && !waits_for_successor()) return orderly_close();
+    if (lock_try_ns_ != 0 && now_ns_ >= lock_try_ns_) hold_lock();
     loop_->run_once(next_deadline_ns());
     if (device_->tx_pending()) device_->tx_kick();
-    const bool first_packet_was_pending = first_packet_pending_;
     turn();
     report_state(now_ns_, settle_at_ns_ == 0);
-    if (first_packet_was_pending && !first_packet_pending_) set_predecessor_aside();
     if (realtime_ && now_ns_ >= attach_from_ns_) {
       // As a twin it got real-time priority. It keeps that while its predecessor's memory is torn down, which would take the
       // processor from it for milliseconds.
@@ -324,6 +398,7 @@ bool Node::Impl::hand_over() {
   writer_->append(ha::RecordType::role_change, 0, {{reinterpret_cast<const std::uint8_t*>(payload), sizeof payload}});
   TANDEM_STEP("switchover.recorded");
   publish_turn();
+  if (!twin_is_member()) return false;
   TANDEM_STOP_POINT("switchover.published");
   device_->give_away();
   TANDEM_STOP_POINT("switchover.given");
@@ -344,10 +419,10 @@ bool Node::Impl::hand_over() {
 bool Node::Impl::twin_takes_over(ha::OwnerSlot& given) {
   const Session* const session = reader_session();
   const std::uint64_t until = monotonic_ns() + std::uint64_t{options_.detect_ms} * 1'000'000;
-  while (given.word.load(std::memory_order_acquire) == ha::kOwnerHandedOver) {
+  while (given.life.word.load(std::memory_order_acquire) == ha::kOwnerHandedOver) {
     if (session_is_gone(*session) || monotonic_ns() > until) {
       TANDEM_STEP("switchover.alone");
-      return !ha::reclaim_ownership(given);
+      return !ha::reclaim_ownership(given, identity_);
     }
     // Whoever else waits for this processor is let in by sleeping only.
     ha::system::sleep(kLookForTwin_ns);
@@ -385,11 +460,41 @@ int Node::Impl::orderly_close() {
   while (stack_->connection_count() > 0 && monotonic_ns() < until) {
     turn();
     report_state(now_ns_, true);
-    stop_requested_ = false;
     loop_->run_once(std::min(next_deadline_ns(), until));
   }
   turn();
-  return exit_code::kOk;
+  return shut_down_ ? exit_code::kShutDown : exit_code::kOk;
+}
+
+bool Node::Impl::waits_for_successor() {
+  if (stop_since_ns_ == 0) stop_since_ns_ = now_ns_;
+  // A second signal says that it is meant.
+  if (role_ != Role::primary || shut_down_ || stops_ > 1 || left_alone_ns_ == 0) return false;
+  if (TANDEM_PLANTED(stop_closes_at_once)) return false;
+  if (stop_since_ns_ > left_alone_ns_ + kOneEvent_ns) return false;
+  const std::uint64_t since = std::max(stop_since_ns_, left_alone_ns_);
+  if (now_ns_ > since + (reader_session() != nullptr ? kSuccessorJoins_ns : kSuccessor_ns)) return false;
+  if (!std::exchange(waiting_said_, true))
+    log("told to end just as the other process of the pair has gone: waiting up to " +
+            std::to_string(kSuccessor_ns / 1'000'000'000) +
+            " seconds for a successor to hand over to (a second signal, or tandemctl shutdown, closes at once)",
+        LogLevel::notice);
+  return true;
+}
+
+void Node::Impl::dismiss_twins() {
+  if (group_ == nullptr) return;
+  // First, so that whoever is removed knows why.
+  group_->shut_down.store(1, std::memory_order_release);
+  if (Session* session = reader_session()) drop_reader(*session, "the group is being shut down");
+}
+
+void Node::Impl::hold_lock() {
+  descriptors_.lock = rendezvous_->try_lock();
+  const std::uint64_t soon = now_ns_ < left_alone_ns_ + kLocksGoSoon_ns ? kLookForLock_ns : kLookForLockLater_ns;
+  lock_try_ns_ = descriptors_.lock.valid() ? 0 : now_ns_ + soon;
+  // Only then: there is no moment at which a newcomer could take the group for abandoned.
+  if (descriptors_.lock.valid()) withdraw_holder();
 }
 
 }  // namespace tandem

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "tandem/planted.hpp"
+#include "tandem/tcp_state_format.hpp"
 
 namespace tandem::ha {
 namespace {
@@ -27,9 +28,14 @@ void Recorder::start_partial() {
   active_ = true;
 }
 
-void Recorder::record_open(Connection& connection, bool from_snapshot) {
+void Recorder::encode(const TcpState& state) {
   scratch_.clear();
-  encode_tcp_state(connection.state(), scratch_);
+  encode_tcp_state(state, scratch_);
+  if (log_.format() == 1) shorten_tcp_state(scratch_, kFirstTcpStateBytes);
+}
+
+void Recorder::record_open(Connection& connection, bool from_snapshot) {
+  encode(connection.state());
   const OpenPrefix prefix{connection.service(), from_snapshot ? kOpenFromSnapshot : std::uint16_t{0}, 0};
   log_.append(RecordType::open, connection.id(), {as_bytes(prefix), scratch_});
   if (!complete_) given_.insert(connection.id());
@@ -99,14 +105,14 @@ void Recorder::on_note(Connection& connection, Bytes bytes) {
 void Recorder::on_state(Connection& connection, const TcpState& state) {
   const bool early = TANDEM_PLANTED(snapshot_mixed) && active_;
   if ((!is_recorded(connection.id()) && !early) || TANDEM_PLANTED_SELDOM(record_dropped, 64)) return;
-  scratch_.clear();
-  encode_tcp_state(state, scratch_);
+  encode(state);
   log_.append(RecordType::state, connection.id(), {scratch_});
 }
 
 void Recorder::on_close(Connection& connection, bool reset) {
   if (!is_recorded(connection.id())) return;
-  const std::uint32_t payload[2] = {reset ? 1U : 0U, 0U};
+  // A reader looks at the first number for whether, and at the second, where it knows of it, for why.
+  const std::uint32_t payload[2] = {reset ? 1U : 0U, static_cast<std::uint32_t>(connection.end_reason())};
   log_.append(RecordType::close, connection.id(), {as_bytes(payload)});
   given_.erase(connection.id());
 }

@@ -45,6 +45,8 @@ class Recorder final : public ConnectionObserver {
   void on_neighbour(const Neighbour& neighbour) override;
 
  private:
+  /// Into scratch_, in the log's format.
+  void encode(const TcpState& state);
   LogWriter& log_;
   bool active_ = false;
   bool complete_ = false;

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // How the processes of a group find each other: RUNTIME_DIR/GROUP/ holds a lock, a socket on which twins attach and one on which
-// tandemctl asks. Lock and listening sockets are open file descriptions that the twin holds too, so they stay taken while it
-// adopts, and a restarted process cannot make itself a second primary (design.md section 6, step 3).
+// tandemctl asks. The lock is the primary's alone and ends with it. Whoever may hold what belongs to the group beside it (a twin, or one that
+// was removed and stands still) listens on a socket of its own from before it is given anything, and a newcomer is primary only if it
+// has the lock and nobody listens (design.md section 6, step 3).
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "shared_memory.hpp"
 
@@ -26,13 +28,40 @@ class Rendezvous {
   struct PrimaryDescriptors {
     Descriptor lock, attach, control;
   };
-  /// Takes the group's lock and opens fresh listening sockets, or gives nothing when somebody holds the lock.
-  [[nodiscard]] std::optional<PrimaryDescriptors> try_become_primary() const;
+  /// Takes the group's lock, or gives an invalid descriptor when somebody holds it.
+  [[nodiscard]] Descriptor try_lock() const;
+  /// For whoever has the lock: fresh listening sockets.
+  [[nodiscard]] PrimaryDescriptors listen(Descriptor lock) const;
+
+  /// Says that the node `identity` may hold what belongs to the group, until the descriptor is closed or its process ends.
+  [[nodiscard]] Descriptor announce(std::uint64_t identity) const;
+  void withdraw(std::uint64_t identity) const;
+  /// Others that have announced themselves. The kernel answers for one that stands still, too.
+  struct Holder {
+    Descriptor process;  ///< invalid on a kernel without SO_PEERPIDFD (6.5)
+  };
+  [[nodiscard]] std::vector<Holder> holders(std::uint64_t identity) const;
   /// Connects to the primary, or gives nothing when nobody listens.
   [[nodiscard]] std::optional<Descriptor> try_connect() const;
 
  private:
+  [[nodiscard]] std::string holder_path(std::uint64_t identity) const;
   std::string directory_;
+};
+
+/// Where operators ask a process that belongs to no group: RUNTIME_DIR/alone/PID.sock, gone with the object. Sockets there that
+/// nobody listens on any more are taken away. Throws NodeError.
+class LoneSocket {
+ public:
+  explicit LoneSocket(const std::string& runtime_dir);
+  ~LoneSocket();
+  LoneSocket(const LoneSocket&) = delete;
+  LoneSocket& operator=(const LoneSocket&) = delete;
+  [[nodiscard]] int fd() const { return socket_.get(); }
+
+ private:
+  std::string path_;
+  Descriptor socket_;
 };
 
 /// The other end's process, as the kernel knows it, or nothing when it belongs to another user (root may always).

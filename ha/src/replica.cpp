@@ -4,37 +4,45 @@
 #include <algorithm>
 #include <cstring>
 
+#include "tandem/loop.hpp"
 #include "tandem/planted.hpp"
 #include "tandem/stop_point.hpp"
 
 namespace tandem::ha {
 namespace {
 
-bool is_fixed_size(RecordType type, std::size_t length) {
+/// As long as the type's first layout is, or longer: later versions append.
+bool is_long_enough(RecordType type, std::size_t length) {
   switch (type) {
     case RecordType::transaction_begin:
-      return length == sizeof(TransactionBegin);
     case RecordType::commit:
-      return length == sizeof(Commit);
+      return length >= 16;
     case RecordType::skipped:
     case RecordType::consumed:
     case RecordType::snapshot_begin:
     case RecordType::snapshot_end:
     case RecordType::close:
     case RecordType::role_change:
-      return length == 8;
-    case RecordType::neighbour:
-      return length == sizeof(NeighbourRecord);
-    case RecordType::open:
-      return length > sizeof(OpenPrefix);
     case RecordType::out_of_order:
-      return length >= sizeof(OutOfOrderPrefix);
+      return length >= 8;
+    case RecordType::neighbour:
+      return length >= 24;
+    case RecordType::stack_secret:
+      return length >= sizeof(Secret);
+    case RecordType::open:
     case RecordType::snapshot_send:
     case RecordType::snapshot_receive:
       return length > 8;
     default:
       return true;
   }
+}
+
+/// Behind whether it was reset stands why, if whoever wrote the record knew of reasons.
+EndReason end_reason(Bytes payload) {
+  const auto reason = load<std::uint32_t>(payload.subspan(4));
+  return reason == 0 || reason > static_cast<std::uint32_t>(EndReason::unknown) ? EndReason::unknown
+                                                                                : static_cast<EndReason>(reason);
 }
 
 /// Appends a staged piece that may overlap what is there; a hole makes it false.
@@ -74,7 +82,7 @@ bool Replica::fail(const Record& record, const std::string& what) {
   return false;
 }
 
-bool Replica::apply(std::uint64_t published) {
+bool Replica::apply(std::uint64_t published, std::uint64_t deadline_ns) {
   if (!error_.empty()) return false;
   Record record;
   while (reader_.next(published, record)) {
@@ -84,6 +92,7 @@ bool Replica::apply(std::uint64_t published) {
     }
     if (!apply_record(record)) return false;
     TANDEM_STEP("replica.record");
+    if (deadline_ns != UINT64_MAX && !in_transaction_ && monotonic_ns() >= deadline_ns) return true;
   }
   if (!reader_.error().empty()) {
     error_ = reader_.error();
@@ -99,7 +108,9 @@ bool Replica::apply(std::uint64_t published) {
 bool Replica::apply_record(const Record& record) {
   const auto type = static_cast<RecordType>(record.type & ~kOptionalRecord);
   const bool optional = (record.type & kOptionalRecord) != 0;
-  const bool known = type >= RecordType::transaction_begin && type <= RecordType::role_change && record.version == 1;
+  const bool known = ((type >= RecordType::transaction_begin && type <= RecordType::role_change) ||
+                      type == RecordType::stack_secret) &&
+                     record.version == 1;
   if (!known) {
     if (optional) {
       ++skipped_optional_;
@@ -107,7 +118,7 @@ bool Replica::apply_record(const Record& record) {
     }
     return fail(record, "a mandatory record that this version does not know; run the same version on both sides");
   }
-  if (!is_fixed_size(type, record.payload.size())) return fail(record, "a record of the wrong length");
+  if (!is_long_enough(type, record.payload.size())) return fail(record, "a record that is too short");
   if ((type == RecordType::transaction_begin) == in_transaction_)
     return fail(record, "a record outside of a transaction");
 
@@ -157,6 +168,9 @@ bool Replica::apply_record(const Record& record) {
       return true;
     }
     case RecordType::role_change:
+      return true;
+    case RecordType::stack_secret:
+      stack_.mirror_secret(load<Secret>(record.payload));
       return true;
     case RecordType::note:
       if (record.id == 0) {
@@ -241,7 +255,7 @@ bool Replica::apply_connection_record(const Record& record) {
       break;
     }
     case RecordType::close:
-      stack_.mirror_close(*connection, load<std::uint32_t>(record.payload) != 0);
+      stack_.mirror_close(*connection, load<std::uint32_t>(record.payload) != 0, end_reason(record.payload));
       break;
     case RecordType::snapshot_handler:
       if (connection->handler() != nullptr && !TANDEM_PLANTED(saved_state_lost))

@@ -18,9 +18,10 @@ class Replica {
  public:
   Replica(Stack& stack, Node& node, Application* application, LogReader reader, std::uint64_t epoch);
 
-  /// Applies every transaction up to `published`. False: the log is corrupt or of another make; error() says what and where,
+  /// Applies every transaction up to `published`, or those for which there is time until `deadline_ns` (monotonic_ns scale; at
+  /// least one): position() says where it is. False: the log is corrupt or of another make; error() says what and where,
   /// and this replica must not be promoted.
-  bool apply(std::uint64_t published);
+  bool apply(std::uint64_t published, std::uint64_t deadline_ns = UINT64_MAX);
   [[nodiscard]] const std::string& error() const { return error_; }
 
   [[nodiscard]] std::uint64_t position() const { return reader_.position(); }

@@ -22,25 +22,48 @@ inline constexpr std::size_t kOwnerSlots = 4;
 ///   member -> promoted (the twin itself, before the fence) -> free (after the takeover)
 enum class ReaderState : std::uint32_t { free = 0, joining = 1, member = 2, ineligible = 3, promoted = 4 };
 
+/// A word that one thread holds for as long as it lives, in its robust list (set_robust_list(2)): the kernel sets FUTEX_OWNER_DIED
+/// in it and wakes one waiter when that thread is gone. The list is the one that the C library keeps for robust mutexes, so
+/// word and pointers lie as in one of its (64-bit) mutexes, which static_asserts in robust_list.cpp check. The pointers are the
+/// holder's own addresses; others never follow them. The kernel compares the thread id only with the one whose list it goes
+/// through, so that equal ids in two pid namespaces do no harm.
+struct alignas(64) LifeWord {
+  std::atomic<std::uint32_t> word;  ///< thread id in the holder's own namespace, with FUTEX_WAITERS
+  std::uint32_t zero[5];
+  struct Node {
+    void** previous;
+    void* next;
+  } node;
+};
+
+/// Whether the primary can be ended by this reader when it hangs; found out when it attaches.
+enum class Fencing : std::uint32_t { unknown = 0, possible = 1, other_namespace = 2, not_permitted = 3 };
+
+/// `identity` tells processes from one another, here and in owner slots: random, drawn by each node. Numbers of processes do not:
+/// they mean something in one pid namespace only, are used again, and stand here to be shown.
 struct alignas(64) ReaderSlot {
   std::atomic<std::uint64_t> position;  ///< applied up to here; written by the reader
   std::atomic<ReaderState> state;       ///< eligibility word (design.md section 3)
-  std::atomic<std::uint32_t> pid;
+  std::atomic<std::uint32_t> number;    ///< of the process, as the primary that took it in sees it
+  std::atomic<std::uint64_t> identity;
+  std::atomic<Fencing> fencing;  ///< written by the reader
+  /// What applying a byte takes the reader, picoseconds; written by it. 0 = not measured yet, or a reader that does not tell.
+  std::atomic<std::uint32_t> apply_ps;
+  LifeWord life;  ///< held by the reader from its attach on: a slot is given to nobody else while its holder lives
 };
 
-/// Values of OwnerSlot::word beside "thread id, with FUTEX_WAITERS".
+/// Values of OwnerSlot's word beside "thread id, with FUTEX_WAITERS".
 inline constexpr std::uint32_t kOwnerHandedOver = FUTEX_WAITERS;  ///< no thread id: given away in a planned switchover
 inline constexpr std::uint32_t kOwnerTaken = 0;  ///< the twin has taken what was given away: it is not to be had back
 
-/// A thread's claim to the rings: an element of its robust list (set_robust_list(2)). The kernel sets FUTEX_OWNER_DIED in
-/// the word and wakes a waiter when the thread is gone. List pointers are the owner's own addresses; others never follow them.
+/// A thread's claim to the rings. `life` decides. A wake-up reaches one waiter, which may be a twin that was removed and stands
+/// still, so each reader waits on a bell of its own; bells are marked after the word.
 struct alignas(64) OwnerSlot {
-  struct Node {
-    Node* next;
-  } node;
-  std::atomic<std::uint32_t> word;
-  std::atomic<std::uint32_t> pid;
-  std::atomic<std::uint64_t> heartbeat;  ///< moves at least every quarter of the detection time
+  LifeWord life;
+  std::array<LifeWord, kMaxReaders> bells;
+  alignas(64) std::atomic<std::uint64_t> heartbeat;  ///< moves at least every quarter of the detection time
+  std::atomic<std::uint64_t> identity;
+  std::atomic<std::uint32_t> number;  ///< of the process, as it sees itself
 };
 
 /// CLOCK_MONOTONIC in nanoseconds; 0 = did not happen (yet).
@@ -61,6 +84,7 @@ struct SharedGroup {
   std::atomic<std::uint64_t> takeovers;         ///< of the group
   std::atomic<std::uint32_t> owner;             ///< index of the slot in force
   std::atomic<std::uint32_t> futile_takeovers;  ///< in a row without a transaction between them
+  std::atomic<std::uint32_t> shut_down;  ///< not 0: the group ends, nobody is to take over or to be started again
   TakeoverTimes last_takeover;
   alignas(64) std::atomic<std::uint64_t> published;  ///< the log up to here is whole transactions
   std::array<ReaderSlot, kMaxReaders> readers;
@@ -68,9 +92,9 @@ struct SharedGroup {
 };
 
 inline constexpr std::uint64_t kGroupMagic = 0x31706772476d6474;  // "tdmGrgp1"
-/// Also raised when what the words mean changes: 2 since a hand-over is taken by comparing and swapping (kOwnerTaken). A twin that does not
-/// know that would speak beside a primary that claims it again.
-inline constexpr std::uint32_t kGroupLayoutVersion = 2;
+/// Also raised when what the words mean changes: 2 since a hand-over is taken by comparing and swapping (kOwnerTaken), 3 since
+/// processes are told from one another by an identity.
+inline constexpr std::uint32_t kGroupLayoutVersion = 4;
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free);
 
 }  // namespace tandem::ha

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "log_format.hpp"
 #include "tandem/loop.hpp"
 #include "tandem/stop_point.hpp"
 
@@ -25,7 +26,9 @@ Snapshot::Snapshot(Stack& stack, Node& node, Application* application, LogWriter
   recorder_.start_partial();
   const std::uint64_t count = ids_.size();
   log_.append(RecordType::snapshot_begin, 0, {as_bytes(count)});
-  for (const Neighbour& neighbour : stack_.neighbours()) recorder_.record_neighbour(neighbour);
+  log_.append(static_cast<RecordType>(static_cast<std::uint16_t>(RecordType::stack_secret) | kOptionalRecord), 0,
+              {stack_.options().secret});
+  for (const Neighbour& neighbour : stack_.neighbours()) neighbours_.push_back(neighbour.address);
 }
 
 bool Snapshot::step_connection(ConnectionId id, std::size_t& bytes_left) {
@@ -94,6 +97,16 @@ bool Snapshot::step(SnapshotBudget budget) {
     }
     return bytes_left == 0 || monotonic_ns() >= budget.deadline_ns;
   };
+  // They are small: so many go in each turn, however late it is, or a deadline that is always over would make a turn of each.
+  constexpr std::size_t kNeighboursPerStep = 256;
+  for (std::size_t i = 0; i < kNeighboursPerStep && next_neighbour_ < neighbours_.size(); ++i) {
+    // As it is now: what has changed since is in the log already, and an older word behind that would undo it.
+    if (const auto neighbour = stack_.neighbour(neighbours_[next_neighbour_++])) {
+      recorder_.record_neighbour(*neighbour);
+      bytes_left -= std::min(bytes_left, sizeof(RecordHeader) + sizeof(NeighbourRecord));
+    }
+  }
+  if (next_neighbour_ < neighbours_.size()) return false;
   while (next_ < ids_.size()) {
     if (spent()) return false;
     if (step_connection(ids_[next_], bytes_left)) {

@@ -36,6 +36,8 @@ class Snapshot {
   LogWriter& log_;
   Recorder& recorder_;
 
+  std::vector<IpAddress> neighbours_;
+  std::size_t next_neighbour_ = 0;
   std::vector<ConnectionId> ids_;
   std::size_t next_ = 0;
   bool current_started_ = false;

@@ -5,15 +5,15 @@
 
 namespace tandem::ha {
 
-/// Tells from /proc/PID/stat and /proc/PID/schedstat (proc(5)) whether a process is ready to run and gets little of a processor,
-/// as on an overloaded machine: it is neither stopped nor asleep, and does not run in circles either.
+/// Tells from a thread's stat and schedstat (proc(5)) whether it is ready to run and gets little of a processor, as on an
+/// overloaded machine: it is neither stopped nor asleep, and does not run in circles either. The thread itself has opened the files.
 class StarvationProbe {
  public:
-  explicit StarvationProbe(std::uint32_t pid) : pid_(pid) {}
+  StarvationProbe(int stat, int schedstat) : stat_(stat), schedstat_(schedstat) {}
 
   void begin();
-  /// Whether it is ready to run and has run for less than half of `elapsed_ns` since begin(). False when that cannot be read.
-  [[nodiscard]] bool is_starved(std::uint64_t elapsed_ns) const;
+  /// Whether it is ready to run and has run for less than about `work_ns` since begin(). False when that cannot be read.
+  [[nodiscard]] bool is_starved(std::uint64_t work_ns) const;
 
  private:
   struct Sample {
@@ -23,7 +23,8 @@ class StarvationProbe {
   };
   [[nodiscard]] Sample sample() const;
 
-  std::uint32_t pid_;
+  int stat_;
+  int schedstat_;
   Sample first_;
 };
 

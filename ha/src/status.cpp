@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "fencing.hpp"
 #include "node_impl.hpp"
 #include "system.hpp"
 
@@ -50,14 +51,29 @@ void metric(std::string& text, const char* name, const char* type, const char* h
 ha::ControlServer::Reply Node::Impl::answer(const std::string& command) {
   if (command == "status") return {status_json(), {}};
   if (command == "connections") return connections_json();
-  if (command == "metrics") return {metrics_json(), {}};
+  if (command == "metrics") return metrics_reply();
+  if (command == "arp") return {arp_json(), {}};
+  if (command == "listeners") return {listeners_json(), {}};
+  if (command == "device") return {device_json(), {}};
+  if (command == "shutdown") {
+    shut_down_ = true;
+    ++stops_;
+    return {text_of({{"shutdown", "begun"}}), {}};
+  }
   if (command == "switchover") {
     std::string why;
     if (!node_.request_switchover(&why)) return {ha::error_answer(why, exit_code::kFailure), {}};
     return {text_of({{"switchover", "begun"}}), {}};
   }
   if (application_ != nullptr) {
-    std::string text = application_->control(node_, command);
+    std::uint64_t cursor = 0;
+    std::string text;
+    const bool more = application_->control(node_, command, cursor, text);
+    if (more) {
+      return {std::move(text), [this, command, cursor](std::string& out) mutable {
+                return application_->control(node_, command, cursor, out);
+              }};
+    }
     if (!text.empty()) return {std::move(text), {}};
   }
   return {ha::error_answer("this program knows no command \"" + command + "\"", exit_code::kUsage), {}};
@@ -70,15 +86,23 @@ std::string Node::Impl::status_json() const {
   status["group"] = options_.group;
   status["device"] = device_->description();
   status["epoch"] = group_ != nullptr ? group_->epoch.load() : 0;
-  status["protected"] = twin_is_member();
-  status["why_unprotected"] = unprotected_why_;
+  // A pair without a link keeps its connections, and serves nobody.
+  const LinkCapabilities link = device_->capabilities();
+  status["protected"] = is_protected() && link.up;
+  status["why_unprotected"] = link.up ? std::string(why_unprotected()) : device_->link_reason();
+  status["link"] = {{"up", link.up}, {"mtu", link.mtu}, {"queues", link.queues}, {"why_down", device_->link_reason()}};
   status["twin"] = nullptr;
+  status["hang_covered"] = false;
+  status["why_hang_uncovered"] = unprotected_why_;
   json members = json::array();
   if (group_ != nullptr) {
     for (const ha::ReaderSlot& reader : group_->readers) {
       if (reader.state.load() != ha::ReaderState::member) continue;
-      const std::uint32_t pid = reader.pid.load();
+      const std::uint32_t pid = reader.number.load();
+      const ha::Fencing fencing = reader.fencing.load();
       status["twin"] = pid;
+      status["hang_covered"] = fencing == ha::Fencing::possible;
+      status["why_hang_uncovered"] = ha::why_no_fence(fencing);
       members.push_back({{"pid", pid},
                          {"acknowledges", "shm"},
                          {"survives", "process"},
@@ -149,7 +173,24 @@ ha::ControlServer::Reply Node::Impl::connections_json() {
           }};
 }
 
-std::string Node::Impl::metrics_json() {
+/// One JSON string, whose text comes piece by piece: the application's part may be megabytes.
+ha::ControlServer::Reply Node::Impl::metrics_reply() {
+  const auto append_escaped = [](std::string& out, const std::string& piece) {
+    const std::string quoted = text_of(piece);
+    out.append(quoted, 1, quoted.size() - 2);
+  };
+  std::string text = "{\"text\":\"";
+  append_escaped(text, own_metrics());
+  return {std::move(text), [this, append_escaped, cursor = std::uint64_t{0}](std::string& out) mutable {
+            std::string piece;
+            const bool more = application_ != nullptr && application_->metrics(node_, cursor, piece);
+            append_escaped(out, piece);
+            if (!more) out += "\"}";
+            return more;
+          }};
+}
+
+std::string Node::Impl::own_metrics() {
   std::string text;
   const StackStatistics& stack = stack_->statistics();
   const DeviceStatistics device = device_->statistics();
@@ -174,19 +215,53 @@ std::string Node::Impl::metrics_json() {
   metric(text, "connections", "gauge", "Connections, TIME_WAIT not counted.", stack_->connection_count());
   metric(text, "connections_opened_total", "counter", "Connections opened.", stack.connections_opened);
   metric(text, "connections_refused_total", "counter", "SYNs not answered or refused.", stack.connections_refused);
+  metric(text, "address_conflicts_total", "counter", "Claims of other hosts to addresses of ours.",
+         stack.address_conflicts);
+  metric(text, "neighbours", "gauge", "Hosts on the link in the ARP and ND table.", stack.neighbours);
+  metric(text, "neighbours_evicted_total", "counter", "Neighbours that made room for others.",
+         stack.neighbours_evicted);
+  metric(text, "neighbours_refused_total", "counter", "Neighbours that found a table of live connections' alone.",
+         stack.neighbours_refused);
+  metric(text, "neighbours_unreachable_total", "counter", "Neighbours that gave no answer.",
+         stack.neighbours_unreachable);
+  metric(text, "packets_unresolved_total", "counter", "Packets given up while they waited for a neighbour.",
+         stack.packets_unresolved);
+  metric(text, "connections_half_open", "gauge", "Passive opens whose SYN-ACK is not answered yet.", stack.half_open);
+  metric(text, "connections_time_wait", "gauge", "Connections in TIME_WAIT.", stack.time_wait);
+  metric(text, "syn_cookies_sent_total", "counter", "SYNs answered by a cookie, nothing kept.", stack.syn_cookies_sent);
+  metric(text, "syn_cookies_accepted_total", "counter", "Connections opened by a cookie.", stack.syn_cookies_accepted);
+  metric(text, "time_wait_evicted_total", "counter", "TIME_WAIT ended early for want of room.",
+         stack.time_wait_evicted);
+  metric(text, "time_wait_reused_total", "counter", "TIME_WAIT ended by a new connection between the same ends.",
+         stack.time_wait_reused);
+  metric(text, "closes_given_up_total", "counter", "Closed connections whose peer had gone silent.",
+         stack.closes_given_up);
+  metric(text, "challenge_acks_limited_total", "counter", "Answers to unacceptable segments that a limit held back.",
+         stack.challenge_acks_limited);
+  metric(text, "resets_limited_total", "counter", "RSTs that a limit held back.", stack.resets_limited);
+  metric(text, "icmp_errors_limited_total", "counter", "ICMP errors that a limit held back.",
+         stack.icmp_errors_limited);
   metric(text, "device_rx_frames_total", "counter", "Frames taken from the device.", device.rx_frames);
   metric(text, "device_tx_frames_total", "counter", "Frames handed to the device.", device.tx_frames);
   metric(text, "device_rx_dropped_total", "counter", "Frames that the kernel dropped.",
          device.rx_dropped + device.rx_ring_full);
   metric(text, "device_tx_lost_total", "counter", "Packets lost for want of a frame or a descriptor.",
          device.tx_no_frame + device.tx_ring_full);
+  metric(text, "link_up", "gauge", "1 while packets can pass.", device_->capabilities().up ? 1 : 0);
+  metric(text, "link_mtu_bytes", "gauge", "Largest packet of the link.", device_->capabilities().mtu);
+  metric(text, "checksums_unfinished_total", "counter",
+         "Checksums that a virtual link left unfinished, taken as right.", stack.unfinished_checksums);
+  metric(text, "checksums_refused_total", "counter", "Unfinished checksums on a link of hardware, dropped.",
+         stack.unfinished_refused);
+  metric(text, "device_rx_no_socket_total", "counter", "Frames for us on a queue that nobody reads.",
+         device.rx_no_socket);
   metric(text, "frames_total", "gauge", "Frames of the pool.", census.total);
   metric(text, "frames_free", "gauge", "Frames that are free.", census.free);
   metric(text, "frames_held", "gauge", "Received frames that the stack refers to.", census.held);
   metric(text, "frames_missing", "gauge", "Frames that are nowhere: a leak.", census.missing);
   if (group_ != nullptr) {
-    metric(text, "protected", "gauge", "1 when a member twin holds every replicated connection.",
-           twin_is_member() ? 1 : 0);
+    metric(text, "protected", "gauge", "1 when a member twin holds every replicated connection and is caught up.",
+           is_protected() ? 1 : 0);
     metric(text, "epoch", "gauge", "Grows by one with each promotion.", group_->epoch.load());
     metric(text, "takeovers_total", "counter", "Takeovers and switchovers of the group.", group_->takeovers.load());
     metric(text, "log_position_bytes", "counter", "Published position of the log.", group_->published.load());
@@ -198,14 +273,15 @@ std::string Node::Impl::metrics_json() {
     metric(text, "log_waits_total", "counter", "Turns that waited for room in the log.", counters_.log_waits);
     metric(text, "twins_attached_total", "counter", "Twins that attached to this process.", counters_.twins_attached);
     metric(text, "twins_removed_total", "counter", "Twins that were removed or went.", counters_.twins_removed);
+    metric(text, "twins_behind_total", "counter",
+           "How often a member twin fell so far behind that it protected no more.", counters_.twins_behind);
     metric(text, "attaches_refused_total", "counter", "Twins that were refused.", counters_.attaches_refused);
   }
   if (control_) {
     metric(text, "control_requests_total", "counter", "Requests on the control socket.", control_->requests());
     metric(text, "control_malformed_total", "counter", "Requests that were no request.", control_->malformed());
   }
-  if (application_ != nullptr) application_->metrics(node_, text);
-  return text_of({{"text", text}});
+  return text;
 }
 
 }  // namespace tandem

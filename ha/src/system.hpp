@@ -12,21 +12,30 @@
 #include <string_view>
 #include <vector>
 
+#include "shared_group.hpp"
 #include "shared_memory.hpp"
 #include "tandem/address.hpp"
 
 namespace tandem::ha::system {
 
+/// As this process sees itself: to be shown, and for nothing else.
 [[nodiscard]] int process_id();
-/// One line on standard error, with `priority` (syslog's) in front when the journal reads it.
-void write_log_line(int priority, std::string_view role, std::string_view text);
+/// What tells this node from all others, in every namespace: random, not 0.
+[[nodiscard]] std::uint64_t draw_identity();
+/// One line on standard error, with `priority` (syslog's) in front when the journal reads it. Never waits for whoever reads a
+/// pipe, a socket or a terminal: false when it cannot be taken now. A line longer than 4,096 bytes is cut.
+bool write_log_line(int priority, std::string_view role, std::string_view text);
 /// The first of `ours` that the kernel has too, with the interface's name, as a text; empty when there is none.
 [[nodiscard]] std::string address_of_the_kernel(const std::vector<IpPrefix>& ours);
 
-/// Ready when SIGTERM or SIGINT has come; from now on they do nothing else.
-[[nodiscard]] Descriptor catch_stop_signals();
-/// Takes what has come; true when there was one.
-bool take_stop_signals(int signals);
+/// Ready when SIGTERM, SIGINT, SIGHUP, SIGUSR1 or SIGUSR2 has come; from now on they do nothing else. SIGPIPE and SIGXFSZ are ignored: whoever
+/// writes sees the error.
+[[nodiscard]] Descriptor catch_signals();
+struct SignalsTaken {
+  std::uint32_t stops = 0, hang_ups = 0, reports = 0, switchovers = 0;
+};
+/// Takes what has come.
+SignalsTaken take_signals(int signals);
 
 /// Touches the whole mapping now, so that its first use later costs no page fault.
 void populate(const Mapping& mapping);
@@ -40,20 +49,24 @@ void leave_realtime();
 /// SCHED_IDLE for the calling thread. False where that is not allowed, or where the way back would not be and is needed.
 [[nodiscard]] bool enter_idle(bool must_return);
 void leave_idle();
-/// SCHED_IDLE for another process's first thread, where that is allowed: it may be ending already. Each of the kIdleSteps `step`s,
-/// 0 first, also has the kernel look at once whether something else wants its processor.
-void make_idle(std::uint32_t pid, int step);
-inline constexpr int kIdleSteps = 3;
 void sleep(std::uint64_t time_ns);
 /// Steps back behind others, if it can be undone. What restore_priority wants, or nothing.
 [[nodiscard]] std::optional<int> lower_priority();
 void restore_priority(int nice_before);
 
-/// A descriptor that names the process, or an invalid one when it has gone.
-[[nodiscard]] Descriptor open_process(std::uint32_t pid);
-[[nodiscard]] bool process_exists(std::uint32_t pid);
+// Processes are watched and ended by descriptors that they make of themselves and pass on: a number means something in one pid
+// namespace only, and may be another process's by the time that it is used.
+
+/// A descriptor that names this process (pidfd_open(2)); invalid where the kernel has none.
+[[nodiscard]] Descriptor own_process();
+/// Whether kill_process() would be allowed to, found out without doing anything.
+[[nodiscard]] Fencing may_kill(int process);
+/// Whether all threads of the process have ended; false when that is not known.
+[[nodiscard]] bool has_ended(int process);
 /// SIGKILL; a process that has gone already counts as killed. False with errno set.
 bool kill_process(int process);
+/// Files of proc(5) about the calling thread, which whoever gets the descriptor may read: "stat" and "schedstat". Invalid without /proc.
+[[nodiscard]] Descriptor own_scheduling(const char* name);
 /// Returns when the word was woken, no longer holds `expected`, or after `timeout_ns` at the latest.
 void wait_for_word(const std::atomic<std::uint32_t>& word, std::uint32_t expected, std::uint64_t timeout_ns);
 /// Returns when the descriptor can be read, or after `timeout_ms` at the latest.

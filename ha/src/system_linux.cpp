@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <fcntl.h>
 #include <ifaddrs.h>
 #include <linux/futex.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 #include <algorithm>
 #include <array>
@@ -21,10 +24,19 @@
 
 #include "system.hpp"
 #include "tandem/give_back.hpp"
+#include "tandem/loop.hpp"
 
 namespace tandem::ha::system {
 
 int process_id() { return getpid(); }
+
+std::uint64_t draw_identity() {
+  std::uint64_t identity = 0;
+  while (identity == 0) {
+    if (getrandom(&identity, sizeof identity, 0) != sizeof identity) identity = monotonic_ns();
+  }
+  return identity;
+}
 
 namespace {
 
@@ -39,11 +51,40 @@ bool stderr_is_the_journal() {
 
 }  // namespace
 
-void write_log_line(int priority, std::string_view role, std::string_view text) {
+namespace {
+
+/// Without waiting, whatever standard error is. Its open file description is shared with others (a shell, a service manager), who
+/// would not expect O_NONBLOCK on it.
+bool write_to_stderr(std::string_view line) {
+  struct stat status {};
+  if (fstat(STDERR_FILENO, &status) != 0) return false;
+  if (S_ISSOCK(status.st_mode))
+    return ::send(STDERR_FILENO, line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+  const iovec part{const_cast<char*>(line.data()), line.size()};
+  if (pwritev2(STDERR_FILENO, &part, 1, -1, RWF_NOWAIT) >= 0) return true;
+  const bool cannot = errno == EOPNOTSUPP || errno == EINVAL || errno == ENOSYS;
+  if (!cannot && !(S_ISREG(status.st_mode) && errno == EAGAIN)) return false;
+  // This kernel cannot do that with this kind of file. A pipe that is ready takes a line of this length at once, a terminal is
+  // opened anew to be told not to wait, and a regular file goes to the page cache.
+  pollfd ready{STDERR_FILENO, POLLOUT, 0};
+  if (poll(&ready, 1, 0) != 1 || (ready.revents & (POLLERR | POLLHUP)) != 0) return false;
+  if (S_ISCHR(status.st_mode)) {
+    const Descriptor terminal(open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+    if (terminal.valid()) return write(terminal.get(), line.data(), line.size()) >= 0;
+  }
+  return write(STDERR_FILENO, line.data(), line.size()) >= 0;
+}
+
+}  // namespace
+
+bool write_log_line(int priority, std::string_view role, std::string_view text) {
   static const bool journal = stderr_is_the_journal();
-  const std::string prefix = journal ? "<" + std::to_string(priority) + ">" : std::string();
-  std::fprintf(stderr, "%standem[%d] %.*s: %.*s\n", prefix.c_str(), getpid(), static_cast<int>(role.size()),
-               role.data(), static_cast<int>(text.size()), text.data());
+  // What a pipe takes wholly or not at all.
+  constexpr std::size_t kLongest = 4096;
+  std::string line = journal ? "<" + std::to_string(priority) + ">" : std::string();
+  line.append("tandem[").append(std::to_string(getpid())).append("] ").append(role).append(": ");
+  line.append(text.substr(0, kLongest - line.size() - 1)).append("\n");
+  return write_to_stderr(line);
 }
 
 std::string address_of_the_kernel(const std::vector<IpPrefix>& ours) {
@@ -70,21 +111,35 @@ std::string address_of_the_kernel(const std::vector<IpPrefix>& ours) {
   return taken;
 }
 
-Descriptor catch_stop_signals() {
+Descriptor catch_signals() {
   sigset_t set;
   sigemptyset(&set);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGINT);
-  sigprocmask(SIG_BLOCK, &set, nullptr);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2}) sigaddset(&set, number);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
   return Descriptor(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
-bool take_stop_signals(int signals) {
-  bool any = false;
+SignalsTaken take_signals(int signals) {
+  SignalsTaken taken;
   signalfd_siginfo info;
-  while (read(signals, &info, sizeof info) == sizeof info) any = true;
-  return any;
+  while (read(signals, &info, sizeof info) == sizeof info) {
+    switch (info.ssi_signo) {
+      case SIGHUP:
+        ++taken.hang_ups;
+        break;
+      case SIGUSR1:
+        ++taken.reports;
+        break;
+      case SIGUSR2:
+        ++taken.switchovers;
+        break;
+      default:
+        ++taken.stops;
+    }
+  }
+  return taken;
 }
 
 void populate(const Mapping& mapping) { madvise(mapping.data(), mapping.mapped_size(), MADV_POPULATE_WRITE); }
@@ -111,13 +166,6 @@ bool enter_idle(bool must_return) {
 
 void leave_idle() { leave_realtime(); }
 
-void make_idle(std::uint32_t pid, int step) {
-  const sched_param any{};
-  if (step == 0) sched_setscheduler(static_cast<pid_t>(pid), SCHED_IDLE, &any);
-  // When the nice value of what runs grows, the kernel looks at once for somebody else to run; the policy alone waits for a tick.
-  setpriority(PRIO_PROCESS, pid, 20 - kIdleSteps + step);
-}
-
 void sleep(std::uint64_t time_ns) {
   const timespec time{static_cast<time_t>(time_ns / 1'000'000'000), static_cast<long>(time_ns % 1'000'000'000)};
   nanosleep(&time, nullptr);
@@ -132,9 +180,24 @@ std::optional<int> lower_priority() {
 
 void restore_priority(int nice_before) { setpriority(PRIO_PROCESS, 0, nice_before); }
 
-Descriptor open_process(std::uint32_t pid) { return Descriptor(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))); }
+Descriptor own_process() { return Descriptor(static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0))); }
 
-bool process_exists(std::uint32_t pid) { return kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM; }
+Fencing may_kill(int process) {
+  if (process < 0) return Fencing::not_permitted;
+  if (syscall(SYS_pidfd_send_signal, process, 0, nullptr, 0) == 0 || errno == ESRCH) return Fencing::possible;
+  // The kernel's answer for a process that is in no namespace at or below this one's.
+  return errno == EINVAL ? Fencing::other_namespace : Fencing::not_permitted;
+}
+
+bool has_ended(int process) {
+  if (process < 0) return false;
+  pollfd ready{process, POLLIN, 0};
+  return poll(&ready, 1, 0) == 1 && (ready.revents & POLLIN) != 0;
+}
+
+Descriptor own_scheduling(const char* name) {
+  return Descriptor(open((std::string("/proc/thread-self/") + name).c_str(), O_RDONLY | O_CLOEXEC));
+}
 
 bool kill_process(int process) {
   return syscall(SYS_pidfd_send_signal, process, SIGKILL, nullptr, 0) == 0 || errno == ESRCH;

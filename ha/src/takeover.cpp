@@ -18,37 +18,48 @@ using ha::OwnerFate;
 
 namespace {
 
-constexpr std::uint64_t kFenceWithin_ns = 5'000'000'000;
+/// How often a twin says that it still waits for the end of a primary that it has killed.
+constexpr std::uint64_t kSayAgain_ns = 5'000'000'000;
 constexpr std::uint32_t kMaxFutileTakeovers = 3;
 
 }  // namespace
 
-void Node::Impl::fence_hung_owner() {
+Node::Impl::TwinEnd Node::Impl::fence_hung_owner() {
   ha::OwnerSlot& owner = group_->owners[group_->owner.load() % ha::kOwnerSlots];
-  log("the primary (pid " + std::to_string(owner.pid.load()) + ") has not turned for " +
+  ha::ReaderSlot& self = group_->readers[reader_];
+  log("the primary (pid " + std::to_string(owner.number.load()) + ") has not turned for " +
           std::to_string(options_.detect_ms) + " ms: killing it, then taking over",
       LogLevel::warning);
   if (!ha::system::kill_process(owner_process_.get())) {
-    throw NodeError(exit_code::kPrivilege, std::string("the hung primary cannot be killed: ") + std::strerror(errno) +
-                                               ". No fence, no takeover: end it by hand.");
+    log(std::string("the hung primary cannot be killed: ") + std::strerror(errno) +
+            ". No fence, no takeover: end it by hand. Joining again",
+        LogLevel::error);
+    self.state.store(ha::ReaderState::ineligible);
+    return TwinEnd::join_again;
   }
-  const std::uint64_t until = monotonic_ns() + kFenceWithin_ns;
-  // It may have handed over in its last moment, and could have had that back: so that is taken, not looked at.
-  while (ha::owner_fate(owner.word.load(std::memory_order_acquire)) != OwnerFate::died &&
-         !ha::take_handed_over(owner)) {
-    if (monotonic_ns() > until) {
-      throw NodeError(exit_code::kSystem,
-                      "the hung primary was killed but its thread has not ended after 5 seconds (blocked in the "
-                      "kernel?). No fence, no takeover.");
+  // It may have handed over in its last moment, and could have had that back: so that is taken, not looked at. A signal that was
+  // sent cannot be had back either: it will end, and then this twin takes over, however long the kernel keeps it.
+  const std::uint64_t killed_ns = monotonic_ns();
+  std::uint64_t said_ns = killed_ns;
+  while (ha::owner_fate(owner) != OwnerFate::died && !ha::take_handed_over(owner)) {
+    const std::uint64_t now = monotonic_ns();
+    if (now - said_ns > kSayAgain_ns) {
+      said_ns = now;
+      log("the hung primary was killed " + std::to_string((now - killed_ns) / 1'000'000'000) +
+              " seconds ago and has not ended yet (blocked in the kernel, as by a device or a network file system?). "
+              "No "
+              "fence, no takeover: waiting for its end",
+          LogLevel::warning);
     }
-    report_state(monotonic_ns(), true);
-    ha::system::wait_for_word(owner.word, owner.word.load(), 1'000'000);
+    if (stopping()) {
+      self.state.store(ha::ReaderState::ineligible);
+      return TwinEnd::stop;
+    }
+    report_state(now, true);
+    ha::system::wait_for_word(owner.life.word, owner.life.word.load(), 1'000'000);
+    if (now - killed_ns > 10'000'000) loop_->run_once(0);
   }
-}
-
-void Node::Impl::set_predecessor_aside() {
-  if (predecessor_ == 0 || predecessor_step_ == ha::system::kIdleSteps) return;
-  ha::system::make_idle(predecessor_, predecessor_step_++);
+  return TwinEnd::take_over;
 }
 
 void Node::Impl::say_takeover() {
@@ -87,10 +98,8 @@ void Node::Impl::take_over(Cause cause) {
                         " has failed takeover after takeover. "
                         "Stopped, so that somebody looks: keep the core dumps, then start the group anew.");
   }
-  predecessor_step_ = 0;
-  took_over_from_ = group_->owners[group_->owner.load() % ha::kOwnerSlots].pid.load();
-  if (cause != Cause::switchover) predecessor_ = group_->owners[group_->owner.load() % ha::kOwnerSlots].pid.load();
-  slot_ = &ha::claim_ownership(*group_);
+  took_over_from_ = group_->owners[group_->owner.load() % ha::kOwnerSlots].number.load();
+  slot_ = &ha::claim_ownership(*group_, identity_, static_cast<std::uint32_t>(ha::system::process_id()));
   ha::set_crash_notice(slot_);
   TANDEM_STEP("takeover.claimed");
   group_->epoch.fetch_add(1);
@@ -101,21 +110,22 @@ void Node::Impl::take_over(Cause cause) {
   device_->adopt(mark ? &*mark : nullptr);
   times.adopted = monotonic_ns();
   times.adopted_packets = device_->adopted_packets();
-  // Nothing waits in the ring: then what the peer has to say may wait for the processor that the predecessor dies on.
-  if (!device_->rx_ready()) set_predecessor_aside();
   TANDEM_STOP_POINT("adopt.done");
 
+  ha::leave_place(group_->readers[reader_]);
+  place_held_ = false;
   ha::free_readers(*group_);
   TANDEM_STEP("takeover.readers");
   if (TANDEM_PLANTED(predecessor_leaked)) static_cast<void>(replica_.release());
   replica_.reset();
   role_ = Role::primary;
-  now_ns_ = monotonic_ns();
+  left_alone_ns_ = monotonic_ns();
+  now_ns_ = turn_began_ns_ = monotonic_ns();
   make_writer();
   TANDEM_STEP("takeover.writer");
   released_tx_index_ = device_->mark().tx_index;
   first_packet_pending_ = !device_->adoption_sent();
-  peer_answer_pending_ = true;
+  peer_answer_pending_ = first_turn_ = true;
   if (first_packet_pending_) {
     gate_->send_first_alone([this] {
       first_packet_pending_ = false;
@@ -125,6 +135,7 @@ void Node::Impl::take_over(Cause cause) {
     times.first_packet = times.adopted;
   }
   stack_->activate(device_->adoption_is_exact() ? Stack::Adoption::exact : Stack::Adoption::kicked);
+  if (device_->announce_after_adoption()) stack_->announce();
   times.promoted = monotonic_ns();
   TANDEM_STOP_POINT("promote.linked");
   if (application_ != nullptr) application_->on_primary(node_, true);

@@ -3,8 +3,11 @@
 // The twin: attaches, follows the log, and watches the primary's claim to the rings.
 #include <poll.h>
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <utility>
 
+#include "fencing.hpp"
 #include "membership.hpp"
 #include "node_impl.hpp"
 #include "prefault.hpp"
@@ -31,15 +34,33 @@ constexpr std::uint64_t kFollowIdle_ns = 5'000'000;
 constexpr std::uint64_t kStaysBusy_ns = 50'000'000;
 constexpr std::uint64_t kAside_ns = 2'000'000;
 constexpr std::uint64_t kWelcomeWithin_ns = 15'000'000'000;
+/// What is published is applied in slices of this length. After each the twin says where it is, and looks at its primary.
+constexpr std::uint64_t kApplySlice_ns = 1'000'000;
+/// A slice of at least so many bytes tells what a byte costs.
+constexpr std::uint64_t kMeasuredBytes = 16 * 1024;
+
+/// The new measure counts a quarter.
+std::uint32_t smoothed_ps(std::uint32_t before, std::uint64_t took_ns, std::uint64_t bytes) {
+  const auto now = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(took_ns * 1000 / bytes, 1, UINT32_MAX / 4));
+  return before == 0 ? now : before - before / 4 + now / 4;
+}
 
 /// The process that gave its role away has lowered itself, and may run another node afterwards.
 bool stepped_aside = false;
 
-ha::Descriptor take(std::vector<ha::Descriptor>& descriptors, const std::vector<std::string>& names,
-                    std::string_view name) {
+/// Invalid when the primary could not make it.
+ha::Descriptor take_optional(std::vector<ha::Descriptor>& descriptors, const std::vector<std::string>& names,
+                             std::string_view name) {
   for (std::size_t i = 0; i < names.size() && i < descriptors.size(); ++i) {
     if (names[i] == name) return std::move(descriptors[i]);
   }
+  return {};
+}
+
+ha::Descriptor take(std::vector<ha::Descriptor>& descriptors, const std::vector<std::string>& names,
+                    std::string_view name) {
+  ha::Descriptor found = take_optional(descriptors, names, name);
+  if (found.valid()) return found;
   throw NodeError(exit_code::kProtocol, "the primary did not pass the descriptor \"" + std::string(name) +
                                             "\". Run the same version on both sides.");
 }
@@ -72,36 +93,65 @@ void Node::Impl::step_in() {
   if (std::exchange(stepped_aside, false)) ha::system::leave_idle();
 }
 
+/// False when the primary has gone meanwhile.
+bool Node::Impl::say_hello(int socket) {
+  const std::vector<std::uint8_t>& text = options_text();
+  const std::uint64_t length = text.size();
+  // The options themselves are looked at only if they do not fit.
+  const ha::Descriptor file = ha::make_shared_file("tandem-options", sizeof length + text.size());
+  const ha::Mapping mapping(file.get(), sizeof length + text.size(), false);
+  std::memcpy(mapping.data(), &length, sizeof length);
+  std::memcpy(mapping.data() + sizeof length, text.data(), text.size());
+  ha::Hello hello;
+  hello.identity = identity_;
+  hello.number = static_cast<std::uint32_t>(ha::system::process_id());
+  hello.options_digest = ha::digest_of(text);
+  hello.descriptor_names = {"options"};
+  std::vector<int> passed = {file.get()};
+  const ha::Descriptor process = ha::system::own_process();
+  if (process.valid()) {
+    hello.descriptor_names.emplace_back("process");
+    passed.push_back(process.get());
+  }
+  if (ha::send_message(socket, hello, passed)) return true;
+  if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN) return false;
+  throw NodeError(exit_code::kSystem, std::string("the primary cannot be told what this process speaks: ") +
+                                          std::strerror(errno) + ". Look at its attach.sock, then start again.");
+}
+
 void Node::Impl::attach(ha::Descriptor socket) {
   attach_socket_.reset();
+  attach_failure_ = "the primary went away before it had taken this process in";
+  // Before anything that belongs to the group is on its way here.
+  holder_ = rendezvous_->announce(identity_);
   step_back();
   if (!ha::trusted_peer(socket.get())) {
     throw NodeError(exit_code::kPrivilege, "the process that listens in " + rendezvous_->directory() +
                                                " belongs to another user. Start primary and twin as the same user.");
   }
-  ha::Hello hello;
-  hello.log_format_version = ha::kLogFormatVersion;
-  hello.group_layout_version = ha::kGroupLayoutVersion;
-  hello.fingerprint = fingerprint();
-  if (!ha::send_message(socket.get(), hello)) return;
+  if (!say_hello(socket.get())) return;
   TANDEM_STEP("twin.hello");
 
   ha::AttachMessage message;
   std::vector<ha::Descriptor> descriptors;
   const std::uint64_t until = monotonic_ns() + kWelcomeWithin_ns;
   for (bool waiting = true; waiting;) {
-    switch (ha::receive_message(socket.get(), message, descriptors)) {
+    std::string why;
+    switch (ha::receive_message(socket.get(), message, descriptors, &why)) {
       case ha::ReceiveResult::message:
         waiting = false;
         break;
       case ha::ReceiveResult::closed:
         return;
       case ha::ReceiveResult::garbage:
-        throw NodeError(exit_code::kProtocol,
-                        "the primary's answer is none of this version's attach protocol. Run the same version "
-                        "on both sides.");
+      case ha::ReceiveResult::first_version:
+        throw NodeError(exit_code::kProtocol, "the primary's answer is none of this version's attach protocol" +
+                                                  (why.empty() ? why : ": " + why) +
+                                                  ". Run the same version on both sides.");
       case ha::ReceiveResult::nothing_yet: {
         if (stopping()) return;
+        // Others may hold its listening socket, and then nobody says that it has gone.
+        if (rendezvous_->try_lock().valid()) return;
         if (monotonic_ns() > until) {
           throw NodeError(exit_code::kBusy,
                           "the primary of group \"" + options_.group +
@@ -124,13 +174,13 @@ void Node::Impl::attach(ha::Descriptor socket) {
   role_ = Role::twin;
   group_file_ = take(descriptors, welcome->descriptor_names, "group");
   log_file_ = take(descriptors, welcome->descriptor_names, "log");
-  descriptors_.lock = take(descriptors, welcome->descriptor_names, "lock");
   descriptors_.attach = take(descriptors, welcome->descriptor_names, "attach");
   descriptors_.control = take(descriptors, welcome->descriptor_names, "control");
   const std::uint64_t log_bytes = welcome->log_bytes;
   if (ha::sealed_file_bytes(group_file_.get()) < sizeof(ha::SharedGroup) || log_bytes == 0 ||
       (log_bytes & (log_bytes - 1)) != 0 || ha::sealed_file_bytes(log_file_.get()) != log_bytes ||
-      welcome->reader >= ha::kMaxReaders) {
+      welcome->reader >= ha::kMaxReaders || welcome->log_format < ha::kOldestLogFormat ||
+      welcome->log_format > ha::kLogFormatVersion) {
     throw NodeError(exit_code::kProtocol,
                     "the primary's shared memory is not of this version's layout. Run the same version on both sides.");
   }
@@ -145,9 +195,18 @@ void Node::Impl::attach(ha::Descriptor socket) {
   }
   TANDEM_STEP("twin.mapped");
   reader_ = welcome->reader;
-  const std::uint32_t owner_pid = group_->owners[group_->owner.load() % ha::kOwnerSlots].pid.load();
-  owner_process_ = ha::system::open_process(owner_pid);
-  if (!owner_process_.valid()) return;
+  ha::ReaderSlot& self = group_->readers[reader_];
+  if (!ha::hold_place(self, identity_)) {
+    attach_failure_ = "the place that the primary made for this process was given to another one";
+    return;
+  }
+  place_held_ = true;
+  owner_process_ = take_optional(descriptors, welcome->descriptor_names, "process");
+  owner_stat_ = take_optional(descriptors, welcome->descriptor_names, "stat");
+  owner_schedstat_ = take_optional(descriptors, welcome->descriptor_names, "schedstat");
+  fencing_ = ha::system::may_kill(owner_process_.get());
+  self.fencing.store(fencing_);
+  hang_said_at_ = UINT64_MAX;
 
   std::vector<NamedDescriptor> passed;
   for (std::size_t i = 0; i < welcome->descriptor_names.size() && i < descriptors.size(); ++i) {
@@ -156,13 +215,18 @@ void Node::Impl::attach(ha::Descriptor socket) {
   device_ = attach_device(options_.device, welcome->adoption_info, passed);
   TANDEM_STEP("twin.device");
   make_stack();
+  watch_link();
   replica_ = std::make_unique<ha::Replica>(*stack_, node_, application_,
                                            ha::LogReader(log_mapping_.data(), log_bytes, welcome->position),
                                            group_->epoch.load());
   if (!ha::send_message(socket.get(), ha::Ready{})) return;
   TANDEM_STEP("twin.ready");
   attach_socket_ = std::move(socket);
-  log("twin of pid " + std::to_string(owner_pid) + " on " + device_->description());
+  const std::uint32_t owner_number = group_->owners[group_->owner.load() % ha::kOwnerSlots].number.load();
+  log("twin of pid " + std::to_string(owner_number) + " on " + device_->description());
+  if (fencing_ != ha::Fencing::possible)
+    log("a primary that hangs will not be taken over from, only one that ends: " + ha::why_no_fence(fencing_),
+        LogLevel::warning);
 }
 
 Node::Impl::TwinEnd Node::Impl::run_twin() {
@@ -192,7 +256,7 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
   if (options_.twin_spins) {
     loop_->set_spin_condition([&, this] {
       text.touch_next();
-      return ha::owner_fate(owner.word.load(std::memory_order_relaxed)) != OwnerFate::alive ||
+      return ha::owner_fate(owner.life.word.load(std::memory_order_relaxed)) != OwnerFate::alive ||
              group_->published.load(std::memory_order_relaxed) != replica_->position();
     });
   } else {
@@ -200,25 +264,32 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
   }
 
   ha::HangDetector hang(options_.detect_ms);
-  ha::StarvationProbe starvation(owner.pid.load());
+  ha::StarvationProbe starvation(owner_stat_.get(), owner_schedstat_.get());
   std::uint64_t busy_until_ns = 0;
   std::uint64_t busy_nap_ns = kFollowBusy_ns;
   bool realtime_asked = options_.twin_spins;
   for (;;) {
     const bool stops = stopping();
+    look_at_link();
     // Before the log is looked at: it may have gone on without this twin, into another epoch.
+    if (group_->shut_down.load(std::memory_order_acquire) != 0) {
+      log("the group is being shut down");
+      return leave(TwinEnd::shut_down);
+    }
     if (self.state.load(std::memory_order_acquire) == ReaderState::ineligible && !TANDEM_PLANTED(removed_promoted)) {
       log("removed by the primary; joining again", LogLevel::warning);
       return leave(TwinEnd::join_again);
     }
     TANDEM_STEP("twin.looked");
-    // The word first, the position after it: what a dead owner published is then known in full.
-    const std::uint32_t word = owner.word.load(std::memory_order_acquire);
+    // The bell before the word, or its end could be missed; the position after it: what a dead owner published is then known in full.
+    const std::uint32_t bell = owner.bells[reader_].word.load(std::memory_order_acquire);
+    const std::uint32_t word = owner.life.word.load(std::memory_order_acquire);
     const OwnerFate fate = ha::owner_fate(word);
     const std::uint64_t published = group_->published.load(std::memory_order_acquire);
     const std::uint64_t before = replica_->position();
-    const std::uint64_t noticed_ns = fate == OwnerFate::alive ? 0 : monotonic_ns();
-    if (!replica_->apply(published)) {
+    const std::uint64_t began_ns = monotonic_ns();
+    const std::uint64_t noticed_ns = fate == OwnerFate::alive ? 0 : began_ns;
+    if (!replica_->apply(published, fate == OwnerFate::alive ? began_ns + kApplySlice_ns : UINT64_MAX)) {
       if (self.state.load(std::memory_order_acquire) == ReaderState::ineligible) {
         log("removed by the primary, and the log has gone on without this twin; joining again", LogLevel::warning);
         return leave(TwinEnd::join_again);
@@ -230,6 +301,11 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
     TANDEM_STEP("twin.applied");
     self.position.store(replica_->position(), std::memory_order_release);
     TANDEM_STEP("twin.reported");
+    const std::uint64_t applied = replica_->position() - before;
+    if (applied >= kMeasuredBytes)
+      self.apply_ps.store(
+          smoothed_ps(self.apply_ps.load(std::memory_order_relaxed), monotonic_ns() - began_ns, applied),
+          std::memory_order_relaxed);
     now_ns_ = replica_->time_ns();
     // Not when the owner has died: then the connections are this process's, and it takes them over to close them in good order. Who
     // has only given them away takes them back.
@@ -245,27 +321,29 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
     }
     if (socket_closed_) {
       // A dying owner's word is marked before its sockets close: one more look decides.
-      if (ha::owner_fate(owner.word.load(std::memory_order_acquire)) != OwnerFate::alive) continue;
+      if (ha::owner_fate(owner) != OwnerFate::alive) continue;
       log("the primary closed the connection; joining again", LogLevel::warning);
       return leave(TwinEnd::join_again);
     }
     const std::uint64_t now = monotonic_ns();
     const std::uint64_t heartbeat = owner.heartbeat.load(std::memory_order_relaxed);
-    if (replica_->complete() && hang.sample(now, heartbeat, starvation)) {
-      group_->last_takeover = {};
-      group_->last_takeover.noticed = now;
-      const TwinEnd end = owner_is_gone(OwnerFate::died);
+    if (replica_->complete() && hang.sample(now, heartbeat, starvation) && can_fence(heartbeat)) {
+      TwinEnd end = owner_is_gone(OwnerFate::died);
+      if (end == TwinEnd::take_over && !TANDEM_PLANTED(fence_skipped)) end = fence_hung_owner();
       leave(end);
       if (end == TwinEnd::take_over) {
-        if (!TANDEM_PLANTED(fence_skipped)) fence_hung_owner();
+        group_->last_takeover = {};
+        group_->last_takeover.noticed = now;
         take_over(Cause::hung);
       }
       return end;
     }
     if (!word_watched_) {
       word_watched_ = true;
-      word_watch_ = loop_->futex_wait(reinterpret_cast<const std::uint32_t*>(&owner.word), word,
-                                      [this] { word_watched_ = false; });
+      const bool shared = TANDEM_PLANTED(bell_shared);
+      word_watch_ = loop_->futex_wait(
+          reinterpret_cast<const std::uint32_t*>(shared ? &owner.life.word : &owner.bells[reader_].word),
+          shared ? word : bell, [this] { word_watched_ = false; });
     }
     if (replica_->complete() && options_.twin_spins) step_forward();
     if (replica_->complete() && !realtime_asked) {
@@ -275,13 +353,14 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
       step_forward();
       realtime_ = ha::system::enter_realtime(kRealtimePriority);
     }
-    const std::uint64_t applied = replica_->position() - before;
     if (applied != 0) busy_until_ns = now + kStaysBusy_ns;
     if (applied > kUnreadBytes) busy_nap_ns = std::max(kFollowOften_ns, busy_nap_ns / 2);
     if (applied < kUnreadBytes / 4) busy_nap_ns = std::min(kFollowBusy_ns, busy_nap_ns * 2);
     const std::uint64_t nap = options_.twin_spins ? 200'000 : now < busy_until_ns ? busy_nap_ns : kFollowIdle_ns;
     report_state(now, self.state.load(std::memory_order_relaxed) == ReaderState::member);
-    loop_->run_once(std::min(now + nap, hang.next_sample_ns()));
+    // Whoever is behind does not sleep.
+    const bool behind = replica_->position() != published;
+    loop_->run_once(behind ? 0 : std::min(now + nap, hang.next_sample_ns()));
   }
 }
 
@@ -298,8 +377,7 @@ Node::Impl::TwinEnd Node::Impl::owner_is_gone(OwnerFate fate) {
     ha::OwnerSlot& owner = group_->owners[group_->owner.load() % ha::kOwnerSlots];
     if (fate != OwnerFate::handed_over || ha::take_handed_over(owner)) return TwinEnd::take_over;
     // Whoever claimed it again removes this twin before it goes on; one that ended before that has done nothing.
-    if (ha::owner_fate(owner.word.load()) == OwnerFate::died &&
-        group_->readers[reader_].state.load() == ReaderState::promoted)
+    if (ha::owner_fate(owner) == OwnerFate::died && group_->readers[reader_].state.load() == ReaderState::promoted)
       return TwinEnd::take_over;
     group_->readers[reader_].state.store(ReaderState::ineligible);
     log("the primary has taken back what it had handed over, which took this twin too long; joining again",
@@ -311,14 +389,37 @@ Node::Impl::TwinEnd Node::Impl::owner_is_gone(OwnerFate fate) {
   return TwinEnd::join_again;
 }
 
+bool Node::Impl::can_fence(std::uint64_t heartbeat) {
+  fencing_ = ha::system::may_kill(owner_process_.get());
+  if (fencing_ == ha::Fencing::possible) return true;
+  if (hang_said_at_ != heartbeat) {
+    hang_said_at_ = heartbeat;
+    log("the primary has not turned for " + std::to_string(options_.detect_ms) +
+            " ms and cannot be ended from here: " + ha::why_no_fence(fencing_) +
+            ". No fence, no takeover: end it by hand, and this twin takes over. Watching on",
+        LogLevel::error);
+  }
+  return false;
+}
+
+void Node::Impl::withdraw_holder() {
+  if (!holder_.valid()) return;
+  rendezvous_->withdraw(identity_);
+  holder_.reset();
+}
+
 void Node::Impl::leave_group() {
+  drop_claims();
   step_forward();
   role_ = Role::alone;
   replica_.reset();
   stack_.reset();
+  unwatch_link();
   device_.reset();
   attach_socket_.reset();
   owner_process_.reset();
+  owner_stat_.reset();
+  owner_schedstat_.reset();
   descriptors_ = {};
   group_ = nullptr;
   group_mapping_ = {};
@@ -326,6 +427,7 @@ void Node::Impl::leave_group() {
   group_file_.reset();
   log_file_.reset();
   listening_ports_.clear();
+  withdraw_holder();
 }
 
 }  // namespace tandem

@@ -2,20 +2,28 @@
 #include "tandem/capture.hpp"
 
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include <cerrno>
 #include <cstring>
 #include <deque>
+#include <system_error>
 #include <utility>
 
 #include "pcapng.hpp"
+#include "side_writer.hpp"
+#include "tandem/loop.hpp"
 #include "unique_fd.hpp"
 
 namespace tandem {
 namespace {
 
 constexpr std::size_t kFlushBytes = 64 * 1024;
+/// What waits for a file that takes nothing; further packets are not captured.
+constexpr std::size_t kMostBytes = std::size_t{4} << 20;
+/// A write that took longer is not to happen again within a turn.
+constexpr std::uint64_t kSlow_ns = 5'000'000;
 
 std::uint64_t realtime_ns() {
   timespec now{};
@@ -24,13 +32,16 @@ std::uint64_t realtime_ns() {
 }
 
 UniqueFd open_file(const std::string& path, bool own_name_first) {
-  constexpr int kFlags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC;
+  // A pipe is not waited for, neither now nor when it is written to; to a regular file the flag means nothing.
+  constexpr int kFlags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK;
   constexpr mode_t kMode = 0600;  // packets may hold secrets
   if (own_name_first) {
     UniqueFd fd(::open(path.c_str(), kFlags, kMode));
     if (!fd.valid())
-      throw DeviceError(DeviceError::Kind::system, "opening capture file " + path + ": " + std::strerror(errno) +
-                                                       "; choose a place that this user may write to");
+      throw DeviceError(DeviceError::Kind::system,
+                        "opening capture file " + path + ": " + std::strerror(errno) +
+                            (errno == ENXIO ? "; nobody reads the pipe: start its reader first"
+                                            : "; choose a place that this user may write to"));
     struct flock lock {};
     lock.l_type = F_WRLCK;
     // Lock of the open file, not of the process: gone when the last descriptor is.
@@ -55,6 +66,8 @@ class CaptureDevice final : public Device {
       : device_(std::move(device)),
         now_ns_(options.now_ns ? std::move(options.now_ns) : std::function<std::uint64_t()>(realtime_ns)),
         file_(open_file(options.path, !options.attached)) {
+    struct stat status {};
+    is_regular_ = ::fstat(file_.get(), &status) == 0 && S_ISREG(status.st_mode);
     buffer_.reserve(kFlushBytes + 8192);
     pcapng::section_header(buffer_, "tandem",
                            "pid " + std::to_string(::getpid()) + (options.attached ? ", attached" : ", opened"));
@@ -137,29 +150,66 @@ class CaptureDevice final : public Device {
   };
 
   void write(Bytes packet, pcapng::Direction direction, std::string_view comment) {
-    if (!file_.valid()) return;
-    pcapng::enhanced_packet(buffer_, now_ns_(), packet, direction, comment);
+    if (!file_.valid() && !behind_) return;
+    if (buffer_.size() >= kMostBytes) {
+      if (dropped_++ == dropped_said_) tell("packets are not captured: the file is too slow");
+      return;
+    }
+    if (dropped_ != dropped_said_) {
+      const std::string missing = std::to_string(dropped_ - std::exchange(dropped_said_, dropped_)) +
+                                  " packets before this one were not captured";
+      pcapng::enhanced_packet(buffer_, now_ns_(), packet, direction, missing);
+    } else {
+      pcapng::enhanced_packet(buffer_, now_ns_(), packet, direction, comment);
+    }
     if (buffer_.size() >= kFlushBytes) flush();
   }
 
+  /// Never waits for a pipe; a file on a disk is written at once as long as that is quick, so that a process which is killed
+  /// loses little, and by a thread from the first time on that it was not.
   void flush() {
+    if (behind_) {
+      if (behind_->error() != 0) return stop(behind_->error());
+      if (!buffer_.empty() && behind_->put(buffer_)) buffer_.clear();
+      return;
+    }
     std::size_t done = 0;
+    const std::uint64_t began_ns = buffer_.empty() ? 0 : monotonic_ns();
     while (file_.valid() && done < buffer_.size()) {
       const ssize_t bytes = ::write(file_.get(), buffer_.data() + done, buffer_.size() - done);
       if (bytes < 0 && errno == EINTR) continue;
-      if (bytes <= 0) {
-        warning_ = "capturing stopped, writing the file failed: " + std::string(std::strerror(errno)) + ". ";
-        file_.reset();
-        break;
-      }
+      if (bytes < 0 && errno == EAGAIN) break;
+      if (bytes <= 0) return stop(bytes < 0 ? errno : EIO);
       done += static_cast<std::size_t>(bytes);
     }
+    buffer_.erase(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(done));
+    if (began_ns != 0 && is_regular_ && monotonic_ns() - began_ns > kSlow_ns) write_behind();
+  }
+
+  void write_behind() {
+    try {
+      behind_ = std::make_unique<SideWriter>(std::move(file_), kMostBytes);
+    } catch (const std::system_error& error) {
+      stop(error.code().value());
+    }
+  }
+
+  void stop(int error) {
+    tell("capturing stopped, writing the file failed: " + std::string(std::strerror(error)));
+    file_.reset();
+    behind_.reset();
     buffer_.clear();
   }
 
+  void tell(const std::string& text) { warning_ = text + ". "; }
+
   std::unique_ptr<Device> device_;
   std::function<std::uint64_t()> now_ns_;
-  UniqueFd file_;
+  bool is_regular_ = false;  ///< and not a pipe, which says itself that it takes nothing
+  UniqueFd file_;            ///< none once `behind_` has it, or capturing has stopped
+  std::unique_ptr<SideWriter> behind_;
+  std::uint64_t dropped_ = 0;
+  std::uint64_t dropped_said_ = 0;
   std::vector<std::uint8_t> buffer_;
   std::span<std::uint8_t> reserved_;
   std::deque<Staged> staged_;

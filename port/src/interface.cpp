@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
+#include <string_view>
 
 #include "tandem/device.hpp"
 #include "unique_fd.hpp"
@@ -65,6 +67,16 @@ InterfaceInfo interface_info(const std::string& name) {
   // Many drivers do not answer; they have one queue.
   if (::ioctl(fd.get(), SIOCETHTOOL, &request) == 0)
     info.queues = std::max(1u, channels.combined_count + channels.rx_count);
+  ethtool_drvinfo driver{};
+  driver.cmd = ETHTOOL_GDRVINFO;
+  request = request_for(name);
+  request.ifr_data = reinterpret_cast<char*>(&driver);
+  if (::ioctl(fd.get(), SIOCETHTOOL, &request) == 0) {
+    static constexpr std::string_view kVirtual[] = {"veth",   "macvlan", "macvtap", "ipvlan",     "ipvtap",
+                                                    "bridge", "netkit",  "tun",     "virtio_net", "dummy"};
+    info.is_virtual =
+        std::find(std::begin(kVirtual), std::end(kVirtual), std::string_view(driver.driver)) != std::end(kVirtual);
+  }
   return info;
 }
 

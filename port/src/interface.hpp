@@ -16,6 +16,7 @@ struct InterfaceInfo {
   std::uint32_t mtu = 0;
   bool up = false;
   std::uint32_t queues = 1;  ///< receive queues in use
+  bool is_virtual = false;   ///< nothing but memory lies between it and whoever sends to it
 };
 
 /// Throws DeviceError: no_interface when there is none of this name.

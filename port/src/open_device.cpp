@@ -84,7 +84,7 @@ std::unique_ptr<Device> attach_device(const DeviceOptions& options, std::span<co
     require_fit(options, info);
     if (info.kind == DeviceSpec::Kind::tap) return wrapped(attach_tap_device(info, descriptors), options, true);
 #ifdef TANDEM_XDP
-    return wrapped(attach_xdp_device(info, descriptors), options, true);
+    return wrapped(attach_xdp_device(options, info, descriptors), options, true);
 #else
     no_xdp();
     return std::unique_ptr<Device>{};

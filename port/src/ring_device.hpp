@@ -31,11 +31,16 @@ class RingDevice : public Device {
 
   std::span<std::uint8_t> tx_reserve(std::uint32_t bytes) override { return rings_.tx_reserve(bytes); }
   void tx_stage() override { rings_.tx_stage(); }
-  void rx_done(std::uint32_t cookie) override { rings_.rx_done(cookie); }
+  void rx_done(std::uint32_t cookie) override {
+    if (cookie >> kFrameBits == life_) rings_.rx_done(cookie & kFrameMask);
+  }
 
   std::size_t rx_peek(std::span<RxFrame> frames) override {
     if (rings_.active()) receive(frames.size());
-    return rings_.peek(frames);
+    const std::size_t count = rings_.peek(frames);
+    if (life_ != 0)
+      for (RxFrame& frame : frames.first(count)) frame.cookie |= life_ << kFrameBits;
+    return count;
   }
   [[nodiscard]] bool rx_ready() override { return rings_.rx_ready(); }
   [[nodiscard]] WireMark mark() const override { return rings_.mark(); }
@@ -77,6 +82,14 @@ class RingDevice : public Device {
   [[nodiscard]] FrameCensus census() override { return rings_.census(); }
 
  protected:
+  /// Other rings and frames from now on. What the stack still refers to in the old ones is nobody's when it comes back: the caller
+  /// keeps that memory while there is any.
+  void renew_rings(const WireView& view, const Rings& rings) {
+    rings_ = WireRings<Probe>(view, rings);
+    life_ = (life_ + 1) & (~std::uint32_t{0} >> kFrameBits);
+    adoption_sent_ = false;
+  }
+
   /// Moves up to `most` frames that arrived into the RX ring, where no kernel does it.
   virtual void receive(std::size_t most) { (void)most; }
   /// Gets what stands in the TX ring on its way.
@@ -89,6 +102,10 @@ class RingDevice : public Device {
   LinkCapabilities capabilities_;
 
  private:
+  /// A cookie: the frame, and above it in which life of the interface it came.
+  static constexpr std::uint32_t kFrameBits = 24;
+  static constexpr std::uint32_t kFrameMask = (1U << kFrameBits) - 1;
+  std::uint32_t life_ = 0;
   bool adoption_sent_ = false;
   std::function<void(Bytes)> adopted_observer_;
 };

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "interface.hpp"
+#include "link_life.hpp"
 #include "privileges.hpp"
 #include "ring_device.hpp"
 #include "tandem/loop.hpp"
@@ -26,6 +27,44 @@ constexpr const char* kTunPath = "/dev/net/tun";
 constexpr std::uint64_t kBusyRetryNs = 2'000'000'000;
 constexpr std::uint32_t kEthernetHeader = 14;
 
+[[noreturn]] void fail(int error, const std::string& interface, const std::string& what) {
+  auto kind = DeviceError::Kind::system;
+  std::string advice;
+  if (error == EPERM || error == EACCES) {
+    kind = DeviceError::Kind::privilege;
+    advice = privilege_advice(own_privileges(), std::array{Capability::net_admin}) +
+             "; or have root make the interface for you: `ip tuntap add dev " + interface + " mode tap user USER`";
+  } else if (error == ENOENT || error == ENODEV || error == ENXIO) {
+    kind = DeviceError::Kind::unsupported;
+    advice = "load the module (`modprobe tun`); in a container, pass /dev/net/tun in";
+  } else if (error == EBUSY) {
+    kind = DeviceError::Kind::busy;
+    advice =
+        "another process has this interface, or it is not a TAP interface; stop that process or choose another name";
+  } else if (error == EINVAL) {
+    kind = DeviceError::Kind::bad_option;
+    advice = "the interface exists and is not a single-queue TAP interface; choose another name";
+  }
+  throw DeviceError(kind, what + ": " + std::strerror(error) + (advice.empty() ? "" : "; " + advice));
+}
+
+/// Waits so long for a predecessor to let go of it.
+UniqueFd open_tap(const std::string& interface, std::uint64_t busy_retry_ns) {
+  const std::string what = "opening TAP interface " + interface;
+  const std::uint64_t deadline = monotonic_ns() + busy_retry_ns;
+  while (true) {
+    UniqueFd fd(::open(kTunPath, O_RDWR | O_NONBLOCK | O_CLOEXEC));
+    if (!fd.valid()) fail(errno, interface, what + ": " + kTunPath);
+    ifreq request{};
+    std::memcpy(request.ifr_name, interface.data(), std::min(interface.size(), sizeof request.ifr_name - 1));
+    request.ifr_flags = IFF_TAP | IFF_NO_PI;
+    if (::ioctl(fd.get(), TUNSETIFF, &request) == 0) return fd;
+    if (errno != EBUSY || monotonic_ns() >= deadline) fail(errno, interface, what);
+    const timespec pause{0, 1'000'000};
+    ::nanosleep(&pause, nullptr);
+  }
+}
+
 class TapDevice final : public RingDevice<DeviceProbe> {
  public:
   TapDevice(AdoptionInfo info, WireMemory memory, UniqueFd tap, std::string warning)
@@ -33,7 +72,11 @@ class TapDevice final : public RingDevice<DeviceProbe> {
         info_(std::move(info)),
         memory_(std::move(memory)),
         tap_(std::move(tap)),
-        warning_(std::move(warning)) {}
+        warning_(std::move(warning)),
+        life_(info_.interface, false) {
+    // No checksum is left unfinished for a TAP that has not asked for it (TUNSETOFFLOAD).
+    follow_link();
+  }
 
   void start() {
     rings_.start();
@@ -46,6 +89,24 @@ class TapDevice final : public RingDevice<DeviceProbe> {
   [[nodiscard]] bool rx_ready() override {
     if (!rings_.rx_ready() && rings_.active()) receive(1);
     return rings_.rx_ready();
+  }
+
+  [[nodiscard]] bool announce_after_adoption() const override { return true; }
+  [[nodiscard]] std::vector<int> event_fds() const override { return {life_.fd()}; }
+  [[nodiscard]] std::string link_reason() const override { return life_.reason(); }
+  LinkChange look_at_link() override {
+    const LinkChange change = life_.look();
+    follow_link();
+    return change;
+  }
+  /// The rings are our own memory, and stay.
+  void reopen() override {
+    UniqueFd tap = open_tap(info_.interface, 0);
+    tap_ = std::move(tap);
+    if (!look_at_interface(info_.interface).set_up) set_interface_up(info_.interface);
+    lengthen_queue(info_.interface, info_.geometry.ring_entries);
+    life_.bind();
+    follow_link();
   }
 
   void give_back_memory() override { memory_.give_back(); }
@@ -114,6 +175,12 @@ class TapDevice final : public RingDevice<DeviceProbe> {
   }
 
  private:
+  void follow_link() {
+    capabilities_.up = life_.is_up();
+    if (life_.view().mtu != 0)
+      capabilities_.mtu = std::min(life_.view().mtu, info_.geometry.capacity() - kEthernetHeader);
+  }
+
   [[nodiscard]] bool is_poisoned(const std::uint8_t* data) const {
     const auto& poison = memory_.view().control->poison;
     return std::memcmp(data, poison.data(), poison.size()) == 0;
@@ -141,45 +208,9 @@ class TapDevice final : public RingDevice<DeviceProbe> {
   WireMemory memory_;
   UniqueFd tap_;
   std::string warning_;
+  LinkLife life_;
   std::uint64_t rx_dropped_ = 0, tx_refused_ = 0;
 };
-
-[[noreturn]] void fail(int error, const std::string& interface, const std::string& what) {
-  auto kind = DeviceError::Kind::system;
-  std::string advice;
-  if (error == EPERM || error == EACCES) {
-    kind = DeviceError::Kind::privilege;
-    advice = privilege_advice(own_privileges(), std::array{Capability::net_admin}) +
-             "; or have root make the interface for you: `ip tuntap add dev " + interface + " mode tap user USER`";
-  } else if (error == ENOENT || error == ENODEV || error == ENXIO) {
-    kind = DeviceError::Kind::unsupported;
-    advice = "load the module (`modprobe tun`); in a container, pass /dev/net/tun in";
-  } else if (error == EBUSY) {
-    kind = DeviceError::Kind::busy;
-    advice =
-        "another process has this interface, or it is not a TAP interface; stop that process or choose another name";
-  } else if (error == EINVAL) {
-    kind = DeviceError::Kind::bad_option;
-    advice = "the interface exists and is not a single-queue TAP interface; choose another name";
-  }
-  throw DeviceError(kind, what + ": " + std::strerror(error) + (advice.empty() ? "" : "; " + advice));
-}
-
-UniqueFd open_tap(const std::string& interface) {
-  const std::string what = "opening TAP interface " + interface;
-  const std::uint64_t deadline = monotonic_ns() + kBusyRetryNs;
-  while (true) {
-    UniqueFd fd(::open(kTunPath, O_RDWR | O_NONBLOCK | O_CLOEXEC));
-    if (!fd.valid()) fail(errno, interface, what + ": " + kTunPath);
-    ifreq request{};
-    std::memcpy(request.ifr_name, interface.data(), std::min(interface.size(), sizeof request.ifr_name - 1));
-    request.ifr_flags = IFF_TAP | IFF_NO_PI;
-    if (::ioctl(fd.get(), TUNSETIFF, &request) == 0) return fd;
-    if (errno != EBUSY || monotonic_ns() >= deadline) fail(errno, interface, what);
-    const timespec pause{0, 1'000'000};
-    ::nanosleep(&pause, nullptr);
-  }
-}
 
 }  // namespace
 
@@ -224,7 +255,7 @@ std::uint32_t frame_length_from_headers(std::span<const std::uint8_t> frame) {
 
 std::unique_ptr<Device> open_tap_device(const DeviceOptions& options) {
   const std::string& name = options.spec.interface;
-  UniqueFd tap = open_tap(name);
+  UniqueFd tap = open_tap(name, kBusyRetryNs);
   InterfaceInfo interface = interface_info(name);
   std::string warning;
   if (!interface.up && !set_interface_up(name))

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "xdp_device.hpp"
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "interface.hpp"
+#include "link_life.hpp"
 #include "ring_device.hpp"
 #include "xdp_program.hpp"
 #include "xdp_socket.hpp"
@@ -16,15 +18,83 @@ namespace {
 
 using Mode = DeviceSpec::Mode;
 
+constexpr std::uint32_t kEthernetHeader = 14;
+/// A predecessor's socket and program go 20 to 45 ms after its process.
+constexpr std::uint64_t kBusyRetryNs = 2'000'000'000;
+
+struct Attempt {
+  Mode mode;
+  const char* name;
+};
+
+std::vector<Attempt> attempts_for(Mode mode) {
+  static constexpr std::array<Attempt, 3> kAll = {
+      {{Mode::zerocopy, "native zero copy"}, {Mode::native, "native copy"}, {Mode::generic, "generic copy"}}};
+  if (mode == Mode::automatic) return {kAll.begin(), kAll.end()};
+  return {kAll[static_cast<std::size_t>(mode) - static_cast<std::size_t>(Mode::zerocopy)]};
+}
+
+void check_queue(const DeviceSpec& spec, const InterfaceInfo& interface, std::string& warning) {
+  if (spec.queue >= interface.queues)
+    throw DeviceError(DeviceError::Kind::bad_option,
+                      spec.interface + " has " + std::to_string(interface.queues) + " receive queue" +
+                          (interface.queues == 1 ? "" : "s") + ", numbered from 0: there is no queue " +
+                          std::to_string(spec.queue) + "; choose one of them with queue=N");
+  if (interface.queues > 1)
+    warning += spec.interface + " spreads what it receives over " + std::to_string(interface.queues) +
+               " queues, and only queue " + std::to_string(spec.queue) +
+               " is served: what the others get of ours is dropped; use one queue (`ethtool -L " + spec.interface +
+               " combined 1`) or steer our traffic to this one (`ethtool -N`). ";
+}
+
+struct Opened {
+  XdpProgram program;
+  XdpSocket socket;
+  Mode mode;
+};
+
+/// Program and socket of one mode. The program comes first: some drivers bind only while one is attached.
+Opened open_mode(const DeviceOptions& options, const InterfaceInfo& interface, const WireMemory& memory, Mode mode,
+                 std::uint64_t busy_retry_ns) {
+  const DeviceSpec& spec = options.spec;
+  XdpProgram program(spec.interface, interface, spec.queue, options.steering, mode != Mode::generic, busy_retry_ns);
+  XdpSocket socket = XdpSocket::open(spec.interface, spec.queue, memory, mode == Mode::zerocopy, busy_retry_ns);
+  const Mode got = mode == Mode::generic ? mode : socket.is_zerocopy() ? Mode::zerocopy : Mode::native;
+  return {std::move(program), std::move(socket), got};
+}
+
+/// The first mode that works, of those that were asked for.
+Opened open_some_mode(const DeviceOptions& options, const InterfaceInfo& interface, const WireMemory& memory,
+                      std::uint64_t busy_retry_ns) {
+  std::string tried;
+  for (const Attempt& attempt : attempts_for(options.spec.mode)) {
+    try {
+      return open_mode(options, interface, memory, attempt.mode, busy_retry_ns);
+    } catch (const DeviceError& error) {
+      // Only what another mode may change is worth another try.
+      if (error.kind() != DeviceError::Kind::unsupported) throw;
+      tried += (tried.empty() ? "" : "; ") + std::string(attempt.name) + ": " + error.what();
+    }
+  }
+  throw DeviceError(DeviceError::Kind::unsupported,
+                    "opening " + options.spec.to_string() + " failed in every mode tried: " + tried);
+}
+
 class XdpDevice final : public RingDevice<DeviceProbe> {
  public:
-  XdpDevice(AdoptionInfo info, WireMemory memory, XdpProgram program, XdpSocket socket, std::string warning)
+  XdpDevice(const DeviceOptions& options, AdoptionInfo info, WireMemory memory, XdpProgram program, XdpSocket socket,
+            std::string warning)
       : RingDevice(memory.view(), socket.rings(), info.mac, info.mtu),
+        options_(options),
         info_(std::move(info)),
         memory_(std::move(memory)),
         program_(std::move(program)),
         socket_(std::move(socket)),
-        warning_(std::move(warning)) {}
+        warning_(std::move(warning)),
+        life_(info_.interface, true) {
+    capabilities_.unfinished_checksums = interface_info(info_.interface).is_virtual;
+    follow_link();
+  }
 
   /// The fill ring is filled before the first frame can come.
   void start() {
@@ -53,6 +123,15 @@ class XdpDevice final : public RingDevice<DeviceProbe> {
   }
   [[nodiscard]] std::vector<std::uint8_t> adoption_info() const override { return info_.encode(); }
 
+  [[nodiscard]] std::vector<int> event_fds() const override { return {life_.fd()}; }
+  [[nodiscard]] std::string link_reason() const override { return life_.reason(); }
+  LinkChange look_at_link() override {
+    const LinkChange change = life_.look();
+    follow_link();
+    return change;
+  }
+  void reopen() override;
+
   void give_back_memory() override { memory_.give_back(); }
 
   [[nodiscard]] DeviceStatistics statistics() override {
@@ -67,45 +146,38 @@ class XdpDevice final : public RingDevice<DeviceProbe> {
   void kick() override { socket_.kick(); }
 
  private:
+  void follow_link() {
+    capabilities_.up = life_.is_up();
+    if (life_.view().mtu != 0)
+      capabilities_.mtu = std::min(life_.view().mtu, info_.geometry.capacity() - kEthernetHeader);
+    // Ours is the interface's own address unless another one was given.
+    if (!options_.mac && capabilities_.up) mac_ = info_.mac = life_.view().mac;
+  }
+
+  DeviceOptions options_;
   AdoptionInfo info_;
   WireMemory memory_;
   XdpProgram program_;
   XdpSocket socket_;
   std::string warning_;
+  LinkLife life_;
+  std::vector<WireMemory> kept_;  ///< of former lives, for frames that the stack still refers to
 };
 
-struct Attempt {
-  Mode mode;
-  const char* name;
-};
-
-std::vector<Attempt> attempts_for(Mode mode) {
-  static constexpr std::array<Attempt, 3> kAll = {
-      {{Mode::zerocopy, "native zero copy"}, {Mode::native, "native copy"}, {Mode::generic, "generic copy"}}};
-  if (mode == Mode::automatic) return {kAll.begin(), kAll.end()};
-  return {kAll[static_cast<std::size_t>(mode) - static_cast<std::size_t>(Mode::zerocopy)]};
-}
-
-void check_queue(const DeviceSpec& spec, const InterfaceInfo& interface, std::string& warning) {
-  if (spec.queue >= interface.queues)
-    throw DeviceError(DeviceError::Kind::bad_option,
-                      spec.interface + " has " + std::to_string(interface.queues) + " receive queue" +
-                          (interface.queues == 1 ? "" : "s") + ", numbered from 0: there is no queue " +
-                          std::to_string(spec.queue) + "; choose one of them with queue=N");
-  if (interface.queues > 1)
-    warning += spec.interface + " spreads what it receives over " + std::to_string(interface.queues) +
-               " queues, and only queue " + std::to_string(spec.queue) +
-               " is served: what the others get of ours is dropped; use one queue (`ethtool -L " + spec.interface +
-               " combined 1`) or steer our traffic to this one (`ethtool -N`). ";
-}
-
-/// Program and socket of one mode. The program comes first: some drivers bind only while one is attached.
-std::pair<XdpProgram, XdpSocket> open_mode(const DeviceOptions& options, const InterfaceInfo& interface,
-                                           const WireMemory& memory, Mode mode) {
-  const DeviceSpec& spec = options.spec;
-  XdpProgram program(spec.interface, interface, spec.queue, options.steering, mode != Mode::generic);
-  XdpSocket socket = XdpSocket::open(spec.interface, spec.queue, memory, mode == Mode::zerocopy);
-  return {std::move(program), std::move(socket)};
+void XdpDevice::reopen() {
+  const InterfaceInfo interface = interface_info(info_.interface);
+  WireMemory memory = WireMemory::create(info_.geometry);
+  Opened opened = open_some_mode(options_, interface, memory, 0);
+  if (rings_.held() != 0) kept_.push_back(std::move(memory_));
+  info_.mode = opened.mode;
+  memory_ = std::move(memory);
+  program_ = std::move(opened.program);
+  socket_ = std::move(opened.socket);
+  renew_rings(memory_.view(), socket_.rings());
+  life_.bind();
+  capabilities_.unfinished_checksums = interface.is_virtual;
+  follow_link();
+  start();
 }
 
 }  // namespace
@@ -139,32 +211,23 @@ std::unique_ptr<Device> open_xdp_device(const DeviceOptions& options) {
   if (const auto error = info.geometry.error(); !error.empty()) throw DeviceError(DeviceError::Kind::bad_option, error);
   WireMemory memory = WireMemory::create(info.geometry);
 
-  std::string tried;
-  for (const Attempt& attempt : attempts_for(spec.mode)) {
-    try {
-      auto [program, socket] = open_mode(options, interface, memory, attempt.mode);
-      info.mode = attempt.mode == Mode::generic ? Mode::generic : socket.is_zerocopy() ? Mode::zerocopy : Mode::native;
-      auto device =
-          std::make_unique<XdpDevice>(info, std::move(memory), std::move(program), std::move(socket), warning);
-      device->start();
-      return device;
-    } catch (const DeviceError& error) {
-      // Only what another mode may change is worth another try.
-      if (error.kind() != DeviceError::Kind::unsupported) throw;
-      tried += (tried.empty() ? "" : "; ") + std::string(attempt.name) + ": " + error.what();
-    }
-  }
-  throw DeviceError(DeviceError::Kind::unsupported,
-                    "opening " + spec.to_string() + " failed in every mode tried: " + tried);
+  Opened opened = open_some_mode(options, interface, memory, kBusyRetryNs);
+  info.mode = opened.mode;
+  auto device = std::make_unique<XdpDevice>(options, info, std::move(memory), std::move(opened.program),
+                                            std::move(opened.socket), warning);
+  device->start();
+  return device;
 }
 
-std::unique_ptr<Device> attach_xdp_device(const AdoptionInfo& info, std::span<const NamedDescriptor> descriptors) {
+std::unique_ptr<Device> attach_xdp_device(const DeviceOptions& options, const AdoptionInfo& info,
+                                          std::span<const NamedDescriptor> descriptors) {
   WireMemory memory =
       WireMemory::map(take_descriptor(descriptors, "umem"), take_descriptor(descriptors, "wire"), info.geometry);
   XdpProgram program(take_descriptor(descriptors, "link"), take_descriptor(descriptors, "map"),
                      take_descriptor(descriptors, "counters"));
   XdpSocket socket(take_descriptor(descriptors, "xsk"), info.geometry.ring_entries);
-  return std::make_unique<XdpDevice>(info, std::move(memory), std::move(program), std::move(socket), std::string{});
+  return std::make_unique<XdpDevice>(options, info, std::move(memory), std::move(program), std::move(socket),
+                                     std::string{});
 }
 
 }  // namespace tandem

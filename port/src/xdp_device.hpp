@@ -13,6 +13,7 @@ namespace tandem {
 
 /// Throw DeviceError.
 std::unique_ptr<Device> open_xdp_device(const DeviceOptions& options);
-std::unique_ptr<Device> attach_xdp_device(const AdoptionInfo& info, std::span<const NamedDescriptor> descriptors);
+std::unique_ptr<Device> attach_xdp_device(const DeviceOptions& options, const AdoptionInfo& info,
+                                          std::span<const NamedDescriptor> descriptors);
 
 }  // namespace tandem

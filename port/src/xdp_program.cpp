@@ -22,9 +22,6 @@
 namespace tandem {
 namespace {
 
-/// A predecessor's program goes 20 to 45 ms after its process.
-constexpr std::uint64_t kBusyRetryNs = 2'000'000'000;
-
 thread_local std::string complaints;
 constexpr std::size_t kMostComplaints = 2000;
 
@@ -136,11 +133,12 @@ Skeleton load(std::uint32_t queue, const Steering& steering) {
   return skeleton;
 }
 
-UniqueFd attach(int program, const std::string& interface, int interface_index, bool native) {
+UniqueFd attach(int program, const std::string& interface, int interface_index, bool native,
+                std::uint64_t busy_retry_ns) {
   const std::string what =
       "attaching our XDP program to " + interface + (native ? " in native mode" : " in generic mode");
   LIBBPF_OPTS(bpf_link_create_opts, options, .flags = native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE);
-  const std::uint64_t deadline = monotonic_ns() + kBusyRetryNs;
+  const std::uint64_t deadline = monotonic_ns() + busy_retry_ns;
   while (true) {
     UniqueFd link(bpf_link_create(program, interface_index, BPF_XDP, &options));
     if (link.valid()) return link;
@@ -187,13 +185,13 @@ std::string take_bpf_complaints() {
 }
 
 XdpProgram::XdpProgram(const std::string& interface, const InterfaceInfo& info, std::uint32_t queue,
-                       const Steering& steering, bool native) {
+                       const Steering& steering, bool native, std::uint64_t busy_retry_ns) {
   const Skeleton skeleton = load(queue, steering);
   map_ = UniqueFd::duplicate(bpf_map__fd(skeleton->maps.sockets));
   counters_ = UniqueFd::duplicate(bpf_map__fd(skeleton->maps.counters));
   if (!map_.valid() || !counters_.valid())
     fail(errno, "keeping the XDP program's maps", "raise the limit of open files");
-  link_ = attach(bpf_program__fd(skeleton->progs.tandem_steer), interface, info.index, native);
+  link_ = attach(bpf_program__fd(skeleton->progs.tandem_steer), interface, info.index, native, busy_retry_ns);
 }
 
 XdpProgram::XdpProgram(UniqueFd link, UniqueFd map, UniqueFd counters)

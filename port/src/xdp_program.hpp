@@ -21,7 +21,7 @@ class XdpProgram {
   /// Loads and attaches, natively or generically. Until set_socket, what is ours is dropped. Throws DeviceError:
   /// unsupported when the driver has no native mode, busy when another program is attached.
   XdpProgram(const std::string& interface, const InterfaceInfo& info, std::uint32_t queue, const Steering& steering,
-             bool native);
+             bool native, std::uint64_t busy_retry_ns = 2'000'000'000);
   /// Twin: what it was given.
   XdpProgram(UniqueFd link, UniqueFd map, UniqueFd counters);
 

@@ -22,8 +22,6 @@ namespace {
 
 static_assert(sizeof(xdp_desc) == sizeof(Descriptor) && offsetof(xdp_desc, len) == offsetof(Descriptor, length));
 
-/// bind() says EBUSY for 20 to 45 ms after the queue's last socket was closed.
-constexpr std::uint64_t kBusyRetryNs = 2'000'000'000;
 /// In copy mode a sendto() sends 32 packets at most.
 constexpr std::uint32_t kPacketsAKick = 32;
 
@@ -134,11 +132,12 @@ Mapping map_ring(int fd, Ring<Entry>& ring, const xdp_ring_offset& offset, std::
 
 }  // namespace
 
-XdpSocket XdpSocket::open(const std::string& interface, std::uint32_t queue, const WireMemory& memory, bool zerocopy) {
+XdpSocket XdpSocket::open(const std::string& interface, std::uint32_t queue, const WireMemory& memory, bool zerocopy,
+                          std::uint64_t busy_retry_ns) {
   const std::string what = "opening an AF_XDP socket on " + interface + " queue " + std::to_string(queue) +
                            (zerocopy ? " with zero copy" : " in copy mode");
   raise_memlock_limit();
-  const std::uint64_t deadline = monotonic_ns() + kBusyRetryNs;
+  const std::uint64_t deadline = monotonic_ns() + busy_retry_ns;
   while (true) {
     UniqueFd fd;
     const int result = try_open(interface, queue, memory, zerocopy, fd);

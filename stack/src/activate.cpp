@@ -49,6 +49,8 @@ void Stack::Impl::activate(Adoption how) {
   dormant = false;
   adoption = how;
   clock_is_stale = true;
+  // Nobody says whether the process before has sent any.
+  expect_cookies();
   start_timers();
   muted = how == Adoption::exact;
   if (prepared && !muted) {
@@ -61,9 +63,8 @@ void Stack::Impl::activate(Adoption how) {
   muted = false;
   TANDEM_STEP("activate.up");
   if (how != Adoption::exact) {
-    announce_addresses();
+    announce();
   }
-  install_neighbours();
   TANDEM_STEP("activate.neighbours");
   for (const auto& listener : listeners) {
     if (listener->pcb == nullptr && !open_listener(*listener)) {
@@ -112,11 +113,8 @@ bool Stack::Impl::bring_to_life(Connection::Impl& connection) {
   connection.promote_due = connection.handler != nullptr;
   connection.offer_due = !connection.receive.empty();
   connection.room_due = true;
-  if (connection.pcb->state == SYN_RCVD) {
-    connection.half_open_at = find_listener(connection.local);
-    if (connection.half_open_at != nullptr) {
-      ++connection.half_open_at->half_open;
-    }
+  if (connection.pcb->state == SYN_RCVD && !connection.active_open) {
+    count_half_open(connection, find_listener(connection.local));
   }
   touch(connection);
   give_work(connection);

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 
@@ -67,6 +68,17 @@ std::optional<IpAddress> IpAddress::parse(std::string_view text) {
 }
 
 std::string IpPrefix::to_string() const { return address.to_string() + "/" + std::to_string(length); }
+
+bool IpPrefix::contains(const IpAddress& other) const {
+  constexpr std::size_t kOctetBits = 8;
+  const std::size_t whole = length / kOctetBits;
+  if (other.version != address.version ||
+      !std::equal(other.octets.begin(), other.octets.begin() + whole, address.octets.begin())) {
+    return false;
+  }
+  const std::size_t rest = length % kOctetBits;
+  return rest == 0 || ((other.octets[whole] ^ address.octets[whole]) >> (kOctetBits - rest)) == 0;
+}
 
 std::optional<IpPrefix> IpPrefix::parse(std::string_view text) {
   const auto slash = text.find('/');

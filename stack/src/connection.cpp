@@ -67,15 +67,23 @@ std::uint64_t Connection::bytes_received() const { return impl_->received; }
 std::uint64_t Connection::bytes_consumed() const { return impl_->consumed; }
 
 void Connection::note(Bytes bytes) {
-  if (impl_->announced && impl_->stack.observer != nullptr && !impl_->stack.dormant && !impl_->gone) {
+  if (impl_->announced && impl_->stack.observer != nullptr && !impl_->stack.dormant && !impl_->gone &&
+      !impl_->is_half_open()) {
     impl_->stack.observer->on_note(*this, bytes);
   }
 }
 
 void Connection::close() {
   const StackScope scope(impl_->stack);
-  impl_->request_close();
+  impl_->request_close(false);
 }
+
+void Connection::half_close() {
+  const StackScope scope(impl_->stack);
+  impl_->request_close(true);
+}
+
+EndReason Connection::end_reason() const { return impl_->end_reason; }
 
 void Connection::abort() {
   const StackScope scope(impl_->stack);
@@ -117,6 +125,7 @@ void Connection::set_keepalive(std::uint32_t idle_ms, std::uint32_t interval_ms,
     pcb->keep_idle = idle_ms;
     pcb->keep_intvl = interval_ms;
     pcb->keep_cnt = count;
+    tandem_tcp_arm(pcb);
   }
   impl_->stack.touch(*impl_);
 }

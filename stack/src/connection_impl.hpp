@@ -17,6 +17,7 @@
 #include <memory>
 #include <string>
 
+#include "answer_bucket.hpp"
 #include "out_of_order_queue.hpp"
 #include "receive_queue.hpp"
 #include "send_queue.hpp"
@@ -30,6 +31,9 @@ struct pbuf;
 namespace tandem {
 
 struct Listener;
+
+/// Whether a handler's turn is cut when the stack's deadline has come.
+enum class Serving : std::uint8_t { in_time, to_the_end };
 
 struct Connection::Impl {
   Impl(Stack::Impl& stack, ConnectionId id, std::uint16_t service, Replication replication);
@@ -59,7 +63,9 @@ struct Connection::Impl {
 
   std::uint32_t iss = 0;
   std::uint32_t irs = 0;
+  EndReason end_reason = EndReason::none;
   std::uint64_t may_answer_ns = 0;  ///< an ACK outside of the window
+  AnswerBucket challenges;
   std::uint32_t ts_offset = 0;  ///< added to the stack's clock, so that TSval never goes back (RFC 7323 section 5.4)
   std::uint32_t ts_val = 0;
 
@@ -73,7 +79,8 @@ struct Connection::Impl {
   bool fin_received : 1 = false;
   bool eof_delivered : 1 = false;
   bool close_requested : 1 = false;
-  bool reset : 1 = false;  ///< how it went, once `gone`
+  bool half_closed : 1 = false;  ///< with `close_requested`: the peer may take as long as it likes
+  bool reset : 1 = false;        ///< how it went, once `gone`
   bool gone : 1 = false;
   bool abort_requested : 1 = false;
   bool unsettled : 1 = false;      ///< bytes were mirrored that the state does not count yet
@@ -83,6 +90,8 @@ struct Connection::Impl {
   bool in_work : 1 = false;
   bool in_starved : 1 = false;
   bool in_time_wait : 1 = false;
+  bool live : 1 = false;        ///< established, and not over yet
+  bool in_closing : 1 = false;  ///< of stack.closing
   bool promote_due : 1 = false;
   bool connect_due : 1 = false;
   bool offer_due : 1 = false;
@@ -94,6 +103,7 @@ struct Connection::Impl {
   std::uint64_t kick_next_ns = 0;
   std::uint8_t kicks_sent = 0;
   Listener* half_open_at = nullptr;  ///< counts it in its backlog
+  std::size_t closing_place = 0;     ///< in stack.closing, if it is there
 
   // ---- Place in the stack's list of dormant connections (dormant_list.hpp) ----
   Impl* older = nullptr;
@@ -115,7 +125,7 @@ struct Connection::Impl {
   void feed();
   /// feed(), then everything leaves that may.
   void flush();
-  void request_close();
+  void request_close(bool half);
 
   // ---- Receiving (receive_path.cpp) ----
   /// Takes over lwIP's reference. False when the connection was aborted meanwhile.
@@ -125,8 +135,12 @@ struct Connection::Impl {
 
   // ---- Handler (serve.cpp) ----
   /// Runs what is due for the handler. True when it wants to go on in the next turn.
-  bool serve();
+  bool serve(Serving how);
   void begin_serving();
+  /// Twin. The handler of a passive open is made when the handshake is complete; false when the service refuses it.
+  bool ensure_handler();
+  /// A passive open whose peer has not answered our SYN-ACK: it has no handler yet, and nothing can be written to it.
+  [[nodiscard]] bool is_half_open() const;
   void deliver_eof();
   void deliver_closed();
   void finish(bool was_reset);

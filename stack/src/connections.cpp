@@ -46,8 +46,25 @@ err_t on_sent(void* argument, tcp_pcb* /*pcb*/, u16_t /*length*/) {
   return ERR_OK;
 }
 
+EndReason reason_of(const Connection::Impl& connection, err_t error) {
+  if (connection.abort_requested) {
+    return EndReason::aborted;
+  }
+  switch (error) {
+    case ERR_CLSD:
+      return EndReason::none;
+    case ERR_RST:
+      return connection.active_open && !connection.connected && !connection.connect_due ? EndReason::refused
+                                                                                        : EndReason::reset_by_peer;
+    default:
+      return connection.stack.next_hop_answers(connection.remote.address) ? EndReason::timed_out
+                                                                          : EndReason::unreachable;
+  }
+}
+
 void on_error(void* argument, err_t error) {
   auto& connection = impl_of(argument);
+  connection.end_reason = reason_of(connection, error);
   connection.reset = error != ERR_CLSD;
   connection.stack.counters.resets_received += error == ERR_RST ? 1 : 0;
   connection.stack.lost.push_back(&connection);
@@ -116,14 +133,13 @@ void Stack::Impl::announce(Connection::Impl& connection) {
 
 void Stack::Impl::forget(Connection::Impl& connection) {
   note_time_wait(connection, false);
+  note_live(connection, false);
   note_unsettled(connection, false);
   if (connection.listed) {
     unlist_dormant(connection);
   }
-  if (connection.half_open_at != nullptr) {
-    --connection.half_open_at->half_open;
-    connection.half_open_at = nullptr;
-  }
+  uncount_half_open(connection);
+  unwatch_closing(connection);
   const auto tuple = by_tuple.find(Tuple{connection.local, connection.remote});
   if (tuple != by_tuple.end() && tuple->second == &connection) {
     by_tuple.erase(tuple);
@@ -142,6 +158,18 @@ void Stack::Impl::note_time_wait(Connection::Impl& connection, bool in_time_wait
   if (connection.in_time_wait != in_time_wait) {
     connection.in_time_wait = in_time_wait;
     time_wait_count += in_time_wait ? 1 : std::size_t(-1);
+  }
+}
+
+void Stack::Impl::note_live(Connection::Impl& connection, bool live) {
+  if (connection.live == live) {
+    return;
+  }
+  connection.live = live;
+  if (live) {
+    neighbours.pin(connection.remote.address);
+  } else {
+    neighbours.unpin(connection.remote.address);
   }
 }
 
@@ -179,6 +207,7 @@ void Stack::Impl::starve(Connection::Impl& connection) {
 }
 
 void Stack::Impl::settle() {
+  evict_time_wait();
   // Handlers that are called from here may lose further connections; those join the end of the list.
   for (std::size_t i = 0; i < lost.size(); ++i) {
     auto& connection = *lost[i];
@@ -190,6 +219,7 @@ void Stack::Impl::settle() {
         tcp_close(connection.pcb);
       } else {
         connection.reset = true;
+        connection.end_reason = EndReason::aborted;
         tcp_abort(connection.pcb);
         connection.reset = true;
       }
@@ -204,7 +234,8 @@ void Stack::Impl::settle() {
 bool Stack::Impl::run_handlers() {
   constexpr int kPasses = 4;
   settle();
-  std::vector<Connection::Impl*> later;
+  std::vector<Connection::Impl*> later, unserved;
+  bool served = false;
   for (int pass = 0; pass < kPasses && !work.empty(); ++pass) {
     const auto batch = std::exchange(work, {});
     for (auto* const connection : batch) {
@@ -214,7 +245,12 @@ bool Stack::Impl::run_handlers() {
       if (connection->gone) {
         continue;
       }
-      bool again = connection->serve();
+      if (served && out_of_time()) {
+        unserved.push_back(connection);
+        continue;
+      }
+      served = true;
+      bool again = connection->serve(Serving::in_time);
       TANDEM_STEP("handler.served");
       connection->flush();
       // Memory or the device was short. Without a segment in hand lwIP would not take the mark away again, and the next ACK or
@@ -226,10 +262,22 @@ bool Stack::Impl::run_handlers() {
       }
     }
     settle();
+    if (!unserved.empty()) {
+      break;
+    }
   }
-  for (auto* const connection : later) {
-    if (!connection->gone) {
-      give_work(*connection);
+  if (!unserved.empty()) {
+    // They have waited longest.
+    for (auto* const connection : std::exchange(work, {})) {
+      connection->in_work = false;
+      unserved.push_back(connection);
+    }
+  }
+  for (const auto& waiting : {&unserved, &later}) {
+    for (auto* const connection : *waiting) {
+      if (!connection->gone) {
+        give_work(*connection);
+      }
     }
   }
   return !work.empty() || !starved.empty();
@@ -245,6 +293,7 @@ void Stack::Impl::end_turn() {
     connection->receive.trim();
     if (connection->pcb != nullptr) {
       connection->update_acked();
+      watch_closing(*connection);
     }
     if (!connection->announced || observer == nullptr) {
       continue;
@@ -262,7 +311,9 @@ void Stack::Impl::end_turn() {
   }
   touched.clear();
   clock_is_stale = true;
-  show_neighbours();
+  if (!dormant) {
+    neighbours.show_news(observer);
+  }
   if (!graveyard.empty()) {
     const auto is_gone = [](const Connection::Impl* connection) { return connection->gone; };
     std::erase_if(work, is_gone);

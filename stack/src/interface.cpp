@@ -4,16 +4,20 @@
 // all on the same device; the first one carries the IPv6 addresses as well.
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <stdexcept>
+#include <utility>
 
 #include "lwip.hpp"
 #include "stack_impl.hpp"
+#include "wire/octets.hpp"
 
 namespace tandem {
 
 namespace {
 
 constexpr std::size_t kEthernetHeaderBytes = 14;
+constexpr std::size_t kSourceMacAt = 6;
 constexpr std::uint16_t kEtherTypeIpv4 = 0x0800;
 constexpr std::uint16_t kEtherTypeArp = 0x0806;
 constexpr std::uint16_t kEtherTypeIpv6 = 0x86dd;
@@ -29,14 +33,21 @@ err_t link_output(netif* interface, pbuf* packet) {
 }
 
 // What must not be sent must not wait for a neighbour's answer either.
+err_t output(netif& interface, pbuf& packet, const IpAddress& to) {
+  auto& stack = *static_cast<Stack::Impl*>(interface.state);
+  return stack.muted || stack.muted_for_input ? err_t{ERR_OK} : stack.neighbours.output(interface, packet, to);
+}
+
 err_t output_v4(netif* interface, pbuf* packet, const ip4_addr_t* to) {
-  return static_cast<Stack::Impl*>(interface->state)->muted_for_input ? err_t{ERR_OK}
-                                                                      : etharp_output(interface, packet, to);
+  IpAddress destination = IpAddress::any(4);
+  std::memcpy(destination.octets.data(), &to->addr, sizeof to->addr);
+  return output(*interface, *packet, destination);
 }
 
 err_t output_v6(netif* interface, pbuf* packet, const ip6_addr_t* to) {
-  return static_cast<Stack::Impl*>(interface->state)->muted_for_input ? err_t{ERR_OK}
-                                                                      : ethip6_output(interface, packet, to);
+  IpAddress destination = IpAddress::any(6);
+  std::memcpy(destination.octets.data(), to->addr, sizeof to->addr);
+  return output(*interface, *packet, destination);
 }
 
 err_t init_netif(netif* interface) {
@@ -71,22 +82,25 @@ void Stack::Impl::make_interfaces() {
       throw std::runtime_error("lwIP refuses another interface; give fewer addresses");
     }
   };
+  // lwIP looks at the interface that was added last first, so the longest prefix comes last, and of equal ones the one that was given
+  // first: its address is the one that connections to neighbours go out with.
+  std::vector<IpPrefix> v4;
+  std::copy_if(options.addresses.rbegin(), options.addresses.rend(), std::back_inserter(v4),
+               [](const IpPrefix& prefix) { return !prefix.address.is_v6(); });
+  const IpAddress main = v4.empty() ? IpAddress::any(4) : v4.back().address;
+  std::stable_sort(v4.begin(), v4.end(), [](const IpPrefix& a, const IpPrefix& b) { return a.length < b.length; });
   const ip_addr_t gateway4 = to_lwip(gateway_of(4));
-  for (const IpPrefix& prefix : options.addresses) {
-    if (!prefix.address.is_v6()) {
-      const ip_addr_t address = to_lwip(prefix.address);
-      add(*ip_2_ip4(&address), prefix.length, *ip_2_ip4(&gateway4));
+  for (const IpPrefix& prefix : v4) {
+    const ip_addr_t address = to_lwip(prefix.address);
+    add(*ip_2_ip4(&address), prefix.length, *ip_2_ip4(&gateway4));
+    if (prefix.address == main) {
+      netif_set_default(&netifs.back());
     }
   }
   if (netifs.empty()) {
     ip4_addr_t none{};
     add(none, 0, none);
-  }
-  netif_set_default(&netifs.front());
-  if (const IpAddress gateway = gateway_of(6); !gateway.is_any()) {
-    ip_addr_t address = to_lwip(gateway);
-    add_zone(address);
-    gateway6 = *ip_2_ip6(&address);
+    netif_set_default(&netifs.front());
   }
 }
 
@@ -97,17 +111,19 @@ void Stack::Impl::bring_up() {
   netif& first = netifs.front();
   bool has_v6 = false;
   s8_t slot = 1;
+  bool has_link_local = false;
   for (const IpPrefix& prefix : options.addresses) {
     if (prefix.address.is_v6()) {
+      // lwIP wants a link-local address in the first place.
+      const s8_t place = prefix.address.is_link_local() && !std::exchange(has_link_local, true) ? s8_t{0} : slot++;
       ip_addr_t address = to_lwip(prefix.address);
       add_zone(address);
-      netif_ip6_addr_set(&first, slot, ip_2_ip6(&address));
-      netif_ip6_addr_set_state(&first, slot, IP6_ADDR_PREFERRED);
-      ++slot;
+      netif_ip6_addr_set(&first, place, ip_2_ip6(&address));
+      netif_ip6_addr_set_state(&first, place, IP6_ADDR_PREFERRED);
       has_v6 = true;
     }
   }
-  if (has_v6) {
+  if (has_v6 && !has_link_local) {
     netif_create_ip6_linklocal_address(&first, 1);
     netif_ip6_addr_set_state(&first, 0, IP6_ADDR_PREFERRED);
   }
@@ -126,37 +142,14 @@ void Stack::Impl::add_zone(ip_addr_t& address) {
 }
 
 void Stack::Impl::announce_addresses() {
-  // IPv4: netif_set_up has sent a gratuitous ARP for each. IPv6: RFC 4861 section 7.2.6, to all nodes.
-  constexpr std::size_t kTargetAt = 8;
-  constexpr std::size_t kOptionAt = kTargetAt + 16;
-  constexpr u16_t kBytes = kOptionAt + 8;
-  constexpr u8_t kOverride = 0x20;
-  constexpr u8_t kHopLimit = 255;
-  netif& first = netifs.front();
-  ip6_addr_t all_nodes;
-  ip6_addr_set_allnodes_linklocal(&all_nodes);
-  ip6_addr_assign_zone(&all_nodes, IP6_MULTICAST, &first);
+  // IPv4: netif_set_up has sent a gratuitous ARP for each.
+  const netif& first = netifs.front();
   for (s8_t i = 0; i < LWIP_IPV6_NUM_ADDRESSES; ++i) {
-    if (!ip6_addr_isvalid(netif_ip6_addr_state(&first, i))) {
-      continue;
+    if (ip6_addr_isvalid(netif_ip6_addr_state(&first, i))) {
+      neighbours.announce(from_lwip(*netif_ip_addr6(&first, i)));
     }
-    pbuf* const packet = pbuf_alloc(PBUF_IP, kBytes, PBUF_RAM);
-    if (packet == nullptr) {
-      return;
-    }
-    auto* const bytes = static_cast<std::uint8_t*>(packet->payload);
-    std::memset(bytes, 0, kBytes);
-    bytes[0] = ICMP6_TYPE_NA;
-    bytes[4] = kOverride;
-    std::memcpy(bytes + kTargetAt, netif_ip6_addr(&first, i)->addr, 16);
-    bytes[kOptionAt] = 2;      // target link-layer address
-    bytes[kOptionAt + 1] = 1;  // in units of eight octets
-    std::memcpy(bytes + kOptionAt + 2, first.hwaddr, 6);
-    const u16_t checksum = ip6_chksum_pseudo(packet, IP6_NEXTH_ICMP6, kBytes, netif_ip6_addr(&first, i), &all_nodes);
-    std::memcpy(bytes + 2, &checksum, sizeof checksum);
-    ip6_output_if(packet, netif_ip6_addr(&first, i), &all_nodes, kHopLimit, 0, IP6_NEXTH_ICMP6, &first);
-    pbuf_free(packet);
   }
+  neighbours.probe_own_addresses();
 }
 
 void Stack::Impl::count_segment(Bytes frame) {
@@ -190,6 +183,11 @@ err_t Stack::Impl::stage_packet(const pbuf& packet) {
   if (muted) {
     return ERR_OK;
   }
+  if (!link.up) {
+    // It would leave when the link is up again, out of date.
+    ++counters.frames_out_dropped;
+    return ERR_OK;
+  }
   const auto frame = device.tx_reserve(packet.tot_len);
   if (frame.size() < packet.tot_len) {
     ++counters.frames_out_dropped;
@@ -200,6 +198,20 @@ err_t Stack::Impl::stage_packet(const pbuf& packet) {
   device.tx_stage();
   ++counters.frames_out;
   return ERR_OK;
+}
+
+void Stack::Impl::stage_frame(Bytes frame) {
+  if (muted) {
+    return;
+  }
+  const auto room = device.tx_reserve(static_cast<std::uint32_t>(frame.size()));
+  if (room.size() < frame.size()) {
+    ++counters.frames_out_dropped;
+    return;
+  }
+  std::copy(frame.begin(), frame.end(), room.begin());
+  device.tx_stage();
+  ++counters.frames_out;
 }
 
 netif& Stack::Impl::netif_for(const RxFrame& frame) {
@@ -224,20 +236,39 @@ void Stack::Impl::input(RxFrame frame) {
     device.rx_done(frame.cookie);
     return;
   }
+  catch_up();
   ++counters.frames_in;
   const auto type = ether_type(frame.bytes);
   constexpr std::size_t kNextHeaderAt = kEthernetHeaderBytes + 6;
-  neighbours_touched =
-      neighbours_touched || type == kEtherTypeArp ||
-      (type == kEtherTypeIpv6 && frame.bytes.size() > kNextHeaderAt && frame.bytes[kNextHeaderAt] == IP6_NEXTH_ICMP6);
+  const std::size_t next_header_at = type == kEtherTypeIpv6 ? kNextHeaderAt : kEthernetHeaderBytes + 9;
+  if (frame.bytes.size() > next_header_at) {
+    const std::uint8_t protocol = frame.bytes[next_header_at];
+    if ((type == kEtherTypeIpv6 && protocol == IP6_NEXTH_ICMP6) ||
+        (type == kEtherTypeIpv4 && protocol == IP_PROTO_ICMP)) {
+      packet_too_big(frame.bytes, type == kEtherTypeIpv6);
+    }
+  }
+  if (type == kEtherTypeArp) {
+    neighbours.arp_input(frame.bytes);
+    device.rx_done(frame.cookie);
+    settle();
+    return;
+  }
+  if (type != 0) {
+    input_from = wire::load_mac(frame.bytes.data() + kSourceMacAt);
+  }
   netif& interface = netif_for(frame);
   if (pbuf* const packet = rx_frames.wrap(frame)) {
     in_input = true;
+    choose_checksums(interface, frame.bytes);
     if (interface.input(packet, &interface) != ERR_OK) {
       pbuf_free(packet);
     }
     in_input = muted_for_input = false;
+    least_iss.reset();
+    note_checksum_errors();
   }
+  input_from.reset();
   settle();
 }
 

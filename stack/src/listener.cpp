@@ -24,13 +24,7 @@ err_t on_accepted(void* argument, tcp_pcb* pcb, err_t error) {
     return error == ERR_OK ? err_t{ERR_VAL} : error;
   }
   auto& connection = *static_cast<Connection::Impl*>(argument);
-  if (connection.half_open_at != nullptr) {
-    --connection.half_open_at->half_open;
-    connection.half_open_at = nullptr;
-  }
-  connection.connect_due = true;
-  connection.stack.give_work(connection);
-  return ERR_OK;
+  return connection.stack.accept(connection) ? err_t{ERR_OK} : err_t{ERR_VAL};
 }
 
 }  // namespace
@@ -131,7 +125,7 @@ void Stack::Impl::unlisten(const Endpoint& local) {
   }
   for (const auto& [id, connection] : connections) {
     if (connection->half_open_at == place->get()) {
-      connection->half_open_at = nullptr;
+      uncount_half_open(*connection);
     }
   }
   if ((*place)->pcb != nullptr) {
@@ -140,62 +134,18 @@ void Stack::Impl::unlisten(const Endpoint& local) {
   listeners.erase(place);
 }
 
-Connection::Impl* Stack::Impl::connect(const Endpoint& local, const Endpoint& remote, Replication replication,
-                                       std::uint16_t service) {
-  if (dormant || remote.port == 0 || remote.address.is_any() || local.address.version != remote.address.version ||
-      connections.size() >= options.max_connections) {
-    return nullptr;
+tandem_tcp_admission Stack::Impl::admit(const Listener& listener) {
+  if (is_full()) {
+    ++counters.connections_refused;
+    return TANDEM_SYN_DROP;
   }
-  ip_addr_t to = to_lwip(remote.address);
-  add_zone(to);
-  ip_addr_t from = to_lwip(local.address);
-  if (local.address.is_any()) {
-    netif* const interface = ip_route(&from, &to);
-    const ip_addr_t* const chosen = interface == nullptr ? nullptr : ip_netif_get_local_ip(interface, &to);
-    if (chosen == nullptr) {
-      return nullptr;
-    }
-    from = *chosen;
-  } else if (!owns(local.address)) {
-    return nullptr;
-  } else {
-    add_zone(from);
+  // Only a cookie's numbers could not begin behind those of the connection before.
+  if ((listener.half_open < listener.backlog && counters.half_open < options.limits.half_open) || least_iss) {
+    return TANDEM_SYN_KEEP;
   }
-  Endpoint here{from_lwip(from), local.port};
-  if (here.port == 0) {
-    here.port = pick_port(here.address, remote);
-  }
-  if (here.port == 0 || by_tuple.contains({here, remote})) {
-    return nullptr;
-  }
-  tcp_pcb* const pcb = tcp_new_ip_type(IP_GET_TYPE(&to));
-  if (pcb == nullptr) {
-    return nullptr;
-  }
-  // Not by tcp_bind(), which would keep the local port for one connection alone.
-  pcb->local_ip = from;
-  pcb->local_port = here.port;
-  auto& connection = add_connection(next_id, service, replication, here, remote);
-  connection.active_open = true;
-  const auto give_up = [&] {
-    connection.pcb = nullptr;
-    connection.gone = true;
-    connection.handler.reset();
-    forget(connection);
-    tcp_ext_arg_set(pcb, ext_arg_id, nullptr);
-    tcp_err(pcb, nullptr);
-    tcp_abandon(pcb, 0);
-    return nullptr;
-  };
-  attach(connection, *pcb);
-  if (!make_handler(connection) || tcp_connect(pcb, &to, remote.port, pcb->connected) != ERR_OK) {
-    return give_up();
-  }
-  connection.iss = pcb->lastack;
-  ++counters.connections_opened;
-  announce(connection);
-  touch(connection);
-  return &connection;
+  ++counters.syn_cookies_sent;
+  expect_cookies();
+  return TANDEM_SYN_COOKIE;
 }
 
 bool Stack::Impl::accept_syn(tcp_pcb& pcb, Listener& listener) {
@@ -203,31 +153,53 @@ bool Stack::Impl::accept_syn(tcp_pcb& pcb, Listener& listener) {
   const Endpoint remote{from_lwip(pcb.remote_ip), pcb.remote_port};
   // Our own count of half-open connections goes beyond the 255 that lwIP's can hold.
   tcp_backlog_accepted(&pcb);
-  if (remote.port == 0 || connections.size() >= options.max_connections || listener.half_open >= listener.backlog ||
-      by_tuple.contains({local, remote})) {
+  if (remote.port == 0 || is_full() || by_tuple.contains({local, remote})) {
     ++counters.connections_refused;
     return false;
   }
+  // Its handler is made when the peer has shown that it is there.
   auto& connection = add_connection(next_id, listener.service, listener.replication, local, remote);
   connection.iss = pcb.lastack;
   connection.irs = pcb.rcv_nxt - 1;
   attach(connection, pcb);
-  if (!make_handler(connection)) {
-    ++counters.connections_refused;
-    tcp_ext_arg_set(&pcb, ext_arg_id, nullptr);
-    tcp_err(&pcb, nullptr);
-    connection.pcb = nullptr;
-    connection.gone = true;
-    forget(connection);
-    tcp_rst(&pcb, pcb.snd_nxt, pcb.rcv_nxt, &pcb.local_ip, &pcb.remote_ip, pcb.local_port, pcb.remote_port);
-    return false;
-  }
-  ++counters.connections_opened;
-  ++listener.half_open;
-  connection.half_open_at = &listener;
+  // Only a cookie's SYN-ACK has left already.
+  counters.syn_cookies_accepted += pcb.snd_nxt != pcb.lastack ? 1 : 0;
+  count_half_open(connection, &listener);
   announce(connection);
   touch(connection);
   return true;
 }
+
+bool Stack::Impl::accept(Connection::Impl& connection) {
+  uncount_half_open(connection);
+  if (!make_handler(connection)) {
+    ++counters.connections_refused;
+    return false;
+  }
+  ++counters.connections_opened;
+  connection.connect_due = true;
+  give_work(connection);
+  return true;
+}
+
+void Stack::Impl::count_half_open(Connection::Impl& connection, Listener* listener) {
+  connection.half_open_at = listener;
+  if (listener != nullptr) {
+    ++listener->half_open;
+    ++counters.half_open;
+  }
+}
+
+void Stack::Impl::uncount_half_open(Connection::Impl& connection) {
+  if (connection.half_open_at != nullptr) {
+    --connection.half_open_at->half_open;
+    --counters.half_open;
+    connection.half_open_at = nullptr;
+  }
+}
+
+std::uint64_t Stack::Impl::cookie_period_ns() const { return 64'000'000'000; }
+
+void Stack::Impl::expect_cookies() { cookies_until_ns = now_ns() + TANDEM_TCP_COOKIE_PERIODS * cookie_period_ns(); }
 
 }  // namespace tandem

@@ -27,6 +27,8 @@
 #include "tandem/tcp_state.hpp"
 #include "tandem_lwip_hooks.h"
 #include "tandem_stack_state.h"
+#include "tandem_tcp_demux.h"
+#include "tandem_tcp_limits.h"
 
 namespace tandem {
 

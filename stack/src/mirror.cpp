@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "connection_impl.hpp"
+#include "lwip.hpp"
 #include "stack_impl.hpp"
 #include "tandem/planted.hpp"
 
@@ -12,7 +13,6 @@ namespace tandem {
 
 namespace {
 
-constexpr std::size_t kMaxNeighbours = 4096;
 /// Numbers go on above the highest one that a log has named, so a log may not name the last ones.
 constexpr ConnectionId kMaxId = ConnectionId{1} << 62;
 
@@ -68,7 +68,8 @@ Connection::Impl* Stack::Impl::add_image(ConnectionId id, const ConnectionImage&
   if (by_tuple.contains({state.local, state.remote})) {
     return refuse("a connection between these two ends exists");
   }
-  if (connections.size() >= options.max_connections) {
+  const bool in_time_wait = state.phase == TcpPhase::time_wait;
+  if (in_time_wait ? time_wait_count >= TANDEM_TCP_TIME_WAIT_MAX : is_full()) {
     return refuse("there are as many connections as this stack may have");
   }
   if (image.send_queue.size() > queue_limit(options.send_queue_bytes) ||
@@ -87,9 +88,9 @@ Connection::Impl* Stack::Impl::add_image(ConnectionId id, const ConnectionImage&
     connection.out_of_order.add(piece.seq, piece.bytes, piece.fin, options.receive_window_bytes);
   }
   // In TIME-WAIT, with everything read, the primary's handler is gone already.
-  const bool outlived = state.phase == TcpPhase::time_wait && connection.unread().empty();
+  const bool outlived = in_time_wait && connection.unread().empty();
   connection.eof_delivered = outlived;
-  if (!outlived && !make_handler(connection)) {
+  if (!outlived && !connection.is_half_open() && !make_handler(connection)) {
     connection.gone = true;
     forget(connection);
     graveyard.pop_back();
@@ -115,8 +116,23 @@ Connection::Impl* Stack::Impl::mirror_open(ConnectionId id, const ConnectionImag
   return connection;
 }
 
+bool Connection::Impl::is_half_open() const {
+  return (pcb != nullptr ? phase_of(*pcb) : shown.phase) == TcpPhase::syn_rcvd && !active_open && handler == nullptr;
+}
+
+bool Connection::Impl::ensure_handler() {
+  if (is_half_open()) {
+    if (!stack.make_handler(*this)) {
+      return false;
+    }
+    handler->on_opened(handle);
+  }
+  return true;
+}
+
 bool Connection::Impl::mirror_received(Bytes bytes) {
-  if (!is_mirrored() || receive.size() + bytes.size() > queue_limit(stack.options.receive_window_bytes)) {
+  if (!is_mirrored() || !ensure_handler() ||
+      receive.size() + bytes.size() > queue_limit(stack.options.receive_window_bytes)) {
     return false;
   }
   receive.append(bytes);
@@ -126,7 +142,8 @@ bool Connection::Impl::mirror_received(Bytes bytes) {
 }
 
 bool Connection::Impl::mirror_skipped(std::uint64_t count) {
-  if (!is_mirrored() || !receive.empty() || wants_stream || count > queue_limit(stack.options.receive_window_bytes)) {
+  if (!is_mirrored() || !ensure_handler() || !receive.empty() || wants_stream ||
+      count > queue_limit(stack.options.receive_window_bytes)) {
     return false;
   }
   received += count;
@@ -152,7 +169,8 @@ bool Connection::Impl::mirror_out_of_order(std::uint32_t seq, Bytes bytes, bool 
 }
 
 bool Connection::Impl::mirror_written(Bytes bytes) {
-  if (!is_mirrored() || send.end() - acked + bytes.size() > queue_limit(stack.options.send_queue_bytes)) {
+  if (!is_mirrored() || !ensure_handler() ||
+      send.end() - acked + bytes.size() > queue_limit(stack.options.send_queue_bytes)) {
     return false;
   }
   send.append(bytes);
@@ -181,7 +199,7 @@ bool Connection::Impl::mirror_consumed(std::uint64_t count) {
 }
 
 bool Connection::Impl::mirror_note(Bytes bytes) {
-  if (!is_mirrored()) {
+  if (!is_mirrored() || !ensure_handler()) {
     return false;
   }
   if (handler != nullptr) {
@@ -200,6 +218,9 @@ bool Connection::Impl::mirror_state(const TcpState& state) {
       (!answered && distance(before.rcv_nxt, state.rcv_nxt) < 0) ||
       (!out_of_order.empty() &&
        (state.phase == TcpPhase::syn_sent || !out_of_order.is_within(state.rcv_nxt, kMaxWindowBytes)))) {
+    return false;
+  }
+  if (state.phase != TcpPhase::syn_rcvd && !ensure_handler()) {
     return false;
   }
   const bool eof = eof_delivered;
@@ -225,16 +246,6 @@ void Stack::Impl::mirror_close(Connection::Impl& connection, bool reset) {
   graveyard.clear();
 }
 
-void Stack::Impl::mirror_neighbour(const Neighbour& neighbour) {
-  const auto place = std::lower_bound(known_neighbours.begin(), known_neighbours.end(), neighbour,
-                                      [](const Neighbour& a, const Neighbour& b) { return a.address < b.address; });
-  if (place != known_neighbours.end() && place->address == neighbour.address) {
-    place->mac = neighbour.mac;
-  } else if (known_neighbours.size() < kMaxNeighbours) {
-    known_neighbours.insert(place, neighbour);
-  }
-}
-
 void Stack::Impl::mirror_clear() {
   while (!connections.empty()) {
     auto& connection = *connections.begin()->second;
@@ -243,7 +254,7 @@ void Stack::Impl::mirror_clear() {
     forget(connection);
   }
   graveyard.clear();
-  known_neighbours.clear();
+  neighbours.clear();
 }
 
 bool Connection::Impl::is_mirrored() const { return stack.dormant && !gone; }

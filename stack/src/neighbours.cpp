@@ -1,156 +1,258 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Neighbours as the observer sees them, and as a promoted stack puts them in place: lwIP holds back almost everything that goes
-// to an address which it has not resolved.
+// Packets meet neighbours: what leaves at once, what waits, and what the twin is told.
+#include "neighbours.hpp"
+
 #include <algorithm>
-#include <array>
 #include <cstring>
 
-#include "lwip.hpp"
 #include "stack_impl.hpp"
+#include "wire/octets.hpp"
 
 namespace tandem {
 
 namespace {
 
-MacAddress mac_of(const std::uint8_t* octets) {
-  MacAddress mac;
-  std::copy_n(octets, mac.octets.size(), mac.octets.begin());
-  return mac;
+/// The purpose of a stack's random numbers is its own; here they spread the reachable time.
+std::function<std::uint32_t()> random_of(Stack::Impl& stack) {
+  return [&stack] { return stack.random_value(); };
 }
 
-/// Lets lwIP believe that it has just received the neighbour's ARP reply. Takes no memory of lwIP's: a takeover that is short of
-/// it must not forget whom its connections speak to.
-void install_v4(netif& interface, const IpAddress& address, const MacAddress& mac) {
-  constexpr u16_t kBytes = SIZEOF_ETH_HDR + SIZEOF_ETHARP_HDR;
-  constexpr std::uint8_t kReplyHead[] = {0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 2};
-  alignas(MEM_ALIGNMENT) std::array<std::uint8_t, kBytes> reply;
-  auto* at = reply.data();
-  const auto put = [&at](const void* bytes, std::size_t count) {
-    std::memcpy(at, bytes, count);
-    at += count;
-  };
-  put(interface.hwaddr, 6);
-  put(mac.octets.data(), 6);
-  put(kReplyHead, sizeof kReplyHead);
-  put(mac.octets.data(), 6);
-  put(address.octets.data(), 4);
-  put(interface.hwaddr, 6);
-  put(netif_ip4_addr(&interface), 4);
-  pbuf_custom frame{};
-  frame.custom_free_function = [](pbuf*) {};
-  // ARP keeps nothing of a packet beyond this call.
-  pbuf* const packet = pbuf_alloced_custom(PBUF_RAW, kBytes, PBUF_REF, &frame, reply.data(), kBytes);
-  if (interface.input(packet, &interface) != ERR_OK) {
-    pbuf_free(packet);
-  }
-}
-
-void install_v6(netif& interface, const ip6_addr_t& address, const MacAddress& mac) {
-  nd6_neighbor_cache_entry* place = nullptr;
-  for (int i = 0; i < LWIP_ND6_NUM_NEIGHBORS; ++i) {
-    auto& entry = neighbor_cache[i];
-    if (entry.state == ND6_NO_ENTRY) {
-      place = place == nullptr ? &entry : place;
-    } else if (ip6_addr_eq(&entry.next_hop_address, &address)) {
-      place = &entry;
-      break;
-    }
-  }
-  if (place == nullptr) {
-    return;
-  }
-  if (place->state == ND6_NO_ENTRY) {
-    *place = {};
-    place->next_hop_address = address;
-  }
-  place->netif = &interface;
-  std::copy(mac.octets.begin(), mac.octets.end(), place->lladdr);
-  place->state = ND6_REACHABLE;
-  place->counter.reachable_time = reachable_time;
+err_t put_on_link(netif& interface, pbuf& packet, const MacAddress& to, std::uint8_t version) {
+  eth_addr source;
+  eth_addr destination;
+  std::memcpy(source.addr, interface.hwaddr, sizeof source.addr);
+  std::copy(to.octets.begin(), to.octets.end(), destination.addr);
+  return ethernet_output(&interface, &packet, &source, &destination, version == 6 ? ETHTYPE_IPV6 : ETHTYPE_IP);
 }
 
 }  // namespace
 
-std::vector<Neighbour> Stack::Impl::read_neighbours() {
+Neighbours::Neighbours(Stack::Impl& stack, SipKey key)
+    : stack_(stack),
+      next_hops_(stack.options.addresses, stack.options.gateways),
+      cache_(stack.options.max_neighbours, key, random_of(stack), [this](Entry& entry) { pending_.drop_all(entry); }),
+      destinations_(key) {
+  for (const IpAddress& gateway : stack.options.gateways) {
+    cache_.pin(gateway);
+  }
+}
+
+Neighbours::~Neighbours() { clear(); }
+
+err_t Neighbours::output(netif& interface, pbuf& packet, const IpAddress& destination) {
+  if (wire::is_multicast(destination)) {
+    return put_on_link(interface, packet, wire::multicast_mac(destination), destination.version);
+  }
+  if (next_hops_.is_broadcast(destination)) {
+    return put_on_link(interface, packet, wire::kBroadcastMac, destination.version);
+  }
+  const auto hop = first_hop(destination);
+  return hop ? send(interface, packet, *hop) : err_t{ERR_RTE};
+}
+
+std::optional<IpAddress> Neighbours::first_hop(const IpAddress& destination) {
+  if (!destinations_.empty() && destination.is_v6()) {
+    const auto* const known = destinations_.find(destination, stack_.now_ns());
+    if (known != nullptr && known->next_hop) {
+      return known->next_hop;
+    }
+  }
+  return next_hops_.of(destination);
+}
+
+err_t Neighbours::send(netif& interface, pbuf& packet, const IpAddress& neighbour) {
+  Entry* entry = cache_.find(neighbour);
+  const auto now = stack_.now_ns();
+  if (entry != nullptr && cache_.use(*entry, now)) {
+    return put_on_link(interface, packet, entry->mac, neighbour.version);
+  }
+  const bool is_new = entry == nullptr;
+  if (is_new) {
+    entry = cache_.find_or_make(neighbour);
+    if (entry == nullptr) {
+      return ERR_MEM;
+    }
+    entry->recent = true;
+  }
+  const bool kept = wait_for(*entry, packet);
+  if (is_new) {
+    cache_.advance(*entry, now);
+    ask(*entry, false);
+  }
+  return kept ? err_t{ERR_OK} : err_t{ERR_MEM};
+}
+
+bool Neighbours::wait_for(Entry& entry, pbuf& packet) {
+  // Whoever fills all places with packets to hosts that do not exist loses his own, the oldest first.
+  while (pending_.is_full()) {
+    Entry* const oldest = cache_.oldest_incomplete();
+    if (oldest == nullptr || oldest == &entry) {
+      break;
+    }
+    cache_.remove(*oldest);
+  }
+  return pending_.keep(entry, packet);
+}
+
+void Neighbours::send_pending(Entry& entry) {
+  while (pbuf* const packet = pending_.take(entry)) {
+    if (cache_.use(entry, stack_.now_ns())) {
+      put_on_link(stack_.netifs.front(), *packet, entry.mac, entry.address.version);
+    }
+    pbuf_free(packet);
+  }
+}
+
+void Neighbours::learned(Entry& entry) {
+  if (entry.has_mac()) {
+    send_pending(entry);
+  }
+}
+
+void Neighbours::ask(Entry& entry, bool unicast) {
+  if (entry.address.is_v6()) {
+    solicit_v6(entry, unicast);
+  } else {
+    const MacAddress& to = unicast ? entry.mac : wire::kBroadcastMac;
+    send_arp(wire::ArpPacket::kRequest, to, asking_address(entry.address), {}, entry.address);
+  }
+}
+
+bool Neighbours::is_own(const IpAddress& address) const {
+  if (!address.is_v6()) {
+    return stack_.owns(address);
+  }
+  const ip_addr_t wanted = to_lwip(address);
+  netif& first = stack_.netifs.front();
+  for (s8_t i = 0; i < LWIP_IPV6_NUM_ADDRESSES; ++i) {
+    if (ip6_addr_isvalid(netif_ip6_addr_state(&first, i)) &&
+        ip6_addr_zoneless_eq(netif_ip6_addr(&first, i), ip_2_ip6(&wanted))) {
+      return true;
+    }
+  }
+  return false;
+}
+
+IpAddress Neighbours::asking_address(const IpAddress& neighbour) const {
+  // One that the neighbour takes for a neighbour's of its own; an alias of another network it might not answer.
+  if (const auto beside = next_hops_.own_beside(neighbour)) {
+    return *beside;
+  }
+  if (neighbour.is_v6()) {
+    ip_addr_t link_local{};
+    IP_SET_TYPE_VAL(link_local, IPADDR_TYPE_V6);
+    *ip_2_ip6(&link_local) = *netif_ip6_addr(&stack_.netifs.front(), 0);
+    return from_lwip(link_local);
+  }
+  for (const IpPrefix& own : stack_.options.addresses) {
+    if (!own.address.is_v6()) {
+      return own.address;
+    }
+  }
+  return IpAddress::any(4);
+}
+
+bool Neighbours::can_reach(const IpAddress& destination) {
+  const auto hop = first_hop(destination);
+  const Entry* const entry = hop ? cache_.find(*hop) : nullptr;
+  return entry != nullptr && entry->has_mac();
+}
+
+std::uint16_t Neighbours::path_mtu(const IpAddress& destination) {
+  if (destinations_.empty()) {
+    return 0;
+  }
+  const auto* const known = destinations_.find(destination, stack_.now_ns());
+  return known == nullptr ? std::uint16_t{0} : known->path_mtu;
+}
+
+void Neighbours::confirm(const IpAddress& destination) {
+  const auto hop = first_hop(destination);
+  Entry* const entry = hop ? cache_.find(*hop) : nullptr;
+  if (entry != nullptr && entry->state != NeighbourCache::State::reachable) {
+    cache_.confirm(*entry, stack_.now_ns());
+  }
+}
+
+void Neighbours::run_due(std::uint64_t now_ns) {
+  // What is left over is due at once: the turn after this one goes on.
+  constexpr int kPerTurn = 256;
+  for (int i = 0; i < kPerTurn; ++i) {
+    Entry* const entry = cache_.due(now_ns);
+    if (entry == nullptr) {
+      return;
+    }
+    switch (cache_.advance(*entry, now_ns)) {
+      case NeighbourCache::Due::ask_all:
+        ask(*entry, false);
+        break;
+      case NeighbourCache::Due::ask_it:
+        ask(*entry, true);
+        break;
+      case NeighbourCache::Due::give_up:
+        // The next packet asks everybody anew.
+        ++unreachable_;
+        cache_.remove(*entry);
+        break;
+    }
+  }
+}
+
+std::vector<Neighbour> Neighbours::list() {
   std::vector<Neighbour> found;
-  for (size_t i = 0; i < ARP_TABLE_SIZE; ++i) {
-    ip4_addr_t* address = nullptr;
-    netif* interface = nullptr;
-    eth_addr* mac = nullptr;
-    if (etharp_get_entry(i, &address, &interface, &mac) != 0) {
-      Neighbour neighbour{IpAddress::any(4), mac_of(mac->addr)};
-      std::memcpy(neighbour.address.octets.data(), &address->addr, 4);
-      found.push_back(neighbour);
+  cache_.for_each([&](const Entry& entry) {
+    if (entry.has_mac()) {
+      found.push_back({entry.address, entry.mac});
     }
-  }
-  for (int i = 0; i < LWIP_ND6_NUM_NEIGHBORS; ++i) {
-    const auto& entry = neighbor_cache[i];
-    // An address that came with the neighbour's own question lets nothing go that waits for the answer to ours. Whoever takes over
-    // must see that those packets are still to be sent.
-    if (entry.state >= ND6_REACHABLE && entry.q == nullptr) {
-      Neighbour neighbour{IpAddress::any(6), mac_of(entry.lladdr)};
-      std::memcpy(neighbour.address.octets.data(), entry.next_hop_address.addr, 16);
-      found.push_back(neighbour);
-    }
-  }
+  });
   std::sort(found.begin(), found.end());
   return found;
 }
 
-void Stack::Impl::show_neighbours() {
-  if (dormant || !neighbours_touched) {
-    return;
+std::optional<Neighbour> Neighbours::find(const IpAddress& address) {
+  const Entry* const entry = cache_.find(address);
+  if (entry == nullptr || !entry->has_mac()) {
+    return std::nullopt;
   }
-  neighbours_touched = false;
-  auto now = read_neighbours();
-  if (observer != nullptr) {
-    for (const auto& neighbour : now) {
-      if (!std::binary_search(known_neighbours.begin(), known_neighbours.end(), neighbour)) {
-        observer->on_neighbour(neighbour);
-      }
+  return Neighbour{address, entry->mac};
+}
+
+void Neighbours::install(const Neighbour& neighbour) {
+  if (Entry* const entry = cache_.find_or_make(neighbour.address)) {
+    cache_.learn(*entry, neighbour.mac);
+  }
+}
+
+void Neighbours::show_news(ConnectionObserver* observer) {
+  cache_.visit_news([&](const Entry& entry) {
+    if (observer != nullptr) {
+      observer->on_neighbour({entry.address, entry.mac});
     }
-  }
-  known_neighbours = std::move(now);
+  });
 }
 
-bool Stack::Impl::can_reach(const ip_addr_t& local, const ip_addr_t& remote) {
-  netif* const interface = ip_route(&local, &remote);
-  if (interface == nullptr) {
-    return false;
+void Neighbours::pin(const IpAddress& remote) {
+  if (next_hops_.is_on_link(remote)) {
+    cache_.pin(remote);
   }
-  if (IP_IS_V6_VAL(remote)) {
-    const auto is_resolved = [](const ip6_addr_t& address) {
-      return std::any_of(neighbor_cache, neighbor_cache + LWIP_ND6_NUM_NEIGHBORS, [&](const auto& entry) {
-        return entry.state >= ND6_REACHABLE && ip6_addr_eq(&entry.next_hop_address, &address);
-      });
-    };
-    return is_resolved(*ip_2_ip6(&remote)) || (gateway6 && is_resolved(*gateway6));
-  }
-  const ip4_addr_t* const destination = ip_2_ip4(&remote);
-  const bool on_link = ip4_addr_net_eq(destination, netif_ip4_addr(interface), netif_ip4_netmask(interface));
-  eth_addr* mac = nullptr;
-  const ip4_addr_t* entry = nullptr;
-  return etharp_find_addr(interface, on_link ? destination : netif_ip4_gw(interface), &mac, &entry) >= 0;
 }
 
-void Stack::Impl::install_neighbour(const Neighbour& neighbour) {
-  ip_addr_t address = to_lwip(neighbour.address);
-  if (neighbour.address.is_v6()) {
-    add_zone(address);
-    install_v6(netifs.front(), *ip_2_ip6(&address), neighbour.mac);
-    return;
+void Neighbours::unpin(const IpAddress& remote) {
+  if (next_hops_.is_on_link(remote)) {
+    cache_.unpin(remote);
   }
-  netif* interface = ip4_route(ip_2_ip4(&address));
-  install_v4(interface != nullptr ? *interface : netifs.front(), neighbour.address, neighbour.mac);
 }
 
-void Stack::Impl::install_neighbours() {
-  for (const auto& neighbour : known_neighbours) {
-    install_neighbour(neighbour);
-  }
-  // The tables may have had no room for all. Whoever is not in them is new when it comes back, and the next twin has to be told.
-  known_neighbours = read_neighbours();
+void Neighbours::read_counters(StackStatistics& counters) const {
+  counters.arp_malformed = malformed_arp_;
+  counters.icmp_malformed += malformed_nd_;
+  counters.address_conflicts = claims_;
+  counters.neighbours = cache_.size();
+  counters.neighbours_evicted = cache_.evictions();
+  counters.neighbours_refused = cache_.refusals();
+  counters.neighbours_unreachable = unreachable_;
+  counters.packets_unresolved = pending_.given_up() + cache_.refusals();
 }
 
 }  // namespace tandem

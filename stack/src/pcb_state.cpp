@@ -83,7 +83,8 @@ std::uint32_t initial_cwnd(const tcp_pcb& pcb) {
 }  // namespace
 
 std::uint32_t Connection::Impl::requests() const {
-  return (close_requested ? tcp_flag::kCloseRequested : 0) | (abort_requested ? tcp_flag::kAbortRequested : 0);
+  return (close_requested ? tcp_flag::kCloseRequested : 0) | (half_closed ? tcp_flag::kHalfClosed : 0) |
+         (abort_requested ? tcp_flag::kAbortRequested : 0);
 }
 
 TcpState Connection::Impl::state() const {
@@ -111,7 +112,8 @@ TcpState Connection::Impl::state() const {
             (ip_get_option(pcb, SOF_KEEPALIVE) ? tcp_flag::kKeepalive : 0) | (active_open ? tcp_flag::kActiveOpen : 0) |
             requests();
   s.iss = iss;
-  s.irs = irs;
+  // A simultaneous open knows the peer's number before it is connected.
+  s.irs = p.state == SYN_RCVD ? p.rcv_nxt - 1 : irs;
   s.snd_una = p.lastack;
   s.snd_nxt = p.snd_nxt;
   s.write_seq = seq_of_position(send.end()) + ((p.flags & TF_FIN) != 0 ? 1U : 0U);
@@ -189,11 +191,13 @@ void Connection::Impl::adopt_state(const TcpState& s) {
   ts_val = s.ts_val;
   active_open = (s.flags & tcp_flag::kActiveOpen) != 0;
   close_requested = (s.flags & tcp_flag::kCloseRequested) != 0;
+  half_closed = (s.flags & tcp_flag::kHalfClosed) != 0;
   abort_requested = (s.flags & tcp_flag::kAbortRequested) != 0;
   fin_received = (s.flags & tcp_flag::kFinReceived) != 0;
   connected = s.phase != TcpPhase::syn_sent && s.phase != TcpPhase::syn_rcvd;
   shown = s;
   stack.note_time_wait(*this, s.phase == TcpPhase::time_wait);
+  stack.note_live(*this, s.phase >= TcpPhase::established && s.phase != TcpPhase::time_wait);
 }
 
 bool Connection::Impl::link(Stack::Adoption adoption) {
@@ -268,7 +272,7 @@ bool Connection::Impl::link(Stack::Adoption adoption) {
 
   pcb = p;
   fed = acked;
-  if (!import_send_side(s, exact && stack.can_reach(p->local_ip, p->remote_ip)) || !import_out_of_order()) {
+  if (!import_send_side(s, exact && stack.neighbours.can_reach(remote.address)) || !import_out_of_order()) {
     // Memory is short. Half a connection would forget what it has promised: it stays dormant and is tried again.
     p->state = ESTABLISHED;  // of a closed one nothing is given back
     tcp_pcb_purge(p);
@@ -278,7 +282,7 @@ bool Connection::Impl::link(Stack::Adoption adoption) {
     return false;
   }
   p->state = lwip_state_of(s.phase);
-  if (s.phase == TcpPhase::syn_rcvd) {
+  if (s.phase == TcpPhase::syn_rcvd && !active_open) {
     p->listener = stack.listener_pcb_for(s.local);
   }
   if (TANDEM_PLANTED(ack_beyond_window) && connected) {

@@ -32,7 +32,7 @@ bool Connection::Impl::take_data(pbuf* data) {
       continue;
     }
     received += bytes.size();
-    const bool offer = receive.empty() && handler != nullptr && !abort_requested;
+    const bool offer = receive.empty() && handler != nullptr && !abort_requested && !stack.late;
     if (shown_to_observer && (wants_stream || !offer)) {
       stack.observer->on_received(handle, bytes);
     }

@@ -25,7 +25,7 @@ bool may_write(TcpPhase phase) {
 }  // namespace
 
 std::size_t Connection::Impl::send_room() const {
-  if (stack.dormant || gone || close_requested || abort_requested ||
+  if (stack.dormant || gone || close_requested || abort_requested || is_half_open() ||
       !may_write(pcb != nullptr ? phase_of(*pcb) : shown.phase)) {
     return 0;
   }
@@ -115,13 +115,22 @@ void Connection::Impl::flush() {
   kick_hold = false;
   update_acked();
   feed();
+  if (pcb != nullptr) {
+    tandem_tcp_arm(pcb);
+  }
   if (pcb != nullptr && (pcb->unsent != nullptr || (pcb->flags & TF_ACK_NOW) != 0)) {
     tcp_output(pcb);
   }
 }
 
-void Connection::Impl::request_close() {
-  if (stack.dormant || gone || close_requested || abort_requested) {
+void Connection::Impl::request_close(bool half) {
+  if (stack.dormant || gone || abort_requested || (close_requested && (half || !half_closed))) {
+    return;
+  }
+  half_closed = half;
+  if (close_requested) {
+    // The half that was left open for the peer is no longer waited for.
+    stack.touch(*this);
     return;
   }
   close_requested = true;

@@ -27,15 +27,16 @@ void Connection::Impl::begin_serving() {
   }
 }
 
-bool Connection::Impl::serve() {
+bool Connection::Impl::serve(Serving how) {
   if (handler == nullptr || gone || abort_requested || stack.dormant) {
     return false;
   }
   begin_serving();
   bool again = false;
+  const auto is_late = [&] { return how == Serving::in_time && stack.out_of_time(); };
   const auto offer = [&] {
     for (int i = 0; offer_due && !receive.empty() && !abort_requested; ++i) {
-      if (i == kOffersPerTurn) {
+      if (i == kOffersPerTurn || (i != 0 && is_late())) {
         again = true;
         return;
       }
@@ -43,6 +44,11 @@ bool Connection::Impl::serve() {
       const auto written_before = send.end();
       handler->on_receive(handle, receive.unread());
       offer_due = consumed != consumed_before || send.end() != written_before;
+      if (!offer_due && is_late()) {
+        // It may have returned for want of time before it took anything.
+        again = offer_due = true;
+        return;
+      }
     }
   };
   offer();
@@ -55,6 +61,8 @@ bool Connection::Impl::serve() {
     if (!abort_requested) {
       handler->on_writable(handle);
     }
+    // It may have returned for want of time here as well.
+    if (is_late()) again = room_due = true;
   }
   if (!abort_requested) {
     deliver_eof();
@@ -73,6 +81,7 @@ void Connection::Impl::deliver_eof() {
 void Connection::Impl::deliver_closed() {
   if (pcb != nullptr) {
     stack.note_time_wait(*this, pcb->state == TIME_WAIT);
+    stack.note_live(*this, pcb->state >= ESTABLISHED && pcb->state != TIME_WAIT);
   }
   if (in_time_wait && eof_delivered && handler != nullptr) {
     handler->on_closed(handle);
@@ -86,10 +95,15 @@ void Connection::Impl::finish(bool was_reset) {
   }
   if (handler != nullptr && !was_reset && !abort_requested) {
     offer_due = offer_due || !receive.empty();
-    serve();
+    serve(Serving::to_the_end);
   }
   gone = true;
   reset = was_reset;
+  if (!was_reset) {
+    end_reason = EndReason::none;
+  } else if (end_reason == EndReason::none) {
+    end_reason = abort_requested ? EndReason::aborted : EndReason::unknown;
+  }
   if (handler != nullptr) {
     if (was_reset) {
       handler->on_reset(handle);

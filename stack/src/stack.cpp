@@ -13,6 +13,7 @@
 #include "connection_impl.hpp"
 #include "lwip.hpp"
 #include "stack_impl.hpp"
+#include "tandem/addressing.hpp"
 #include "tandem/planted.hpp"
 #include "udp_endpoint.hpp"
 
@@ -23,6 +24,8 @@ namespace {
 constexpr std::size_t kMinWindowBytes = 64 * 1024;
 constexpr std::size_t kMaxSendQueueBytes = std::size_t{1} << 29;
 constexpr std::uint32_t kMinMtu = 576;
+constexpr std::size_t kMinNeighbours = 16;
+constexpr std::size_t kMaxNeighbours = std::size_t{1} << 20;
 constexpr std::uint32_t kMinMtuV6 = 1280;  // RFC 8200 section 5
 
 void check(bool holds, const std::string& why) {
@@ -38,27 +41,14 @@ StackOptions checked(StackOptions options, const LinkDevice& device) {
   check(options.send_queue_bytes >= 1 && options.send_queue_bytes <= kMaxSendQueueBytes,
         "the send queue has to be between 1 and 536,870,912 bytes");
   check(options.max_connections >= 1, "a stack needs room for at least one connection");
-  std::size_t v6_addresses = 0;
-  for (const IpPrefix& prefix : options.addresses) {
-    const bool v6 = prefix.address.is_v6();
-    v6_addresses += v6 ? 1 : 0;
-    check(!prefix.address.is_any() && prefix.length <= (v6 ? 128 : 32),
-          prefix.to_string() + " is no interface address");
-    check(std::count_if(options.addresses.begin(), options.addresses.end(),
-                        [&](const IpPrefix& other) { return other.address == prefix.address; }) == 1,
-          prefix.address.to_string() + " is given twice");
-  }
-  check(v6_addresses < LWIP_IPV6_NUM_ADDRESSES,
-        "at most " + std::to_string(LWIP_IPV6_NUM_ADDRESSES - 1) + " IPv6 addresses can be given");
-  for (const IpAddress& gateway : options.gateways) {
-    check(std::count_if(options.gateways.begin(), options.gateways.end(),
-                        [&](const IpAddress& other) { return other.version == gateway.version; }) == 1,
-          "more than one gateway is given for IPv" + std::to_string(gateway.version));
-    check(std::any_of(options.addresses.begin(), options.addresses.end(),
-                      [&](const IpPrefix& prefix) { return prefix.address.version == gateway.version; }),
-          "gateway " + gateway.to_string() + " has no address of its IP version beside it");
-  }
-  check(device.mtu() >= (v6_addresses != 0 ? kMinMtuV6 : kMinMtu),
+  check(options.max_neighbours >= kMinNeighbours && options.max_neighbours <= kMaxNeighbours,
+        "the neighbour table has to hold between " + std::to_string(kMinNeighbours) + " and " +
+            std::to_string(kMaxNeighbours) + " neighbours");
+  const std::string error = addressing_error(options.addresses, options.gateways);
+  check(error.empty(), error);
+  const bool has_v6 = std::any_of(options.addresses.begin(), options.addresses.end(),
+                                  [](const IpPrefix& prefix) { return prefix.address.is_v6(); });
+  check(device.mtu() >= (has_v6 ? kMinMtuV6 : kMinMtu),
         "the device's MTU of " + std::to_string(device.mtu()) + " bytes is too small");
   return options;
 }
@@ -87,20 +77,23 @@ StackOptions with_secret(StackOptions options) {
 
 }  // namespace
 
-Stack::Impl::Impl(Stack& owner, StackOptions given, LinkDevice& link)
+Stack::Impl::Impl(Stack& owner, StackOptions given, LinkDevice& link_device)
     : face(owner),
-      options(with_secret(checked(std::move(given), link))),
-      device(link),
+      options(with_secret(checked(std::move(given), link_device))),
+      device(link_device),
       dormant(options.dormant),
       hash_key(key_from(options, 1)),
-      isn_key(key_from(options, 2)),
       random_key(key_from(options, 3)),
-      rx_frames(link),
+      rx_frames(link_device),
+      neighbours(*this, key_from(options, 4)),
+      link(link_device.capabilities()),
       by_tuple(16, TupleHash(hash_key)) {
   const StackScope scope(*this);
+  adopt_secret();
   lwip_init();
   tandem_tcp_hash_key(hash_key[0], hash_key[1]);
   tandem_tcp_rcv_wnd_default = static_cast<u32_t>(options.receive_window_bytes);
+  tandem_tcp_time_wait_ms = options.limits.time_wait_ms;
   ext_arg_id = tcp_ext_arg_alloc_id();
   muted = true;
   make_interfaces();
@@ -111,6 +104,8 @@ Stack::Impl::Impl(Stack& owner, StackOptions given, LinkDevice& link)
     announce_addresses();
     renumber();
   }
+  // Any time may pass before the first turn, or the first connection.
+  clock_is_stale = true;
 }
 
 Stack::Impl::~Impl() {
@@ -125,7 +120,13 @@ Stack::Impl::~Impl() {
       tcp_ext_arg_set(connection->pcb, ext_arg_id, nullptr);
     }
   }
+  neighbours.clear();
   tandem_lwip_release();
+}
+
+void Stack::Impl::adopt_secret() {
+  isn_key = key_from(options, 2);
+  cookie_key = key_from(options, 4);
 }
 
 std::uint32_t Stack::Impl::random_value() {
@@ -168,9 +169,13 @@ void Stack::unlisten(const Endpoint& local) {
 }
 
 Connection* Stack::connect(const Endpoint& local, const Endpoint& remote, Replication replication,
-                           std::uint16_t service) {
+                           std::uint16_t service, EndReason* why) {
   const StackScope scope(*impl_);
-  auto* const connection = impl_->connect(local, remote, replication, service);
+  EndReason reason = EndReason::none;
+  auto* const connection = impl_->connect(local, remote, replication, service, reason);
+  if (why != nullptr) {
+    *why = reason;
+  }
   return connection == nullptr ? nullptr : &connection->handle;
 }
 
@@ -210,6 +215,15 @@ void Stack::set_write_budget(std::size_t bytes) {
   }
 }
 
+void Stack::set_turn_deadline(std::uint64_t deadline_ns) {
+  impl_->turn_deadline_ns = deadline_ns;
+  impl_->late = false;
+}
+
+std::uint64_t Stack::turn_deadline_ns() const { return impl_->turn_deadline_ns; }
+
+bool Stack::out_of_time() { return impl_->out_of_time(); }
+
 void Stack::end_turn() {
   const StackScope scope(*impl_);
   impl_->end_turn();
@@ -245,7 +259,12 @@ void Stack::for_each_connection(const std::function<void(Connection&)>& visit) {
 
 std::vector<Neighbour> Stack::neighbours() const {
   const StackScope scope(*impl_);
-  return impl_->dormant ? impl_->known_neighbours : impl_->read_neighbours();
+  return impl_->neighbours.list();
+}
+
+bool Stack::neighbour_answers(const IpAddress& remote) const {
+  const StackScope scope(*impl_);
+  return impl_->next_hop_answers(remote);
 }
 
 const StackStatistics& Stack::statistics() const {
@@ -320,16 +339,34 @@ bool Stack::mirror_state(Connection& connection, const TcpState& state) {
   return connection.impl_->mirror_state(state);
 }
 
-void Stack::mirror_close(Connection& connection, bool reset) {
+void Stack::mirror_close(Connection& connection, bool reset, EndReason why) {
   const StackScope scope(*impl_);
+  connection.impl_->end_reason = reset ? why : EndReason::none;
   impl_->mirror_close(*connection.impl_, reset);
 }
 
-void Stack::mirror_neighbour(const Neighbour& neighbour) { impl_->mirror_neighbour(neighbour); }
+void Stack::mirror_neighbour(const Neighbour& neighbour) {
+  const StackScope scope(*impl_);
+  impl_->neighbours.install(neighbour);
+}
+
+std::optional<Neighbour> Stack::neighbour(const IpAddress& address) const {
+  const StackScope scope(*impl_);
+  return impl_->neighbours.find(address);
+}
+
+const std::vector<AddressConflict>& Stack::address_conflicts() const { return impl_->neighbours.conflicts(); }
 
 void Stack::mirror_clear() {
   const StackScope scope(*impl_);
   impl_->mirror_clear();
+}
+
+void Stack::mirror_secret(const Secret& secret) {
+  if (impl_->dormant) {
+    impl_->options.secret = secret;
+    impl_->adopt_secret();
+  }
 }
 
 void Stack::prepare() {
@@ -341,6 +378,13 @@ void Stack::activate(Adoption adoption) {
   const StackScope scope(*impl_);
   impl_->activate(adoption);
 }
+
+void Stack::link_changed() {
+  const StackScope scope(*impl_);
+  impl_->link_changed();
+}
+
+void Stack::announce() { impl_->announce(); }
 
 bool Stack::is_dormant() const { return impl_->dormant; }
 

@@ -13,11 +13,13 @@ void Stack::Impl::read_counters() {
   counters.tcp_malformed = from.tcp.lenerr + from.tcp.opterr;
   counters.udp_malformed = from.udp.lenerr;
   counters.icmp_malformed = malformed(from.icmp) + malformed(from.icmp6) + malformed(from.nd6);
-  counters.arp_malformed = malformed(from.etharp) + from.etharp.proterr;
   counters.checksum_errors =
       std::uint64_t{from.ip.chkerr} + from.tcp.chkerr + from.udp.chkerr + from.icmp.chkerr + from.icmp6.chkerr;
+  neighbours.read_counters(counters);
   counters.segments_in = from.tcp.recv;
   counters.segments_out = from.tcp.xmit;
+  counters.time_wait = time_wait_count;
+  counters.tcp_steps = tandem_tcp_steps;
 }
 
 }  // namespace tandem

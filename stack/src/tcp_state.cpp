@@ -5,6 +5,7 @@
 #include <concepts>
 #include <type_traits>
 
+#include "tandem/tcp_state_format.hpp"
 #include "tcp_state_layout.hpp"
 
 namespace tandem {
@@ -133,17 +134,26 @@ void encode_tcp_state(const TcpState& state, std::vector<std::uint8_t>& out) {
 #undef TANDEM_STORE_FIELD
 }
 
+static_assert(layout::kTcpStateBytes >= kFirstTcpStateBytes);
+
+void shorten_tcp_state(std::vector<std::uint8_t>& encoded, std::size_t bytes) {
+  if (encoded.size() <= bytes) return;
+  encoded.resize(bytes);
+  store(encoded.data() + 4, static_cast<std::uint32_t>(bytes));
+}
+
 std::optional<TcpState> decode_tcp_state(Bytes in, std::size_t* used) {
   Reader reader(in);
   const auto version = reader.number<std::uint16_t>();
   const auto reserved = reader.number<std::uint16_t>();
   const auto length = reader.number<std::uint32_t>();
-  if (reader.fell_short() || version != kTcpStateVersion || reserved != 0 || length != layout::kTcpStateBytes ||
+  if (reader.fell_short() || version != kTcpStateVersion || reserved != 0 || length < kFirstTcpStateBytes ||
       in.size() < length) {
     return std::nullopt;
   }
   TcpState state;
-#define TANDEM_LOAD_FIELD(offset, bytes, field) load(in.data() + (offset), state.field);
+#define TANDEM_LOAD_FIELD(offset, bytes, field) \
+  if ((offset) + (bytes) <= length) load(in.data() + (offset), state.field);
   TANDEM_TCP_STATE_FIELDS(TANDEM_LOAD_FIELD)
 #undef TANDEM_LOAD_FIELD
   constexpr std::size_t kZeroOfLocal = 9;

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // The layout of an encoded TcpState, version 1. All integers little-endian, no padding between fields.
+// It grows at its end only, and keeps its version then: a reader leaves what stands behind the fields that it knows, and takes the
+// defaults for those that the length does not reach. Another version is another layout, and is refused.
 //
 //   offset  bytes  field
 //        0      2  version (1)
-//        2      2  reserved, zero
+//        2      2  zero; a writer whose readers must know more than these fields sets it, and is refused by others
 //        4      4  length of the whole, these eight bytes included
 //        8      .  the fields below
 //
 // An endpoint is 20 bytes: IP version (4 or 6), a zero byte, port, 16 octets of the address in network order (IPv4: the first
 // four, the others zero).
 //
-// A later version only appends fields; its readers take the defaults for what an earlier one does not have.
+// New fields go to the end of the table, and raise kTcpStateBytes.
 #pragma once
 
 #include <cstddef>

@@ -33,8 +33,7 @@ bool reports_are_due(netif& interface) {
 
 }  // namespace
 
-static_assert(ARP_TMR_INTERVAL == 1000 && IP_TMR_INTERVAL == 1000 && ND6_TMR_INTERVAL == 1000 &&
-              IP6_REASS_TMR_INTERVAL == 1000);
+static_assert(IP_TMR_INTERVAL == 1000 && IP6_REASS_TMR_INTERVAL == 1000);
 
 void Stack::Impl::start_timers() {
   const auto now = now_ns();
@@ -42,6 +41,18 @@ void Stack::Impl::start_timers() {
   tcp_tick_ns = next_multiple(now, kTcpFastNs);
   slow_tick_ns = next_multiple(now, kSlowNs);
   mld_tick_ns = next_multiple(now, kMldNs);
+}
+
+void Stack::Impl::catch_up() {
+  if (!clock_is_stale) {
+    return;
+  }
+  const auto now = now_ns();
+  tcp_ticks = static_cast<u32_t>(now / kTcpSlowNs);
+  if (tcp_active_pcbs == nullptr && now >= tcp_tick_ns) {
+    // Nobody has waited for the ticks in between, and whoever begins now waits for none of them.
+    tcp_tick_ns = next_multiple(now, kTcpFastNs);
+  }
 }
 
 void Stack::Impl::run_timers() {
@@ -57,26 +68,29 @@ void Stack::Impl::run_timers() {
     const bool slow =
         tcp_tick_ns / kTcpSlowNs != (tcp_tick_ns - kTcpFastNs) / kTcpSlowNs || now - tcp_tick_ns >= kTcpFastNs;
     tcp_tick_ns = next_multiple(now, kTcpFastNs);
-    tcp_fasttmr();
-    if (slow) {
+    // While nothing can leave, no peer is late.
+    if (link.up) {
+      tcp_fasttmr();
+    }
+    if (slow && link.up) {
       tcp_ticks = static_cast<u32_t>(now / kTcpSlowNs) - 1;
       tcp_slowtmr();
     }
+    give_up_silent_closes();
   }
   TANDEM_STEP("timers.tcp");
   if (now >= slow_tick_ns) {
     slow_tick_ns = next_multiple(now, kSlowNs);
-    etharp_tmr();
     ip_reass_tmr();
-    nd6_tmr();
     ip6_reass_tmr();
-    neighbours_touched = true;
   }
   if (now >= mld_tick_ns) {
     mld_tick_ns = next_multiple(now, kMldNs);
     mld6_tmr();
   }
   in_timers = false;
+  neighbours.run_due(now);
+  announce_if_due();
   run_kicks();
   link_for_a_turn();
   settle();
@@ -89,8 +103,8 @@ std::uint64_t Stack::Impl::next_timer_ns() {
   if (urgent.size() + idle.size() != 0) {
     return 0;
   }
-  std::uint64_t next = std::min(slow_tick_ns, next_kick_ns());
-  if (tcp_active_pcbs != nullptr || tcp_tw_pcbs != nullptr) {
+  std::uint64_t next = std::min({slow_tick_ns, next_kick_ns(), neighbours.next_due_ns(), next_announcement_ns()});
+  if (link.up && (tcp_active_pcbs != nullptr || tcp_tw_pcbs != nullptr)) {
     next = std::min(next, tcp_tick_ns);
   }
   if (reports_are_due(netifs.front())) {

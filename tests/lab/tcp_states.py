@@ -4,9 +4,12 @@
 States that pass quickly are held by dropping, at the peer, the segment that would end them.
 """
 
+import fcntl
 import os
 import socket
+import struct
 import sys
+import termios
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -121,6 +124,51 @@ class TcpStates(Scenario):
             self.wait_gone()
 
         self.each_version(check)
+
+    def test_a_peer_that_does_not_read_but_sends_is_acknowledged(self):
+        """A window probe has gone out, and yet every ACK stands where Linux takes it; after a takeover as well."""
+        def check(version):
+            client = self.connect(version, CHARGEN, receive_buffer=16384)
+            self.wait_for_probe(client)
+            self.send_acknowledged(client)
+            self.kill_and_release()
+            self.wait_for_probe(client)
+            self.send_acknowledged(client)
+            return client
+
+        clients = [check(version) for version in self.versions]
+        self.assert_no_reset(self.resets)
+        # What they have not read makes their own kernel reset them.
+        for client in clients:
+            client.close()
+
+    def segments_in(self, client):
+        """tcpi_segs_in of struct tcp_info."""
+        return struct.unpack_from("=I", client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 144), 140)[0]
+
+    def wait_for_probe(self, client):
+        """The window is shut when half a second has brought nothing; what comes then is a probe."""
+        state = {"count": -1, "since": time.monotonic(), "quiet": False}
+
+        def probed():
+            count = self.segments_in(client)
+            if count != state["count"]:
+                if state["quiet"]:
+                    return True
+                state.update(count=count, since=time.monotonic())
+            state["quiet"] = time.monotonic() - state["since"] > 0.5
+            return False
+
+        eventually(probed, "the shut window is probed", WITHIN_S)
+
+    def send_acknowledged(self, client):
+        """Bytes that nobody has acknowledged yet are those of SIOCOUTQ."""
+        client.sendall(b"not read, but sent" * 100)
+
+        def unacknowledged():
+            return struct.unpack("=i", fcntl.ioctl(client, termios.TIOCOUTQ, b"\0" * 4))[0]
+
+        eventually(lambda: unacknowledged() == 0, f"all is acknowledged; {unacknowledged()} bytes are not", 5)
 
     def fill(self, client):
         sent = b""

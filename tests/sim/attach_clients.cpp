@@ -29,14 +29,18 @@ void AttachClients::say(Socket& socket) {
   Socket* const end = socket.peer;
   if (end == nullptr) return;
   Socket::Packet packet;
-  const ha::Hello ours{ha::kLogFormatVersion, ha::kGroupLayoutVersion, {{"mac", "02:00:00:00:00:99"}}};
+  ha::Hello ours;
+  ours.identity = ours.number = 99;
+  ours.options_digest = 99;
+  if (prng_.one_in(2)) ours.descriptor_names = {"options"};
   switch (prng_.below(7)) {
     case 0:
       packet.bytes = octets(prng_, prng_.skewed(2 * ha::kMaxAttachBytes));
       break;
     case 1: {
       ha::Hello other = ours;
-      (prng_.one_in(2) ? other.log_format_version : other.group_layout_version) += 1 + prng_.below(9);
+      ha::Versions& versions = prng_.one_in(2) ? other.log_format : other.group_layout;
+      versions.lowest = versions.highest += 1 + static_cast<std::uint32_t>(prng_.below(9));
       packet.bytes = ha::encode(other);
       break;
     }
@@ -44,7 +48,7 @@ void AttachClients::say(Socket& socket) {
       packet.bytes = ha::encode(ha::Ready{});
       break;
     case 3:
-      packet.bytes = ha::encode(ha::Welcome{0, prng_.next(), prng_.next(), octets(prng_, 64), {"group", "log"}});
+      packet.bytes = ha::encode(ha::Welcome{0, prng_.next(), prng_.next(), 2, octets(prng_, 64), {"group", "log"}});
       break;
     case 4:
       packet.bytes = ha::encode(ha::Refusal{static_cast<std::int32_t>(prng_.next()), "no"});

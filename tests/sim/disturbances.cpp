@@ -15,6 +15,10 @@ namespace tandem::sim {
 namespace {
 
 constexpr std::uint64_t kMs = 1'000'000;
+/// Longer than a newcomer waits for a twin that may still take over.
+constexpr std::uint64_t kStartsAgain_ns = 5'000 * kMs;
+/// Less than the time for which the later of two that are told to end waits for a successor.
+constexpr std::uint64_t kOneEvent_ns = 4'000 * kMs;
 
 bool lives(const Process& process) {
   return process.state != Process::State::dead && process.state != Process::State::ended;
@@ -45,6 +49,15 @@ bool World::disturb_further(Process& primary, Process* twin) {
     slow_down(*twin);
     return true;
   }
+  // Neighbours of a speaker rightly end their sessions while nobody is there.
+  if (setup_.stopped_twins && bgp_plan_ == nullptr && twin != nullptr && script_.one_in(2)) {
+    stop_for_good(primary, *twin);
+    return true;
+  }
+  if (setup_.terminations && twin != nullptr && script_.one_in(4)) {
+    terminate_both(primary.pid, twin->pid);
+    return true;
+  }
   if (setup_.terminations && script_.one_in(4)) {
     ++under_way_;
     const std::int32_t pid = twin != nullptr && script_.one_in(2) ? twin->pid : primary.pid;
@@ -56,6 +69,41 @@ bool World::disturb_further(Process& primary, Process* twin) {
     return true;
   }
   return false;
+}
+
+/// A twin stands still for good, and some time later, when it has been removed or before, its primary dies: somebody else is to be
+/// able to start.
+void World::stop_for_good(Process& primary, Process& twin) {
+  ++under_way_;
+  undisturbed_ = false;
+  kernel_->pause(twin);
+  const std::uint64_t dies_after = script_.one_in(2) ? script_.skewed(20 * kMs) : script_.between(510 * kMs, 700 * kMs);
+  kernel_->after(dies_after, [this, pid = primary.pid] {
+    if (Process* const process = kernel_->find(pid)) kill(*process, "with its twin stopped");
+    kernel_->after(kMs, [this] { spawn_node(); });
+    kernel_->after(kStartsAgain_ns, [this, died_ns = kernel_->now_ns] {
+      --under_way_;
+      if (kernel_->speaker == nullptr && spoke_ns_ < died_ns)
+        violation("somebody can start", "a twin that stands still keeps the group from starting");
+    });
+  });
+}
+
+/// One event that hits both, as a restart of all services does; both are started again.
+void World::terminate_both(std::int32_t primary, std::int32_t twin) {
+  ++under_way_;
+  const bool primary_first = script_.one_in(2);
+  const std::uint64_t gap = script_.skewed(100 * kMs);
+  kernel_->after(script_.skewed(3 * kMs), [this, primary, twin, primary_first, gap] {
+    // Whoever is told a second time is to close at once.
+    const bool again = told_.contains(primary) || told_.contains(twin);
+    both_told_ns_ = again ? 0 : kernel_->now_ns;
+    if (Process* const process = kernel_->find(primary_first ? primary : twin)) terminate(*process);
+    kernel_->after(gap, [this, pid = primary_first ? twin : primary] {
+      --under_way_;
+      if (Process* const process = kernel_->find(pid); process != nullptr && !faults_stopped_) terminate(*process);
+    });
+  });
 }
 
 /// Each of its steps takes longer.
@@ -103,6 +151,7 @@ void World::tell_too_long(Direction direction, Bytes frame, std::uint32_t mtu) {
 void World::terminate(Process& process) {
   if (!lives(process)) return;
   ++totals_.terminations;
+  if (!told_.insert(process.pid).second) both_told_ns_ = 0;
   kernel_->terminate(process);
 }
 
@@ -111,6 +160,11 @@ void World::begin_close(const Process& process) {
   if (setup_.script != nullptr) return;
   closing_ = process.pid;
   if (finishing_) return;
+  // Whoever is started again needs some milliseconds.
+  if (both_told_ns_ != 0 && kernel_->now_ns - both_told_ns_ < kOneEvent_ns)
+    violation("one event does not end both", "process " + std::to_string(process.pid) + " closes its connections " +
+                                                 std::to_string((kernel_->now_ns - both_told_ns_) / kMs) +
+                                                 " ms after both were told to end");
   undisturbed_ = false;
   for (Transfer& transfer : transfers_) transfer.may_break = transfer.may_break || transfer.opened;
   if (bgp_plan_ != nullptr) bgp_peer()->may_break(true);
@@ -141,7 +195,7 @@ void World::doom_at_start() {
 
 void World::doom_at_end() {
   for (const auto& process : kernel_->processes()) {
-    if (!lives(*process) || !process->signals || !process->signals->pending || script_.one_in(3)) continue;
+    if (!lives(*process) || !process->signals || process->signals->pending == 0 || script_.one_in(3)) continue;
     if (script_.one_in(3)) {
       static const Step began = step_of("close.began");
       target_ = began;

@@ -69,6 +69,10 @@ Process& Kernel::spawn(std::function<int()> body) {
   const HeapScope heap;
   Process& process = *processes_.emplace_back(std::make_unique<Process>());
   process.pid = next_pid_++;
+  // 1: each in a namespace of its own beside the others. 2: every second one in one that was made from the first's.
+  const bool apart = pid_namespaces == 1 || (pid_namespaces == 2 && process.pid % 2 != 0);
+  process.pid_namespace = apart ? static_cast<std::uint32_t>(process.pid) : 0;
+  process.number = apart ? 1 : process.pid;
   process.body = std::move(body);
   process.arena = Arena::take();
   process.fiber.start(&Kernel::entry, &process);
@@ -120,25 +124,67 @@ void Kernel::bury(Process& process) {
   // As the kernel does it: the word first, then the memory and the descriptors, some time later.
   const std::uint64_t word_after = scheduling.between(1'000, 300'000);
   const std::uint64_t close_after = word_after + scheduling.skewed(3'000'000);
-  after(word_after, [this, &process] { mark_claim(process); });
+  std::erase_if(word_waits_, [&process](const WordWait& wait) { return wait.process == &process; });
+  after(word_after, [this, &process] { mark_claims(process); });
   after(close_after, [this, &process] { close_all(process); });
 }
 
-void Kernel::mark_claim(Process& process) {
-  if (process.claim == nullptr) return;
-  std::uint32_t word = process.claim->word.load();
-  if ((word & FUTEX_TID_MASK) == static_cast<std::uint32_t>(process.pid)) {
-    word = (word & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
-    process.claim->word.store(word);
-    trace("the word of process %d says that its owner died", process.pid);
+void Kernel::mark_claims(Process& process) {
+  const HeapScope heap;
+  const std::vector<Process::Claim> claims = std::move(process.claims);
+  process.claims.clear();
+  for (auto claim = claims.rbegin(); claim != claims.rend(); ++claim) {
+    std::atomic<std::uint32_t>& word = claim->life->word;
+    // The kernel knows the thread by the number that the thread itself has.
+    if ((word.load() & FUTEX_TID_MASK) != static_cast<std::uint32_t>(process.number)) continue;
+    word.store((word.load() & FUTEX_WAITERS) | FUTEX_OWNER_DIED);
+    trace("a word of process %d says that its owner died", process.pid);
+    wake(&word, 1);
+    director_.on_owner_marked(*claim->life);
   }
-  process.claim = nullptr;
-  process.claim_memory = {};
   notify();
 }
 
+void Kernel::enlist(Process& process, ha::LifeWord& life) {
+  const HeapScope heap;
+  for (const Process::Mapped& item : process.mapped) {
+    if (item.memory->name == "tandem-group") process.claims.push_back({&life, item.memory});
+  }
+}
+
+void Kernel::delist(Process& process, ha::LifeWord& life) {
+  const HeapScope heap;
+  std::erase_if(process.claims, [&life](const Process::Claim& claim) { return claim.life == &life; });
+}
+
+std::uint64_t Kernel::await_word(const void* word, bool changed_already) {
+  const HeapScope heap;
+  word_waits_.push_back({next_wait_++, word, current, changed_already});
+  return word_waits_.back().id;
+}
+
+bool Kernel::is_woken(std::uint64_t wait) const {
+  return std::any_of(word_waits_.begin(), word_waits_.end(),
+                     [wait](const WordWait& item) { return item.id == wait && item.woken; });
+}
+
+void Kernel::forget_wait(std::uint64_t wait) {
+  const HeapScope heap;
+  std::erase_if(word_waits_, [wait](const WordWait& item) { return item.id == wait; });
+}
+
+void Kernel::wake(const void* word, std::size_t most) {
+  for (WordWait& wait : word_waits_) {
+    if (most == 0) return;
+    if (wait.word != word || wait.woken) continue;
+    wait.woken = true;
+    --most;
+  }
+}
+
 void Kernel::close_all(Process& process) {
-  mark_claim(process);
+  mark_claims(process);
+  process.gone = true;
   trace("what process %d had open is closed", process.pid);
   for (auto& descriptor : process.descriptors) descriptor = {};
   process.descriptors.clear();
@@ -167,6 +213,7 @@ void Kernel::kill(Process& process) {
 void Kernel::pause(Process& process) {
   if (process.paused) return;
   process.paused = true;
+  process.held_up_ns = now_ns;
   trace("process %d is paused", process.pid);
   if (current == &process) {
     process.state = Process::State::runnable;
@@ -178,6 +225,7 @@ void Kernel::pause(Process& process) {
 void Kernel::resume(Process& process) {
   if (!process.paused) return;
   process.paused = false;
+  process.held_up_ns = now_ns;
   trace("process %d goes on", process.pid);
   if (process.state == Process::State::dead || process.state == Process::State::ended) return;
   if (process.wake_missed || (process.waiter != nullptr && process.waiter->is_ready())) {
@@ -189,7 +237,7 @@ void Kernel::resume(Process& process) {
 void Kernel::terminate(Process& process) {
   if (!process.signals || process.state == Process::State::dead || process.state == Process::State::ended) return;
   trace("process %d gets SIGTERM", process.pid);
-  process.signals->pending = true;
+  ++process.signals->pending;
   ++process.signals->events;
   notify();
 }
@@ -300,6 +348,12 @@ Lock::~Lock() {
   kernel.trace("the group's lock is free");
   kernel.group_lock = nullptr;
 }
+
+Holder::Holder(Kernel& owner, std::int32_t number) : Object(Kind::holder), kernel(owner), pid(number) {
+  kernel.holders.push_back(this);
+}
+
+Holder::~Holder() { std::erase(kernel.holders, this); }
 
 Socket::~Socket() {
   if (peer == nullptr) return;

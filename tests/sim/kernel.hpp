@@ -45,7 +45,7 @@ inline constexpr std::int32_t kForeigner = 0x7fff'0002;
 
 /// What a descriptor refers to. Counted by descriptors, packets on their way and mappings.
 struct Object {
-  enum class Kind : std::uint8_t { memory, lock, listener, socket, signals, process, nic };
+  enum class Kind : std::uint8_t { memory, lock, listener, socket, signals, process, nic, holder };
   explicit Object(Kind what) : kind(what) {}
   virtual ~Object() = default;
   Object(const Object&) = delete;
@@ -122,7 +122,15 @@ struct Listener final : Object {
 
 struct Signals final : Object {
   Signals() : Object(Kind::signals) {}
-  bool pending = false;
+  std::uint32_t pending = 0;
+};
+
+/// The socket on which somebody says that he may hold what belongs to the group.
+struct Holder final : Object {
+  Holder(Kernel& owner, std::int32_t number);
+  ~Holder() override;
+  Kernel& kernel;
+  std::int32_t pid;
 };
 
 struct ProcessRef final : Object {
@@ -146,6 +154,8 @@ class Waiter {
 struct Process {
   enum class State : std::uint8_t { runnable, running, waiting, dead, ended };
   std::int32_t pid = 0;
+  std::int32_t number = 0;          ///< as the process sees itself; others may have the same in other pid namespaces
+  std::uint32_t pid_namespace = 0;  ///< 0: the one that all others were made from
   State state = State::runnable;
   bool paused = false;       ///< as by SIGSTOP
   bool descheduled = false;  ///< ready to run and not run
@@ -166,8 +176,14 @@ struct Process {
   bool wake_scheduled = false;
   std::uint64_t wake_at_ns = 0;
   void* stack_scope = nullptr;
-  ha::OwnerSlot* claim = nullptr;  ///< its robust list
-  Ref<Memory> claim_memory;
+  /// Its robust list, the newest entry last.
+  struct Claim {
+    ha::LifeWord* life;
+    Ref<Memory> memory;
+  };
+  std::vector<Claim> claims;
+  bool gone = false;             ///< what it had open is closed
+  std::uint64_t held_up_ns = 0;  ///< when it was last kept from running
   std::uint64_t steps = 0;
   std::uint64_t stop_at_step = UINT64_MAX;
   std::uint64_t preempt_at_step = UINT64_MAX;
@@ -193,7 +209,9 @@ class Director {
   virtual void on_log_line(Process& process, std::string_view role, std::string_view text) = 0;
   virtual void on_end(Process& process) = 0;
   /// Another process is about to kill it.
-  virtual void on_fence(Process& process) = 0;
+  virtual void on_fence(Process& by, Process& process) = 0;
+  /// The kernel has marked the word of an owner that is gone.
+  virtual void on_owner_marked(const ha::LifeWord& life) = 0;
   /// The process is about to die.
   virtual void on_death(Process& process) = 0;
   /// The process is going to drive the wire from now on.
@@ -253,6 +271,21 @@ class Kernel {
   /// Something has changed that somebody may wait for.
   void notify();
 
+  // ---- Futexes: a wake-up reaches so many of those that wait, and a store nobody ----
+  std::uint64_t await_word(const void* word, bool changed_already);
+  [[nodiscard]] bool is_woken(std::uint64_t wait) const;
+  void forget_wait(std::uint64_t wait);
+  void wake(const void* word, std::size_t most);
+
+  // ---- Robust lists ----
+  void enlist(Process& process, ha::LifeWord& life);
+  static void delist(Process& process, ha::LifeWord& life);
+  /// Whether a signal of one reaches the other: into its own namespace and into those made from it.
+  [[nodiscard]] static bool may_signal(const Process& from, const Process& to) {
+    return from.pid_namespace == to.pid_namespace || from.pid_namespace == 0;
+  }
+  std::uint32_t pid_namespaces = 0;  ///< of Setup
+
   // ---- Descriptors of the current process ----
   int install(Ref<Object> object);
   void close(int fd);
@@ -267,6 +300,7 @@ class Kernel {
   Lock* group_lock = nullptr;
   Listener* attach_listener = nullptr;
   Listener* control_listener = nullptr;
+  std::vector<Holder*> holders;
   Ref<Socket> connect(Listener* listener, std::int32_t pid);
 
   // ---- Ownership ----
@@ -297,7 +331,7 @@ class Kernel {
   void add_event(std::uint64_t time_ns, Action action);
   void bury(Process& process);
   void close_all(Process& process);
-  void mark_claim(Process& process);
+  void mark_claims(Process& process);
   void run(Process& process);
   void schedule_wake(Process& process, std::uint64_t time_ns);
   static void entry(void* process);
@@ -309,6 +343,14 @@ class Kernel {
   std::uint64_t next_order_ = 0;
   std::int32_t next_pid_ = 100;
   std::vector<std::unique_ptr<Process>> processes_;
+  struct WordWait {
+    std::uint64_t id;
+    const void* word;
+    Process* process;
+    bool woken;
+  };
+  std::vector<WordWait> word_waits_;
+  std::uint64_t next_wait_ = 1;
 };
 
 /// The kernel of the run that is under way; there is one at a time.

@@ -31,7 +31,7 @@ short events_of(const Object& object) {
                                 (socket.peer == nullptr ? POLLIN | POLLRDHUP | POLLHUP : POLLOUT));
     }
     case Object::Kind::signals:
-      return static_cast<const sim::Signals&>(object).pending ? POLLIN : 0;
+      return static_cast<const sim::Signals&>(object).pending != 0 ? POLLIN : 0;
     case Object::Kind::nic:
       return static_cast<const sim::NicRef&>(object).nic.has_received() ? POLLIN : 0;
     default:
@@ -59,8 +59,7 @@ struct Loop::Impl final : sim::Waiter {
     const Object* object = nullptr;
     short events = 0;
     std::uint64_t seen = UINT64_MAX;
-    const std::uint32_t* word = nullptr;
-    std::uint32_t expected = 0;
+    std::uint64_t wait = 0;  ///< the kernel's, for the word
     std::function<void(short)> on_ready;
     std::function<void()> on_futex;
 
@@ -73,7 +72,7 @@ struct Loop::Impl final : sim::Waiter {
         case Kind::wake:
           return (events_of(*object) & events) != 0;
         case Kind::futex:
-          return std::atomic_ref<std::uint32_t>(*const_cast<std::uint32_t*>(word)).load() != expected;
+          return the_kernel->is_woken(wait);
       }
       return false;
     }
@@ -100,6 +99,7 @@ struct Loop::Impl final : sim::Waiter {
       if (at == watches.end()) continue;
       if (at->kind == Kind::futex) {
         const auto callback = std::move(at->on_futex);
+        the_kernel->forget_wait(at->wait);
         watches.erase(at);
         callback();
       } else {
@@ -127,7 +127,12 @@ struct Loop::Impl final : sim::Waiter {
 };
 
 Loop::Loop(LoopOptions options) : impl_(std::make_unique<Impl>(options)) {}
-Loop::~Loop() = default;
+Loop::~Loop() {
+  if (!impl_) return;
+  for (const Impl::Watch& watch : impl_->watches) {
+    if (watch.kind == Impl::Kind::futex) the_kernel->forget_wait(watch.wait);
+  }
+}
 
 namespace {
 
@@ -163,13 +168,16 @@ Loop::WatchId Loop::wake_on(int fd, short events) {
 Loop::WatchId Loop::futex_wait(const std::uint32_t* word, std::uint32_t expected, std::function<void()> callback) {
   Impl::Watch watch;
   watch.kind = Impl::Kind::futex;
-  watch.word = word;
-  watch.expected = expected;
+  const bool changed = std::atomic_ref<std::uint32_t>(*const_cast<std::uint32_t*>(word)).load() != expected;
+  watch.wait = the_kernel->await_word(word, changed);
   watch.on_futex = std::move(callback);
   return impl_->add(std::move(watch));
 }
 
 void Loop::unwatch(WatchId id) {
+  for (const Impl::Watch& watch : impl_->watches) {
+    if (watch.id == id && watch.kind == Impl::Kind::futex) the_kernel->forget_wait(watch.wait);
+  }
   std::erase_if(impl_->watches, [id](const Impl::Watch& watch) { return watch.id == id; });
 }
 

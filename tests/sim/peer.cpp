@@ -72,6 +72,7 @@ void Peer::arrive(Bytes frame) {
 
 void Peer::poke(std::size_t lazy_bytes) {
   poke_bytes_ = lazy_bytes;
+  poke_due_ = true;
   schedule_turn(kernel_.now_ns);
 }
 
@@ -97,11 +98,11 @@ void Peer::turn() {
       stack_->input({frames_[place].bytes, place});
     }
     stack_->run_timers();
-    if (poke_bytes_ != 0 && program_ != nullptr) {
-      poke_bytes_ = 0;
+    const bool poked = std::exchange(poke_due_, false);
+    if (poked && program_ != nullptr) {
       program_->on_poke(*stack_);
-    } else if (poke_bytes_ != 0) {
-      const std::size_t bytes = std::exchange(poke_bytes_, 0);
+    } else if (poked) {
+      const std::size_t bytes = poke_bytes_;
       stack_->for_each_connection([bytes](Connection& connection) {
         if (auto* const exchange = static_cast<Exchange*>(connection.handler())) exchange->poke(connection, bytes);
       });

@@ -74,6 +74,7 @@ class Peer final : public LinkDevice {
   const Plan* opening_ = nullptr;
   bool work_left_ = false;
   std::size_t poke_bytes_ = 0;
+  bool poke_due_ = false;
   std::uint64_t program_wants_ns_ = UINT64_MAX;
 };
 

@@ -65,8 +65,17 @@ Setup Setup::draw(std::uint64_t seed) {
   if (prng.one_in(12)) s.short_memory_permille = static_cast<std::uint32_t>(1 + prng.skewed(100));
   if (prng.one_in(8)) s.send_queue_bytes = prng.one_in(2) ? 8192 : 262'144;
   if (prng.one_in(8)) s.log_bytes = prng.one_in(2) ? 262'144 : 524'288;
+  // What does not fit is refused.
+  if (s.log_bytes != 0 && 4 * s.send_queue_bytes > s.log_bytes) s.send_queue_bytes = s.log_bytes / 4;
   if (prng.one_in(16)) s.draw_bgp();
   s.attach_clients = prng.one_in(8);
+  if (prng.one_in(6)) {
+    s.pid_namespaces = static_cast<std::uint32_t>(prng.between(1, 2));
+    s.pauses = true;
+  }
+  s.deaf = prng.one_in(24);
+  // Where each is in a namespace of its own nobody can be ended by another.
+  s.stopped_twins = s.pid_namespaces == 0 && prng.one_in(20);
   return s;
 }
 
@@ -105,6 +114,7 @@ std::string Setup::describe() const {
   add("bytes of the log: ", log_bytes);
   add("BGP neighbours, instead of exchanges: ", bgp_neighbours);
   add("changes of routes: ", bgp_changes);
+  add("pid namespaces, kind ", pid_namespaces);
   return words;
 }
 

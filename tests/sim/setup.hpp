@@ -39,6 +39,7 @@ struct Setup {
   bool active_opens = true;
   bool aborts = false;
   bool lazy = false;
+  bool deaf = false;  ///< the peer reads nothing for so long that its shut window is probed, and goes on sending
   bool pauses = false;
   bool switchovers = true;
   bool twin_deaths = true;
@@ -66,6 +67,9 @@ struct Setup {
   std::uint32_t log_bytes = 0;              ///< 0: large enough for everything
   std::uint32_t bgp_neighbours = 0;  ///< not 0: the processes run tandem-bgpd, with so many neighbours (bgp_run/)
   std::uint32_t bgp_changes = 0;     ///< of routes
+  bool stopped_twins = false;        ///< one stands still for good, and then its primary dies
+  std::uint32_t pid_namespaces =
+      0;  ///< 1: every process is number 1 of one of its own; 2: every second one, in that of the others
   LinkFaults faults;
   Script* script = nullptr;  ///< what happens, where it is not drawn
 
@@ -98,6 +102,7 @@ void Setup::for_each_field(S& s, F f) {
   f("active_opens", s.active_opens);
   f("aborts", s.aborts);
   f("lazy", s.lazy);
+  f("deaf", s.deaf);
   f("pauses", s.pauses);
   f("partitions", s.partitions);
   f("stalls", s.stalls);
@@ -139,6 +144,8 @@ void Setup::for_each_field(S& s, F f) {
   f("respawn_within_ns", s.respawn_within_ns);
   f("bgp_neighbours", s.bgp_neighbours);
   f("bgp_changes", s.bgp_changes);
+  f("pid_namespaces", s.pid_namespaces);
+  f("stopped_twins", s.stopped_twins);
 }
 
 }  // namespace tandem::sim

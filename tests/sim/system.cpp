@@ -10,11 +10,14 @@
 #include <cerrno>
 #include <cstring>
 
+#include "crash_notice.hpp"
 #include "kernel.hpp"
 #include "owner_claim.hpp"
 #include "prefault.hpp"
 #include "rendezvous.hpp"
+#include "robust_list.hpp"
 #include "starvation_probe.hpp"
+#include "tandem/planted.hpp"
 #include "tandem/stop_point.hpp"
 
 using tandem::sim::Kernel;
@@ -119,9 +122,17 @@ std::size_t sealed_file_bytes(int fd) {
 Rendezvous::Rendezvous(const std::string& runtime_dir, const std::string& group)
     : directory_(runtime_dir + "/" + group) {}
 
-std::optional<Rendezvous::PrimaryDescriptors> Rendezvous::try_become_primary() const {
+Descriptor Rendezvous::try_lock() const {
   Kernel& kernel = *the_kernel;
-  if (kernel.group_lock != nullptr) return std::nullopt;
+  if (kernel.group_lock != nullptr) return {};
+  const sim::HeapScope heap;
+  auto* const lock = new sim::Lock(kernel);
+  kernel.group_lock = lock;
+  return Descriptor(kernel.install(Ref<Object>(lock)));
+}
+
+Rendezvous::PrimaryDescriptors Rendezvous::listen(Descriptor lock) const {
+  Kernel& kernel = *the_kernel;
   const auto make = [&kernel](sim::Listener*& place) {
     const sim::HeapScope heap;
     auto* const listener = new sim::Listener(kernel, &place);
@@ -129,17 +140,36 @@ std::optional<Rendezvous::PrimaryDescriptors> Rendezvous::try_become_primary() c
     return Descriptor(kernel.install(Ref<Object>(listener)));
   };
   PrimaryDescriptors result;
-  {
-    const sim::HeapScope heap;
-    auto* const lock = new sim::Lock(kernel);
-    kernel.group_lock = lock;
-    result.lock = Descriptor(kernel.install(Ref<Object>(lock)));
-  }
+  result.lock = std::move(lock);
   kernel.yield(1'000);
   result.attach = make(kernel.attach_listener);
   result.control = make(kernel.control_listener);
   return result;
 }
+
+Descriptor Rendezvous::announce(std::uint64_t) const {
+  const sim::HeapScope heap;
+  return Descriptor(the_kernel->install(Ref<Object>(new sim::Holder(*the_kernel, the_kernel->current->pid))));
+}
+
+void Rendezvous::withdraw(std::uint64_t) const {}
+
+std::vector<Rendezvous::Holder> Rendezvous::holders(std::uint64_t identity) const {
+  std::vector<Holder> found;
+  for (const sim::Holder* const holder : the_kernel->holders) {
+    if (static_cast<std::uint64_t>(holder->pid) == identity) continue;
+    const std::int32_t pid = holder->pid;
+    const auto make = [pid] {
+      const sim::HeapScope heap;
+      return Descriptor(the_kernel->install(Ref<Object>(new sim::ProcessRef(pid))));
+    };
+    found.push_back({make()});
+  }
+  return found;
+}
+
+LoneSocket::LoneSocket(const std::string& /*runtime_dir*/) {}
+LoneSocket::~LoneSocket() = default;
 
 std::optional<Descriptor> Rendezvous::try_connect() const {
   auto socket = the_kernel->connect(the_kernel->attach_listener, the_kernel->current->pid);
@@ -150,55 +180,31 @@ std::optional<Descriptor> Rendezvous::try_connect() const {
 std::optional<PeerCredentials> trusted_peer(int socket) {
   const auto* const end = socket_of(socket);
   if (end == nullptr || end->peer_pid == sim::kForeigner) return std::nullopt;
-  return PeerCredentials{end->peer_pid, 0};
+  // A process of a namespace that is not seen from here has no number.
+  const Process* const other = the_kernel->find(end->peer_pid);
+  const bool seen = other == nullptr || Kernel::may_signal(*the_kernel->current, *other);
+  return PeerCredentials{seen ? end->peer_pid : 0, 0};
 }
 
-// ---- owner_claim.hpp: the robust list is one slot a process ----
+// ---- robust_list.hpp: the library links words as it does everywhere; the list itself is the process's here ----
 
-OwnerSlot& claim_ownership(SharedGroup& group) {
-  Process& process = *the_kernel->current;
-  const std::uint32_t index = (group.owner.load() + 1) % kOwnerSlots;
-  OwnerSlot& slot = group.owners[index];
-  slot.pid.store(static_cast<std::uint32_t>(process.pid));
-  slot.heartbeat.store(0);
-  process.claim = &slot;
-  for (const Process::Mapped& item : process.mapped) {
-    if (item.memory->name == "tandem-group") process.claim_memory = item.memory;
-  }
-  slot.word.store(static_cast<std::uint32_t>(process.pid) | FUTEX_WAITERS);
-  group.owner.store(index);
-  return slot;
+void prepare_robust_list() {}
+std::uint32_t own_life_word() { return static_cast<std::uint32_t>(the_kernel->current->number) | FUTEX_WAITERS; }
+void begin_enlisting(LifeWord& life) { the_kernel->enlist(*the_kernel->current, life); }
+void end_enlisting(LifeWord& life, bool taken) {
+  if (!taken) Kernel::delist(*the_kernel->current, life);
 }
+void delist(LifeWord& life) { Kernel::delist(*the_kernel->current, life); }
 
-void hand_over_ownership(OwnerSlot& slot) {
-  slot.word.store(kOwnerHandedOver);
-  the_kernel->current->claim = nullptr;
+// ---- owner_claim.hpp ----
+
+void wake_word(std::atomic<std::uint32_t>& word) {
+  the_kernel->wake(&word, SIZE_MAX);
   the_kernel->notify();
 }
 
-bool take_handed_over(OwnerSlot& slot) {
-  std::uint32_t expected = kOwnerHandedOver;
-  return slot.word.compare_exchange_strong(expected, kOwnerTaken);
-}
+// ---- crash_notice.hpp ----
 
-bool reclaim_ownership(OwnerSlot& slot) {
-  Process& process = *the_kernel->current;
-  std::uint32_t expected = kOwnerHandedOver;
-  if (!slot.word.compare_exchange_strong(expected, static_cast<std::uint32_t>(process.pid) | FUTEX_WAITERS))
-    return false;
-  process.claim = &slot;
-  return true;
-}
-
-void declare_owner_stopped(OwnerSlot& slot) { slot.word.store(FUTEX_WAITERS | FUTEX_OWNER_DIED); }
-
-OwnerFate owner_fate(std::uint32_t word) {
-  if ((word & FUTEX_OWNER_DIED) != 0) return OwnerFate::died;
-  if (word == kOwnerHandedOver || word == kOwnerTaken) return OwnerFate::handed_over;
-  return OwnerFate::alive;
-}
-
-void prepare_ownership() {}
 void install_crash_notice() {}
 void set_crash_notice(OwnerSlot*) {}
 
@@ -211,29 +217,32 @@ ProgramText::ProgramText() = default;
 
 StarvationProbe::Sample StarvationProbe::sample() const {
   Sample result;
-  const Process* const process = the_kernel->find(static_cast<std::int32_t>(pid_));
+  const auto* const object = object_as<sim::ProcessRef>(stat_, Object::Kind::process);
+  const Process* const process = object != nullptr ? the_kernel->find(object->pid) : nullptr;
   if (process == nullptr) return result;
   result.known = true;
   result.ready_to_run = process->descheduled && !process->paused;
   return result;
 }
 void StarvationProbe::begin() { first_ = sample(); }
-bool StarvationProbe::is_starved(std::uint64_t elapsed_ns) const {
+bool StarvationProbe::is_starved(std::uint64_t work_ns) const {
   const Sample now = sample();
-  return first_.known && now.known && now.ready_to_run && now.ran_ns - first_.ran_ns < elapsed_ns / 2;
+  return first_.known && now.known && now.ready_to_run && now.ran_ns - first_.ran_ns < work_ns / 10 * 9;
 }
 
 namespace system {
 
-int process_id() { return the_kernel->current->pid; }
+int process_id() { return the_kernel->current->number; }
+std::uint64_t draw_identity() { return static_cast<std::uint64_t>(the_kernel->current->pid); }
 
-void write_log_line(int /*priority*/, std::string_view role, std::string_view text) {
+bool write_log_line(int /*priority*/, std::string_view role, std::string_view text) {
   the_kernel->director().on_log_line(*the_kernel->current, role, text);
+  return true;
 }
 
 std::string address_of_the_kernel(const std::vector<IpPrefix>&) { return {}; }
 
-Descriptor catch_stop_signals() {
+Descriptor catch_signals() {
   Process& process = *the_kernel->current;
   if (!process.signals) {
     const sim::HeapScope heap;
@@ -242,9 +251,11 @@ Descriptor catch_stop_signals() {
   return Descriptor(the_kernel->install(Ref<Object>(process.signals.get())));
 }
 
-bool take_stop_signals(int signals) {
+SignalsTaken take_signals(int signals) {
   auto* const object = object_as<sim::Signals>(signals, Object::Kind::signals);
-  return object != nullptr && std::exchange(object->pending, false);
+  SignalsTaken taken;
+  if (object != nullptr) taken.stops = std::exchange(object->pending, 0U);
+  return taken;
 }
 
 void populate(const Mapping&) {}
@@ -252,42 +263,72 @@ bool enter_realtime(int) { return true; }
 void leave_realtime() {}
 bool enter_idle(bool) { return true; }
 void leave_idle() {}
-void make_idle(std::uint32_t, int) {}
 void sleep(std::uint64_t time_ns) { the_kernel->wait(the_kernel->now_ns + time_ns, nullptr); }
 void give_back(const Mapping&) {}
 std::optional<int> lower_priority() { return 0; }
 void restore_priority(int) {}
 
-Descriptor open_process(std::uint32_t pid) {
-  const Process* const process = the_kernel->find(static_cast<std::int32_t>(pid));
-  if (process == nullptr || process->state == Process::State::dead || process->state == Process::State::ended)
-    return {};
-  const sim::HeapScope heap;
-  return Descriptor(the_kernel->install(Ref<Object>(new sim::ProcessRef(process->pid))));
+namespace {
+
+bool lives(const Process& process) {
+  return process.state != Process::State::dead && process.state != Process::State::ended;
 }
 
-bool process_exists(std::uint32_t pid) {
-  const Process* const process = the_kernel->find(static_cast<std::int32_t>(pid));
-  return process != nullptr && process->state != Process::State::dead && process->state != Process::State::ended;
+Process* process_of(int fd) {
+  const auto* const object = object_as<sim::ProcessRef>(fd, Object::Kind::process);
+  return object != nullptr ? the_kernel->find(object->pid) : nullptr;
+}
+
+}  // namespace
+
+Descriptor own_process() {
+  const sim::HeapScope heap;
+  return Descriptor(the_kernel->install(Ref<Object>(new sim::ProcessRef(the_kernel->current->pid))));
+}
+
+Descriptor own_scheduling(const char*) { return own_process(); }
+
+Fencing may_kill(int process) {
+  const Process* const other = process_of(process);
+  if (other == nullptr) return Fencing::not_permitted;
+  if (TANDEM_PLANTED(fence_by_number)) return Fencing::possible;
+  return Kernel::may_signal(*the_kernel->current, *other) ? Fencing::possible : Fencing::other_namespace;
+}
+
+bool has_ended(int process) {
+  const Process* const other = process_of(process);
+  return other != nullptr && other->gone;
 }
 
 bool kill_process(int process) {
-  const auto* const object = object_as<sim::ProcessRef>(process, Object::Kind::process);
-  if (object == nullptr) return false;
-  if (Process* const victim = the_kernel->find(object->pid)) {
-    the_kernel->director().on_fence(*victim);
-    the_kernel->kill(*victim);
+  Process* victim = process_of(process);
+  if (victim == nullptr || may_kill(process) != Fencing::possible) {
+    errno = EINVAL;
+    return false;
   }
+  if (TANDEM_PLANTED(fence_by_number)) {
+    // Whoever has that number in the namespace of the one that signals.
+    const std::int32_t number = victim->number;
+    for (const auto& other : the_kernel->processes()) {
+      const bool same = other->pid_namespace == the_kernel->current->pid_namespace;
+      if (same && other->number == number && lives(*other)) victim = other.get();
+    }
+  }
+  the_kernel->director().on_fence(*the_kernel->current, *victim);
+  if (lives(*victim)) the_kernel->kill(*victim);
   return true;
 }
 
 namespace {
 
 struct WordWaiter final : sim::Waiter {
-  WordWaiter(const std::atomic<std::uint32_t>& where, std::uint32_t value) : word(where), expected(value) {}
-  [[nodiscard]] bool is_ready() const override { return word.load() != expected; }
-  const std::atomic<std::uint32_t>& word;
-  std::uint32_t expected;
+  WordWaiter(const std::atomic<std::uint32_t>& word, std::uint32_t expected)
+      : wait(the_kernel->await_word(&word, word.load() != expected)) {}
+  ~WordWaiter() override { the_kernel->forget_wait(wait); }
+  WordWaiter(const WordWaiter&) = delete;
+  WordWaiter& operator=(const WordWaiter&) = delete;
+  [[nodiscard]] bool is_ready() const override { return the_kernel->is_woken(wait); }
+  std::uint64_t wait;
 };
 
 struct SocketWaiter final : sim::Waiter {

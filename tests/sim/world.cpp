@@ -14,6 +14,7 @@
 #include "checks/twin_view.hpp"
 #include "checks/wire_judge.hpp"
 #include "control_clients.hpp"
+#include "owner_claim.hpp"
 #include "packet.hpp"
 #include "tandem/node.hpp"
 #include "wire_rings.hpp"
@@ -24,6 +25,10 @@ namespace {
 constexpr std::uint64_t kMs = 1'000'000;
 /// Longer than the peer's retransmission timeout.
 constexpr std::uint64_t kSilence_ns = 700 * kMs;
+/// What a client that does not read sends in the time.
+constexpr std::uint32_t kDeafClientBytes = 20'000;
+/// How often it does so.
+constexpr std::uint64_t kDeafPoke_ns = 20 * kMs;
 /// More than a window, and than a queue.
 constexpr std::uint64_t kBulkBytes = 300'000;
 constexpr std::uint64_t kDisturbingFor_ns = 600 * kMs;
@@ -82,6 +87,7 @@ World::World(const Setup& setup, Totals& totals, bool tracing)
   kernel_->tracing = tracing;
   kernel_->now_ns = start_ns_ = setup_.start_ns;
   kernel_->wake_latency_ns = setup_.wake_latency_ns;
+  kernel_->pid_namespaces = setup_.pid_namespaces;
   link_ = std::make_unique<Link>(*kernel_, setup_.seed,
                                  [this](Direction direction, Bytes frame) { arrive(direction, frame); });
   link_->delay_ns = setup_.link_delay_ns;
@@ -148,7 +154,8 @@ Result World::run() {
   spawn_node();
   kernel_->after(setup_.script != nullptr ? setup_.script->twin_after_ns() : 500'000, [this] { spawn_node(); });
   kernel_->after(setup_.poke_interval_ns, [this] { poke(); });
-  const std::uint64_t until = start_ns_ + (setup_.stalls ? 5 : 1) * kDisturbingFor_ns * setup_.stretch();
+  const std::uint64_t times = setup_.stopped_twins ? 25 : setup_.stalls ? 5 : 1;
+  const std::uint64_t until = start_ns_ + times * kDisturbingFor_ns * setup_.stretch() + deaf_for_ns();
   while (result_.good && kernel_->now_ns < until && (disturbances_left_ > 0 || under_way_ > 0))
     kernel_->run_next(until);
   // Whatever was owed, and is not said again by what follows, is missed by the peer.
@@ -185,6 +192,12 @@ void World::start_traffic() {
       transfer.plan.flags |= script_.one_in(2) ? exchange_flag::kClientAborts : exchange_flag::kServerAborts;
     if (setup_.lazy && script_.one_in(2))
       transfer.plan.flags |= script_.one_in(2) ? exchange_flag::kLazyServer : exchange_flag::kLazyClient;
+    if (setup_.deaf) {
+      // More than its window holds, whatever it sends itself.
+      transfer.plan.server_bytes += 4 * setup_.window_bytes;
+      transfer.plan.client_bytes = std::max(transfer.plan.client_bytes, kDeafClientBytes);
+      transfer.plan.flags = exchange_flag::kLazyClient;
+    }
     transfer.from_us = setup_.active_opens && script_.one_in(3);
     transfer.port = script_.one_in(2) ? kStreamPort : kNotePort;
     transfer.open_at_ns = start_ns_ + 2 * kMs + script_.skewed(40 * kMs) * setup_.stretch();
@@ -193,6 +206,12 @@ void World::start_traffic() {
     if (transfers_[i].from_us) continue;
     kernel_->at(transfers_[i].open_at_ns, [this, i] { open_transfer(transfers_[i]); });
   }
+}
+
+std::uint64_t World::deaf_for_ns() const {
+  // A second and a half passes before what is left of a nearly shut window is filled, and as much before the first probe.
+  constexpr std::uint64_t kDeafFor_ns = 5000 * kMs;
+  return setup_.deaf && setup_.script == nullptr && bgp_plan_ == nullptr ? kDeafFor_ns : 0;
 }
 
 void World::add_exchange(Script::Item item) {
@@ -217,14 +236,15 @@ void World::open_transfer(Transfer& transfer) {
 }
 
 void World::poke() {
-  peer_->poke(4096);
+  peer_->poke(deaf_for_ns() != 0 && !faults_stopped_ ? 0 : 4096);
   if (bgp_plan_ != nullptr && faults_stopped_) bgp_settled_ = is_bgp_settled();
   poke_further();
   // What was to happen last came to nothing, or left the group as it was.
-  if (under_way_ == 0 && disturbances_left_ > 0 && kernel_->speaker != nullptr && has_member(*kernel_->speaker) &&
-      script_.one_in(4))
+  if (kernel_->now_ns >= start_ns_ + deaf_for_ns() && under_way_ == 0 && disturbances_left_ > 0 &&
+      kernel_->speaker != nullptr && has_member(*kernel_->speaker) && script_.one_in(4))
     disturb(*kernel_->speaker);
-  if (!finishing_) kernel_->after(setup_.poke_interval_ns, [this] { poke(); });
+  const bool waits = kernel_->now_ns < start_ns_ + deaf_for_ns();
+  if (!finishing_) kernel_->after(waits ? kDeafPoke_ns : setup_.poke_interval_ns, [this] { poke(); });
 }
 
 void World::spawn_node() {
@@ -232,7 +252,7 @@ void World::spawn_node() {
   std::size_t alive = 0;
   for (const auto& process : kernel_->processes())
     alive += process->state != Process::State::dead && process->state != Process::State::ended &&
-                     !(setup_.stalls && process->paused)
+                     !((setup_.stalls || setup_.stopped_twins) && process->paused)
                  ? 1
                  : 0;
   if (alive >= 2) return;
@@ -250,6 +270,7 @@ void World::spawn_node() {
       options.device.frames = setup_.nic_frames;
       options.device.ring_entries = setup_.ring_entries;
       options.detect_ms = setup_.detect_ms;
+      options.handle_signals = true;
       options.log_bytes = setup_.log_bytes != 0 ? setup_.log_bytes : std::size_t{8} << 20;
       options.twin_spins = setup_.twin_spins;
       options.send_queue_bytes = setup_.send_queue_bytes;
@@ -289,7 +310,7 @@ bool World::is_member(const Process& twin) {
   return group != nullptr &&
          std::any_of(group->readers.begin(), group->readers.end(), [&twin](const ha::ReaderSlot& reader) {
            return reader.state.load() == ha::ReaderState::member &&
-                  reader.pid.load() == static_cast<std::uint32_t>(twin.pid);
+                  reader.identity.load() == static_cast<std::uint64_t>(twin.pid);
          });
 }
 
@@ -309,7 +330,7 @@ void World::disturb(Process& primary) {
   Process* twin = nullptr;
   for (const ha::ReaderSlot& reader : group->readers) {
     if (reader.state.load() == ha::ReaderState::member)
-      twin = kernel_->find(static_cast<std::int32_t>(reader.pid.load()));
+      twin = kernel_->find(static_cast<std::int32_t>(reader.identity.load()));
   }
   const std::uint64_t roll = script_.below(100);
   if (disturb_further(primary, twin)) return;
@@ -435,7 +456,7 @@ void World::at_step(Process& process, Step step) {
     ha::SharedGroup* const group = group_of(process);
     if (its == nullptr || group == nullptr) return;
     for (const ha::ReaderSlot& reader : group->readers) {
-      if (reader.pid.load() != static_cast<std::uint32_t>(process.pid)) continue;
+      if (reader.identity.load() != static_cast<std::uint64_t>(process.pid)) continue;
       epoch_check_->applied(process.pid, reader.position.load());
       if (reader.state.load() == ha::ReaderState::member)
         twin_view_->applied(*its->node, *its->application, *group, reader.position.load());
@@ -463,6 +484,8 @@ void World::at_step(Process& process, Step step) {
   } else if (step == steps.ineligible || step == steps.adopted) {
     frame_check_->forget();
   } else if (step == steps.promoted) {
+    const HeapScope heap;
+    check_notice(process);
     if (setup_.deaths_in_takeover && !faults_stopped_ && script_.one_in(4)) {
       const HeapScope heap;
       process.stop_at_step = process.steps + 1 + script_.below(200);
@@ -491,9 +514,43 @@ void World::kill(Process& process, const char* why) {
   kernel_->kill(process);
 }
 
-void World::on_fence(Process& process) {
+void World::on_fence(Process& by, Process& process) {
   ++totals_.hangs;
   kernel_->trace("the twin takes process %d for hung", process.pid);
+  const ha::SharedGroup* const group = group_of(by);
+  const bool holds = std::any_of(kernel_->holders.begin(), kernel_->holders.end(),
+                                 [&process](const Holder* holder) { return holder->pid == process.pid; });
+  // A newcomer ends whoever keeps what is left of a group.
+  if (group == nullptr && holds) return;
+  const auto owner = group != nullptr ? group->owners[group->owner.load() % ha::kOwnerSlots].identity.load() : 0;
+  if (static_cast<std::uint64_t>(process.pid) != owner)
+    violation("no signal to a stranger", "process " + std::to_string(by.pid) + " kills process " +
+                                             std::to_string(process.pid) + ", which is not the owner it follows");
+}
+
+/// A wake-up reaches one waiter. Whoever may take over is to have one of its own, and not to find out when it next looks.
+void World::on_owner_marked(const ha::LifeWord& life) {
+  if (!kernel_) return;
+  for (const auto& process : kernel_->processes()) {
+    const ha::SharedGroup* const group = group_of(*process);
+    const Context* const its = context(*process);
+    if (group == nullptr || its == nullptr || its->primary || process->paused || !is_member(*process)) continue;
+    if (&group->owners[group->owner.load() % ha::kOwnerSlots].life == &life) notices_[process->pid] = kernel_->now_ns;
+  }
+}
+
+void World::check_notice(const Process& process) {
+  const auto at = notices_.find(process.pid);
+  if (at == notices_.end()) return;
+  const std::uint64_t took_ns = kernel_->now_ns - at->second;
+  const bool kept_from_it =
+      process.held_up_ns >= at->second || process.slow_ns != 0 || setup_.preempt_within_steps != 0;
+  notices_.erase(at);
+  // Less than the time after which a twin looks by itself.
+  if (took_ns > kMs / 2 + 4 * setup_.wake_latency_ns && !kept_from_it)
+    violation("an end is noticed at once", "process " + std::to_string(process.pid) +
+                                               " was woken by nobody, and looked " + std::to_string(took_ns / 1000) +
+                                               " us after the owner's end");
 }
 
 void World::on_death(Process& process) {
@@ -511,17 +568,17 @@ bool World::group_survives(const Process& dead) {
     if (group == nullptr && other.get() != &dead && other->state != Process::State::dead) group = group_of(*other);
   }
   if (group == nullptr) return false;
-  const auto alive = [this, &dead](std::uint32_t pid) {
-    const Process* const process = kernel_->find(static_cast<std::int32_t>(pid));
+  const auto alive = [this, &dead](std::uint64_t identity) {
+    const Process* const process = kernel_->find(static_cast<std::int32_t>(identity));
     return process != nullptr && process != &dead && process->state != Process::State::dead &&
            process->state != Process::State::ended;
   };
   const ha::OwnerSlot& owner = group->owners[group->owner.load() % ha::kOwnerSlots];
   // Whoever handed over still has everything until the twin has taken it.
-  if (owner.word.load() != ha::kOwnerTaken && alive(owner.pid.load())) return true;
+  if (owner.life.word.load() != ha::kOwnerTaken && alive(owner.identity.load())) return true;
   return std::any_of(group->readers.begin(), group->readers.end(), [&alive](const ha::ReaderSlot& reader) {
     const ha::ReaderState state = reader.state.load();
-    return (state == ha::ReaderState::member || state == ha::ReaderState::promoted) && alive(reader.pid.load());
+    return (state == ha::ReaderState::member || state == ha::ReaderState::promoted) && alive(reader.identity.load());
   });
 }
 
@@ -552,7 +609,7 @@ void World::after_death(const Process& process) {
 void World::on_end(Process& process) {
   const HeapScope heap;
   // Twins that were removed and stand still hold every place.
-  const bool no_place = setup_.stalls && process.exit_code == exit_code::kBusy;
+  const bool no_place = (setup_.stalls || setup_.stopped_twins) && process.exit_code == exit_code::kBusy;
   const bool expected =
       process.exit_code == exit_code::kOk || process.exit_code == exit_code::kTwinAttached || no_place;
   if (!expected)
@@ -574,13 +631,23 @@ void World::on_speaker(Process& process, bool adopts) {
   Process* const before = kernel_->speaker;
   const bool before_lives = before != nullptr && before != &process && before->state != Process::State::dead &&
                             before->state != Process::State::ended;
-  if (before_lives && before->claim != nullptr)
+  const auto holds = [before](ha::SharedGroup* group) {
+    return std::any_of(group->owners.begin(), group->owners.end(), [before](const ha::OwnerSlot& slot) {
+      return ha::owner_fate(slot) == ha::OwnerFate::alive &&
+             std::any_of(before->claims.begin(), before->claims.end(),
+                         [&slot](const Process::Claim& claim) { return claim.life == &slot.life; });
+    });
+  };
+  if (before_lives && group_of(*before) != nullptr && holds(group_of(*before)))
     violation("one speaker (I5)", "process " + std::to_string(process.pid) + " takes the wire while process " +
                                       std::to_string(before->pid) + " holds it");
   kernel_->speaker = &process;
+  spoke_ns_ = kernel_->now_ns;
 }
 
 void World::on_log_line(Process& process, std::string_view role, std::string_view text) {
+  // No application here writes more in a turn than was reserved for it.
+  if (text.find("than the log has room for") != std::string_view::npos) violation("room in the log", std::string(text));
   kernel_->trace("process %d (%.*s): %.*s", process.pid, static_cast<int>(role.size()), role.data(),
                  static_cast<int>(text.size()), text.data());
 }

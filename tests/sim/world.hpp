@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -71,7 +72,8 @@ class World final : public Director, public TrafficObserver {
   void at_preemption(Process& process) override;
   void on_log_line(Process& process, std::string_view role, std::string_view text) override;
   void on_end(Process& process) override;
-  void on_fence(Process& process) override;
+  void on_fence(Process& by, Process& process) override;
+  void on_owner_marked(const ha::LifeWord& life) override;
   void on_death(Process& process) override;
   void on_speaker(Process& process, bool adopts) override;
   void violation(std::string_view rule, std::string text) override;
@@ -145,12 +147,15 @@ class World final : public Director, public TrafficObserver {
   void doom(Process& process, Doom::What what);
   void doom_at_some_step();
   void kill(Process& process, const char* why);
+  void check_notice(const Process& process);
   void partition();
   // ---- disturbances.cpp ----
   void prepare_disturbances();
   /// False when the setup has none of these, or it is another one's turn.
   bool disturb_further(Process& primary, Process* twin);
   void slow_down(Process& twin);
+  void stop_for_good(Process& primary, Process& twin);
+  void terminate_both(std::int32_t primary, std::int32_t twin);
   void change_mtu();
   void tell_too_long(Direction direction, Bytes frame, std::uint32_t mtu);
   void terminate(Process& process);
@@ -167,6 +172,8 @@ class World final : public Director, public TrafficObserver {
   [[nodiscard]] bool all_done() const;
   void arrive(Direction direction, Bytes frame);
   void run_until(std::uint64_t until_ns);
+  /// From the start on: so long nothing is disturbed, so that windows are shut and probed by then. 0: the peer is not deaf.
+  [[nodiscard]] std::uint64_t deaf_for_ns() const;
   void stop_faults();
   void finish();
   void check_at_rest();
@@ -214,6 +221,10 @@ class World final : public Director, public TrafficObserver {
   bool undisturbed_ = true;   ///< nothing has happened that TCP's timers have to repair
   std::uint64_t start_ns_ = 0;
   std::map<std::int32_t, Doom> dooms_;
+  std::set<std::int32_t> told_;                    ///< who has had SIGTERM
+  std::uint64_t spoke_ns_ = 0;                     ///< when somebody last took the wire
+  std::uint64_t both_told_ns_ = 0;                 ///< when both were told to end
+  std::map<std::int32_t, std::uint64_t> notices_;  ///< members that are to notice an end, and since when
   /// Whoever comes to this step dies there, after so many have passed it.
   Step target_ = kNoStep;
   std::uint64_t target_passes_ = 0;

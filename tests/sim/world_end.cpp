@@ -41,7 +41,7 @@ void World::stop_faults() {
   // A group can still be lost in a switchover that was begun before; then there is no hurry.
   const auto limit = [this, last_open_ns] {
     if (setup_.script != nullptr) return last_open_ns + setup_.script->within_ns();
-    const bool clean = undisturbed_ && !link_->has_disturbed() && nic_->dropped == 0;
+    const bool clean = undisturbed_ && deaf_for_ns() == 0 && !link_->has_disturbed() && nic_->dropped == 0;
     return last_open_ns + (clean ? kSoon_ns + bgp_backlog_ns() : kLongest_ns);
   };
   while (result_.good && !all_done() && kernel_->now_ns < limit()) kernel_->run_next(limit());

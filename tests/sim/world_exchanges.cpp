@@ -85,7 +85,7 @@ std::uint64_t World::client_may_write(std::uint32_t number) {
   if (item == nullptr || faults_stopped_) return UINT64_MAX;
   // Spread over the time in which things happen.
   const std::uint64_t elapsed = kernel_->now_ns - item->opened_ns;
-  const std::uint64_t whole = setup_.disturbances * 8 * kMs;
+  const std::uint64_t whole = setup_.disturbances * 8 * kMs + deaf_for_ns();
   if (setup_.quiet && elapsed >= whole / 4) return sizeof(Plan) + item->plan.client_bytes / 4;
   return sizeof(Plan) + (elapsed >= whole ? item->plan.client_bytes : item->plan.client_bytes * elapsed / whole);
 }

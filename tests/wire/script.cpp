@@ -71,6 +71,9 @@ void Run::step(const Words& words) {
     return;
   }
   if (words.front() == "ignore") {
+    if (words.size() > 1 && subject_.sent.size() > number(words[1])) {
+      throw ScriptError("the stack sent " + std::to_string(subject_.sent.size()) + " segments");
+    }
     subject_.sent.clear();
     return;
   }
@@ -137,6 +140,8 @@ void Run::application(const Words& words) {
     while (!connection->unread().empty()) connection->handler()->on_receive(*connection, connection->unread());
   } else if (verb == "close") {
     connection->close();
+  } else if (verb == "half_close") {
+    connection->half_close();
   } else if (verb == "abort") {
     connection->abort();
   } else if (verb == "nodelay") {

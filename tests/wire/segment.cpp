@@ -87,6 +87,8 @@ Segment parse_segment(const Words& words) {
       out.peer_port = static_cast<std::uint16_t>(number(next()));
     else if (key == "opt")
       out.raw_options = parse_hex(next());
+    else if (key == "old")
+      out.old = true;
     else if (key == "badsum")
       out.bad_checksum = true;
     else if (key == "win") {

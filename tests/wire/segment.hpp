@@ -42,6 +42,7 @@ struct Segment {
   std::uint16_t peer_port = 0;            ///< 0: the usual one
   fuzz::Octets raw_options;
   bool bad_checksum = false;
+  bool old = false;  ///< its bytes are acknowledged already, and not compared
 };
 
 /// From the words behind ">" or "<".

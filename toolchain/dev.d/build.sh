@@ -8,7 +8,7 @@
 in_preset() {
   local preset=$1
   shift
-  if [[ $preset =~ ^(asan-ubsan|tsan|fuzz|sim-sanitize)$ ]] && setarch -R true 2>/dev/null; then
+  if [[ $preset =~ ^(asan-ubsan|fuzz)$ ]] && setarch -R true 2>/dev/null; then
     setarch -R "$@"
   else
     "$@"
@@ -30,7 +30,7 @@ build_preset() {
 
 # The C++ and C sources that are ours, as a list that ends each name with NUL.
 our_sources() {
-  find stack port ha apps tests -type f \( -name '*.cpp' -o -name '*.hpp' -o -name '*.c' -o -name '*.h' \) -print0
+  find stack port ha apps examples tests -type f \( -name '*.cpp' -o -name '*.hpp' -o -name '*.c' -o -name '*.h' \) -print0
 }
 
 format_sources() {

@@ -85,7 +85,7 @@ tier_consumer() {
 # seconds else, TANDEM_SIM_FROM with which seed they begin.
 tier_sim() {
   set_up build test
-  built sim sim_tests && run_ctest sim sim -L '^sim$' --parallel "$jobs"
+  built lab sim_tests && run_ctest lab sim -L '^sim$' --parallel "$jobs"
 }
 
 tier_lab() {
@@ -93,33 +93,21 @@ tier_lab() {
   built lab tandem_programs lab_tests && run_ctest lab lab -L '^lab$'
 }
 
-# Address and undefined-behaviour sanitizers over the unit tests and those lab tests that are marked
-# for it, and over the simulator; the thread sanitizer over the room whose tests run primary and twin as two threads.
+# One build under clang's address and undefined-behaviour sanitizers: unit tests, those lab tests that are marked for it, the
+# simulator; and, of the same build, the tests that run primary and twin as two threads under the thread sanitizer.
 tier_sanitizers() {
   set_up build test lab fuzz
   local status=0
-  if built asan-ubsan tandem_programs unit_tests lwip_tests lab_tests; then
-    run_ctest asan-ubsan unit -L '^unit$' "${not_lab[@]}" --parallel "$jobs" || status=1
-    run_ctest asan-ubsan lab -L '^sanitize$' || status=1
-  else
-    status=1
-  fi
-  if built sim-sanitize sim_tests; then
-    run_ctest sim-sanitize sim -L '^sim$' --parallel "$jobs" || status=1
-  else
-    status=1
-  fi
-  if built tsan unit_ha_tests; then
-    run_ctest tsan threads -L '^unit_ha$' "${not_lab[@]}" --parallel "$jobs" || status=1
-  else
-    status=1
-  fi
+  built asan-ubsan tandem_programs unit_tests lwip_tests lab_tests sim_tests || return 1
+  run_ctest asan-ubsan unit -L '^(unit|threads)$' "${not_lab[@]}" --parallel "$jobs" || status=1
+  run_ctest asan-ubsan lab -L '^sanitize$' || status=1
+  run_ctest asan-ubsan sim -L '^sim$' --parallel "$jobs" || status=1
   return "$status"
 }
 
 # The fuzzers' kept inputs and some mutations of them, without a fuzzing engine.
 tier_fuzz() {
-  set_up build test
+  set_up build test fuzz
   built asan-ubsan fuzz_tests && run_ctest asan-ubsan fuzz -L '^fuzz$' --parallel "$jobs"
 }
 

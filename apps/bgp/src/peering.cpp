@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Sessions: connections, machines, timers, collisions.
 #include <algorithm>
+#include <utility>
 
 #include "speaker_impl.hpp"
 
@@ -93,19 +94,28 @@ void Speaker::Impl::transport_connected(Link link, const Endpoints& endpoints, s
   bind(link, endpoints);
 }
 
-void Speaker::Impl::transport_closed(Link link, std::uint64_t now_ms) {
+void Speaker::Impl::transport_closed(Link link, std::uint64_t now_ms, std::string_view why) {
   now_ms_ = now_ms;
   Session& s = session(link);
   s.closing = false;
   if (!s.transport && !s.connecting) return;
   s.transport = s.connecting = false;
   s.control.clear();
-  neighbor(link).reason = "the connection was closed";
+  neighbor(link).reason = why;
+  if (!neighbor(link).established) {
+    neighbor(link).counters.last_down = why;
+    tell_failure(link);
+  }
   drive(link, Event::tcp_connection_fails);
 }
 
 void Speaker::Impl::drive(Link link, Event event, const Notification* given) {
+  // A connection that gives way to another one, or that an operator ends, has not failed.
+  const bool fails =
+      event != Event::open_collision_dump && event != Event::automatic_stop && event != Event::manual_stop;
+  const bool telling = std::exchange(telling_, telling_ && fails);
   for (const FsmAction& action : session(link).fsm.handle(event)) execute(link, action, given);
+  telling_ = telling;
   settle(link.neighbor);
 }
 
@@ -174,6 +184,16 @@ void Speaker::Impl::release(Link link) {
   if (!neighbor(link).established && !neighbor(link).reason.empty())
     neighbor(link).counters.last_down = neighbor(link).reason;
   if (active()) actions_.push_back({Action::Kind::close, link, {}});
+  tell_failure(link);
+}
+
+void Speaker::Impl::tell_failure(Link link) {
+  Neighbor& n = neighbor(link);
+  if (!active() || !started_ || !telling_ || n.established || n.reason.empty()) return;
+  std::vector<std::string>& told = n.told_failures;
+  if (told.size() >= Neighbor::kMaxToldFailures || std::find(told.begin(), told.end(), n.reason) != told.end()) return;
+  told.push_back(n.reason);
+  actions_.push_back({Action::Kind::attempt_failed, link, n.reason});
 }
 
 void Speaker::Impl::send_control(Session& s, std::vector<std::uint8_t> message) {
@@ -279,6 +299,8 @@ void Speaker::Impl::tick(std::uint64_t now_ms) {
           begin_machine(link);
         } else {
           if (kExpiry[timer] == Event::hold_timer_expires) neighbor(link).reason = "the hold timer expired";
+          if (kExpiry[timer] == Event::connect_retry_timer_expires && session(link).connecting)
+            neighbor(link).reason = "it does not answer";
           drive(link, kExpiry[timer]);
         }
       }
@@ -344,6 +366,7 @@ void Speaker::Impl::session_up(Link link) {
   n.established = link.direction;
   n.established_since_ms = now_ms_;
   n.reason.clear();
+  n.told_failures.clear();
   ++n.counters.times_established;
   rib_.set_rank(link.neighbor, n.external, agreed->peer_router_id);
   n.out.begin(written_context(n, *agreed), s.endpoints);

@@ -41,7 +41,9 @@ std::optional<Link> Speaker::accept(const Address& remote, std::uint64_t now_ms)
 void Speaker::transport_connected(Link link, const Endpoints& endpoints, std::uint64_t now_ms) {
   impl_->transport_connected(link, endpoints, now_ms);
 }
-void Speaker::transport_closed(Link link, std::uint64_t now_ms) { impl_->transport_closed(link, now_ms); }
+void Speaker::transport_closed(Link link, std::uint64_t now_ms, std::string_view why) {
+  impl_->transport_closed(link, now_ms, why);
+}
 std::size_t Speaker::receive(Link link, ByteSpan unread, std::uint64_t now_ms) {
   return impl_->receive(link, unread, now_ms);
 }

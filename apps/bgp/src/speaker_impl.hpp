@@ -54,6 +54,9 @@ struct Neighbor {
   AdjRibOut out;
   NeighborStatistics counters;  // only what is counted; the rest is filled in for a reader
   std::string reason;           // why the session is about to end
+  // Reasons for which no session came up that were told since one was: each attempt fails for the same ones.
+  static constexpr std::size_t kMaxToldFailures = 8;
+  std::vector<std::string> told_failures;
 };
 
 class Speaker::Impl {
@@ -65,7 +68,7 @@ class Speaker::Impl {
   void stop(std::uint64_t now_ms);
   std::optional<Link> accept(const Address& remote, std::uint64_t now_ms);
   void transport_connected(Link link, const Endpoints& endpoints, std::uint64_t now_ms);
-  void transport_closed(Link link, std::uint64_t now_ms);
+  void transport_closed(Link link, std::uint64_t now_ms, std::string_view why);
   std::optional<std::uint64_t> next_deadline_ms() const;
   void tick(std::uint64_t now_ms);
 
@@ -96,6 +99,7 @@ class Speaker::Impl {
   Configuration configuration_;
   Mode mode_;
   bool started_ = false;
+  bool telling_ = true;       // whether what ends now is worth a word to the operator
   std::uint64_t now_ms_ = 0;  // the latest that was told
   Rib rib_;
   std::vector<std::unique_ptr<Neighbor>> neighbors_;
@@ -111,6 +115,7 @@ class Speaker::Impl {
   void begin_machine(Link link);
   void bind(Link link, const Endpoints& endpoints);
   void release(Link link);
+  void tell_failure(Link link);
   void send_control(Session& s, std::vector<std::uint8_t> message);
   void send_notification(Neighbor& n, Session& s, const Notification& notification);
   void start_timer(Link link, Timer timer);

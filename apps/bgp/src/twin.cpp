@@ -118,7 +118,9 @@ void Speaker::Impl::take_written_update(Link link, ByteSpan message) {
   told(update_.announced_ipv6);
 }
 
-void Speaker::Impl::observe_closed(Link link, std::uint64_t now_ms) { transport_closed(link, now_ms); }
+void Speaker::Impl::observe_closed(Link link, std::uint64_t now_ms) {
+  transport_closed(link, now_ms, "the connection was closed");
+}
 
 void Speaker::Impl::promote(std::uint64_t now_ms) {
   now_ms_ = now_ms;

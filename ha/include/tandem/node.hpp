@@ -3,6 +3,15 @@
 // A node puts a stack, a device and a replication group together: all that most programs need (design.md section 5).
 // The same program serves every role. Started without a group it is alone; the first of a group becomes primary, the second
 // its twin; when the primary dies, hangs or hands over, the twin goes on with every replicated connection.
+//
+// Threads. A node, its stack, connections, handlers and application belong to the thread that calls Node::run: all calls from
+// them come on it, and none of theirs may come from another (request_stop included; a program with other threads writes to a
+// descriptor that Node::loop() watches). Other threads may live beside it. Nothing that is called may block: a turn that takes
+// longer than `detect_ms` is taken for a hang, and the twin ends the process.
+// Roles. Calls that are marked "primary" decide; those that are marked "twin" only follow what the primary did, must not depend
+// on anything but what they are shown, and may neither write nor connect. `alone` is a primary without a twin.
+// Notes. Ordered with the streams and with one another, at most 1 MiB each (a record of the log); they count against the turn's
+// share of the log, so what a turn notes should stay far below. They reach a twin from the moment at which its snapshot begins.
 #pragma once
 
 #include <cstddef>
@@ -40,6 +49,7 @@ inline constexpr int kPrivilege = 77;     ///< a privilege is missing
 inline constexpr int kMismatch = 78;      ///< primary and twin were started with options that do not fit
 inline constexpr int kTwinAttached = 79;  ///< the group has its twin already
 inline constexpr int kTakeoverLoop = 80;  ///< the same position fails takeover after takeover
+inline constexpr int kShutDown = 83;  ///< the whole group was shut down: not to be started again (81 and 82 are tandemctl's)
 }  // namespace exit_code
 
 /// Priorities of log lines, with the numbers of syslog (RFC 5424 section 6.2.1), which the journal knows too.
@@ -72,12 +82,18 @@ struct NodeOptions {
   std::vector<IpAddress> gateways;
   std::string group;  ///< empty = unreplicated
   std::string runtime_dir = "/run/tandem";
+  /// The process's signals are the node's: SIGTERM and SIGINT as run() says, a second one closes at once; SIGHUP does nothing (there is
+  /// nothing to read again); SIGUSR1 writes a line about the state to the log; SIGUSR2 is a planned switchover; SIGPIPE and
+  /// SIGXFSZ are ignored. SIGQUIT keeps its meaning: an end with a core dump, and the twin takes over. Programs that have a
+  /// life of their own leave it off, and call request_stop() and request_switchover().
+  bool handle_signals = false;
   std::uint32_t detect_ms = 50;  ///< a primary that did not turn for this long is hung
   LoopOptions loop;              ///< of the primary
   bool twin_spins = false;       ///< the twin spins on the death word instead of sleeping in a futex wait
   std::size_t log_bytes = std::size_t{64} << 20;  ///< shared-memory ring, power of two, at least 8 MiB
   std::size_t send_queue_bytes = std::size_t{4} << 20;
   std::size_t receive_window_bytes = std::size_t{4} << 20;
+  std::size_t max_neighbours = 4096;      ///< StackOptions::max_neighbours
   std::uint32_t batch_frames = 64;        ///< frames a turn
   std::uint32_t reprotect_delay_ms = 10;  ///< a promoted process accepts a new twin no sooner
   /// Off: takes no twin, so that nothing is written into the log (for measuring what mirroring costs).
@@ -96,7 +112,10 @@ class Application {
   virtual void on_primary(Node&, bool takeover) { (void)takeover; }
   /// The process ends without a twin to hand over to: what is to be said to the peers before their connections are closed.
   virtual void on_stop(Node&) {}
-  /// Primary, once a turn behind the handlers. Returns when it wants to be called at the latest (Loop's ns scale).
+  /// Primary, once a turn behind the handlers, but not in the first turn behind a takeover, whose packets somebody waits for.
+  /// Returns when it wants to be called at the latest (Loop's ns scale). Long work is cut in slices: do some, look at
+  /// Node::out_of_time(), return `now_ns` (work is left: the next turn comes at once). There is always time for a slice of
+  /// a quarter of a millisecond, whatever the handlers have taken.
   virtual std::uint64_t on_turn(Node&, std::uint64_t now_ns) {
     (void)now_ns;
     return UINT64_MAX;
@@ -117,13 +136,22 @@ class Application {
 
   /// Options that must be equal on primary and twin, as name and value; compared when a twin attaches.
   [[nodiscard]] virtual std::vector<std::pair<std::string, std::string>> fingerprint() const { return {}; }
-  /// A request of tandemctl's that the node does not know ("routes"). JSON text, or empty: unknown command.
-  virtual std::string control(Node&, std::string_view command) {
+  /// A request of tandemctl's that the node does not know ("routes"). Appends JSON to `text`, one piece a call, and moves
+  /// `cursor` (0 at first); returns true when more is to come: called again in a later turn. A piece takes some tens of microseconds,
+  /// so that an answer about thousands of things delays no packet; what it shows may change between two pieces. Nothing
+  /// appended and false: unknown command.
+  virtual bool control(Node&, std::string_view command, std::uint64_t& cursor, std::string& text) {
     (void)command;
-    return {};
+    (void)cursor;
+    (void)text;
+    return false;
   }
-  /// Appends lines in the Prometheus text format.
-  virtual void metrics(Node&, std::string& text) { (void)text; }
+  /// Appends lines in the Prometheus text format, in pieces like control().
+  virtual bool metrics(Node&, std::uint64_t& cursor, std::string& text) {
+    (void)cursor;
+    (void)text;
+    return false;
+  }
 };
 
 class Node {
@@ -145,7 +173,8 @@ class Node {
   void listen(std::uint16_t port, Replication replication, HandlerFactory factory);
 
   /// Opens the device or attaches to the group, and works until SIGTERM / SIGINT or request_stop. SIGTERM to a primary with
-  /// a member twin is a planned switchover, else an orderly close. Never throws: prints one clear message and returns
+  /// a member twin is a planned switchover, else an orderly close. One whose other process has gone a moment before waits up to 5
+  /// seconds for a successor first: whatever ends both is not to end the connections. Never throws: prints one clear message and returns
   /// an exit_code.
   int run();
   void request_stop();
@@ -161,10 +190,24 @@ class Node {
   [[nodiscard]] std::uint64_t now_ns() const;
   [[nodiscard]] Stack& stack();
   [[nodiscard]] Loop& loop();
+
+  // ---- Long work (design.md section 3). A turn is to take a millisecond at most: the heartbeat moves once a turn, what
+  // arrives waits for its end, and a twin that takes over has to apply the last one whole. ----
+
+  /// Until when this turn's handlers and Application may work; Loop's ns scale. Primary (or alone).
+  [[nodiscard]] std::uint64_t turn_deadline_ns() const;
+  /// Whether that time has come: return, and go on in the next turn, which comes at once when on_turn, or a handler by leaving
+  /// bytes unread, says that work is left. One reading of the clock. On a twin false.
+  [[nodiscard]] bool out_of_time() const;
+  /// For legal work that cannot be cut: says to the twin that this process lives. Only the thread that runs the node is
+  /// believed, and for kLongestWork_ms of one turn at most: what takes longer is taken for a hang, and so is an endless loop.
+  void still_working();
+  static constexpr std::uint32_t kLongestWork_ms = 1000;
   /// Address of ours to speak from, of the version of `remote`.
   [[nodiscard]] IpAddress local_address(std::uint8_t version) const;
-  Connection* connect(const Endpoint& remote, Replication replication, std::uint16_t service);
-  /// Primary: a note to Application::on_note on the twin.
+  /// Stack::connect from local_address(). Null with `why` set when it cannot begin. Primary.
+  Connection* connect(const Endpoint& remote, Replication replication, std::uint16_t service, EndReason* why = nullptr);
+  /// Primary: a note to Application::on_note on the twin, at most 1 MiB (see the head of this file). Nothing without a twin.
   void note(Bytes bytes);
   /// One line in the log: on standard error, with process number and role in front (and the priority as the journal wants it,
   /// when that is where standard error goes), or through the log hook. Lines below `error` that come faster than people read

@@ -8,7 +8,9 @@
 // process number. `mergecap` puts them together in the order of time. Each section's comment says which process it is and
 // whether it opened or attached to the device. What was captured is written at the end of each turn (refill), or when 64 KiB have come
 // together: a process that is killed loses at most the packets of its last turn from the file, and may leave its last block
-// cut short.
+// cut short. Nobody waits for the file: a pipe is written to as it takes something, and a file whose disk was slow once is written by
+// a thread from then on (what that has not written yet is lost with the process). 4 MiB may wait; packets beyond are not captured, and
+// the next one's comment says how many.
 #pragma once
 
 #include <cstdint>

@@ -35,6 +35,8 @@ struct IpAddress {
   auto operator<=>(const IpAddress&) const = default;
   [[nodiscard]] bool is_v6() const { return version == 6; }
   [[nodiscard]] bool is_any() const { return octets == std::array<std::uint8_t, 16>{}; }
+  /// IPv6, fe80::/10 (RFC 4291 section 2.5.6): good on its link only, which is the one of the stack that speaks.
+  [[nodiscard]] bool is_link_local() const { return version == 6 && octets[0] == 0xfe && (octets[1] & 0xc0) == 0x80; }
   [[nodiscard]] Bytes bytes() const { return {octets.data(), version == 6 ? std::size_t{16} : std::size_t{4}}; }
   [[nodiscard]] std::string to_string() const;
   /// Accepts the text forms of RFC 4291 section 2.2, RFC 5952 and dotted quads. Zone identifiers are refused.
@@ -48,6 +50,8 @@ struct IpPrefix {
   std::uint8_t length = 0;  ///< bits, at most 32 or 128
 
   auto operator<=>(const IpPrefix&) const = default;
+  /// Whether it is of the same IP version, and the first `length` bits are the same.
+  [[nodiscard]] bool contains(const IpAddress& other) const;
   [[nodiscard]] std::string to_string() const;
   static std::optional<IpPrefix> parse(std::string_view text);
 };

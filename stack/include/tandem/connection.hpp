@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tandem/address.hpp"
+#include "tandem/end_reason.hpp"
 #include "tandem/handler.hpp"
 #include "tandem/tcp_state.hpp"
 
@@ -38,6 +39,9 @@ class Connection {
   [[nodiscard]] TcpPhase phase() const;
   /// All sequence state and figures in the field's names. Either role; O(1), no side effect.
   [[nodiscard]] TcpState state() const;
+  /// Why it ended: in Handler::on_reset and on_closed; `none` before. Either role.
+  [[nodiscard]] EndReason end_reason() const;
+  /// None yet while a passive open waits for the peer's ACK, and none any more in TIME-WAIT.
   [[nodiscard]] Handler* handler() const;
   [[nodiscard]] Stack& stack() const;
 
@@ -59,8 +63,11 @@ class Connection {
 
   /// An opaque note to the same handler on the twin, ordered with both streams. Primary, replicated; else ignored.
   void note(Bytes bytes);
-  /// Sends FIN behind what was written (half close when unread data is still to come). Idempotent. Primary.
+  /// Sends FIN behind what was written. What the peer still sends is offered as before, but whoever stays silent is not waited
+  /// for without end: StackLimits::fin_wait_2_ms, then on_reset. Idempotent. Primary.
   void close();
+  /// The same, and reads on for as long as the peer wants (RFC 9293 section 3.6, a half close); close() ends that. Primary.
+  void half_close();
   /// Sends RST and forgets the connection; on_reset follows. Primary.
   void abort();
   void set_no_delay(bool on);

@@ -22,14 +22,17 @@ class Handler {
   /// Primary. The connection is established (RFC 9293), actively or passively opened.
   virtual void on_connected(Connection&) {}
   /// Primary. All bytes received and not consumed so far. Offered again, in the same turn when progress was made and else
-  /// when more arrives or room to write appears, until Connection::consume has taken them.
+  /// when more arrives or room to write appears, until Connection::consume has taken them. Long work is cut in slices: whoever
+  /// returns when Stack::out_of_time() (c.stack()) holds is offered the rest at the beginning of the next turn.
   virtual void on_receive(Connection&, Bytes unread);
-  /// Primary. Room in the send queue has grown, or the connection has just been promoted.
+  /// Primary. Room in the send queue has grown, or the connection has just been promoted. Called again in the next turn when it
+  /// returned while Stack::out_of_time() held.
   virtual void on_writable(Connection&) {}
   /// Primary and twin. The peer has sent FIN and every byte before it has been consumed. On the primary the default
   /// closes the connection.
   virtual void on_eof(Connection&);
-  /// Primary and twin. Reset or aborted; nothing more comes, and the object is destroyed after the call.
+  /// Primary and twin. Reset, given up or aborted (Connection::end_reason says which); nothing more comes, and the object is
+  /// destroyed after the call.
   virtual void on_reset(Connection&) {}
   /// Primary and twin. Closed in good order, the peer has acknowledged our FIN and sent its own; the object is destroyed
   /// after the call (TIME_WAIT goes on without it).

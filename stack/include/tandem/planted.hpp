@@ -30,6 +30,10 @@ enum class Planted : std::uint8_t {
   saved_state_lost,
   epoch_not_checked,
   removed_promoted,
+  fence_by_number,
+  bell_shared,
+  holders_ignored,
+  stop_closes_at_once,
   fence_skipped,
   predecessor_leaked,
   // The wire.

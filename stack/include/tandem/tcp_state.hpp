@@ -48,6 +48,7 @@ inline constexpr std::uint32_t kFastRecovery = 1U << 10;    ///< RFC 5681 fast r
 inline constexpr std::uint32_t kRtoRecovery = 1U << 11;     ///< retransmission after a timeout is under way
 inline constexpr std::uint32_t kReadClosed = 1U << 12;      ///< the application reads no more
 inline constexpr std::uint32_t kAbortRequested = 1U << 13;  ///< the application has aborted; RST waits for memory
+inline constexpr std::uint32_t kHalfClosed = 1U << 14;      ///< the application has closed its half and reads on
 }  // namespace tcp_flag
 
 /// Fixed-size part. Plain data: comparable, copyable, no padding that carries meaning. Sequence numbers are 32 bit as on

@@ -3,6 +3,7 @@
  * What the hooks of tandem_lwip_hooks.h do as long as nobody else defines them.
  */
 #include "tandem_lwip_hooks.h"
+#include "tandem_tcp_demux.h"
 
 #include "lwip/sys.h"
 
@@ -12,7 +13,7 @@
 
 #define WEAK __attribute__((weak))
 
-WEAK void tandem_hook_tcp_touched(struct tcp_pcb* pcb) { (void)pcb; }
+WEAK void tandem_hook_tcp_touched(struct tcp_pcb* pcb) { tandem_tcp_arm(pcb); }
 
 WEAK void tandem_hook_tcp_out_of_order(struct tcp_pcb* pcb, u32_t seqno, struct pbuf* data, u8_t fin) {
   (void)pcb;
@@ -57,9 +58,60 @@ WEAK int tandem_hook_tcp_may_answer(const struct tcp_pcb* pcb) {
   return 1;
 }
 
+WEAK int tandem_hook_tcp_is_active_open(const struct tcp_pcb* pcb) {
+  (void)pcb;
+  return 0;
+}
+
+WEAK int tandem_hook_tcp_admit(const struct tcp_pcb_listen* listener) {
+  (void)listener;
+  return TANDEM_SYN_KEEP;
+}
+
+WEAK uint64_t tandem_hook_tcp_cookie_hash(const struct tandem_tcp_syn* syn, u32_t period, u32_t data) {
+  (void)syn;
+  (void)period;
+  (void)data;
+  return 0;
+}
+
+WEAK u32_t tandem_hook_tcp_cookie_period(void) { return 0; }
+
+WEAK int tandem_hook_tcp_takes_cookies(void) { return 0; }
+
+WEAK int tandem_hook_tcp_ends_time_wait(struct tcp_pcb* pcb) {
+  (void)pcb;
+  return 1;
+}
+
+WEAK int tandem_hook_tcp_may_challenge(struct tcp_pcb* pcb) {
+  (void)pcb;
+  return 1;
+}
+
+WEAK int tandem_hook_tcp_may_reset(void) { return 1; }
+
+WEAK int tandem_hook_icmp_may_complain(void) { return 1; }
+
 WEAK int tandem_hook_owns_timers(void) { return 0; }
 
-WEAK const ip6_addr_t* tandem_hook_nd6_gateway(struct netif* netif, const ip6_addr_t* destination) {
+WEAK int tandem_hook_nd6_input(struct pbuf* message, struct netif* netif) {
+  (void)message;
+  (void)netif;
+  return 0;
+}
+
+WEAK u16_t tandem_hook_nd6_path_mtu(const ip6_addr_t* destination) {
+  (void)destination;
+  return 0;
+}
+
+WEAK int tandem_hook_nd6_reachable(const ip6_addr_t* host) {
+  (void)host;
+  return 0;
+}
+
+WEAK const ip_addr_t* tandem_hook_ip6_source(struct netif* netif, const ip6_addr_t* destination) {
   (void)netif;
   (void)destination;
   return NULL;

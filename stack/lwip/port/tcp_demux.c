@@ -2,6 +2,7 @@
  *
  * The tables of tandem_tcp_demux.h.
  */
+#include "tandem_lwip_hooks.h"
 #include "tandem_tcp_demux.h"
 
 #include "lwip/opt.h"
@@ -33,9 +34,12 @@ struct demux {
   struct table owners;
   struct tcp_pcb* oldest_time_wait;
   u32_t time_wait_count;
+  struct tcp_pcb* first_timed;
 };
 
 static TANDEM_PER_STACK struct demux* demux;
+TANDEM_PER_STACK u32_t tandem_tcp_time_wait_ms = 2 * TCP_MSL;
+TANDEM_PER_STACK uint64_t tandem_tcp_steps;
 
 static struct tcp_pcb** bucket_head(const struct table* table, u32_t hash) {
   u32_t index = hash & (2 * table->round - 1);
@@ -239,9 +243,52 @@ u32_t tandem_tcp_connection_count(void) { return demux != NULL ? demux->connecti
 
 u32_t tandem_tcp_time_wait_count(void) { return demux != NULL ? demux->time_wait_count : 0; }
 
-/* ---- Linking ---- */
-
 enum { kUnlinked = 0, kOwner, kConnection, kTimeWait };
+
+/* ---- Whom the timers look at ---- */
+
+void tandem_tcp_arm(struct tcp_pcb* pcb) {
+  struct tcp_pcb** const head = &the_demux()->first_timed;
+  if (pcb->demux_kind != kConnection || pcb->timed_at != NULL) {
+    return;
+  }
+  pcb->timed_next = *head;
+  pcb->timed_at = head;
+  if (*head != NULL) {
+    (*head)->timed_at = &pcb->timed_next;
+  }
+  *head = pcb;
+}
+
+static void rest(struct tcp_pcb* pcb) {
+  if (pcb->timed_at != NULL) {
+    *pcb->timed_at = pcb->timed_next;
+    if (pcb->timed_next != NULL) {
+      pcb->timed_next->timed_at = pcb->timed_at;
+    }
+    pcb->timed_next = NULL;
+    pcb->timed_at = NULL;
+  }
+}
+
+static int is_idle(const struct tcp_pcb* pcb) {
+  return (pcb->state == ESTABLISHED || pcb->state == CLOSE_WAIT ||
+          (pcb->state == FIN_WAIT_2 && (pcb->flags & TF_RXCLOSED) == 0)) &&
+         pcb->rtime < 0 && pcb->persist_backoff == 0 && pcb->unsent == NULL && pcb->refused_data == NULL &&
+         (pcb->flags & (TF_ACK_DELAY | TF_ACK_NOW | TF_CLOSEPEND)) == 0 && !ip_get_option(pcb, SOF_KEEPALIVE);
+}
+
+struct tcp_pcb* tandem_tcp_first_timed(void) {
+  return demux != NULL ? demux->first_timed : NULL;
+}
+
+void tandem_tcp_rest_if_idle(struct tcp_pcb* pcb) {
+  if (is_idle(pcb)) {
+    rest(pcb);
+  }
+}
+
+/* ---- Linking ---- */
 
 static int is_older(const struct tcp_pcb* a, const struct tcp_pcb* b) { return (s32_t)(a->tmr - b->tmr) < 0; }
 
@@ -272,6 +319,7 @@ void tandem_tcp_register(struct tcp_pcb** list, struct tcp_pcb* pcb) {
   *place = pcb;
   if (list == &tcp_active_pcbs || list == &tcp_tw_pcbs) {
     pcb->demux_kind = list == &tcp_tw_pcbs ? kTimeWait : kConnection;
+    tandem_tcp_arm(pcb);
     table_insert(&d->connections, pcb, pcb_hash(d, pcb));
     table_insert(&d->ports, pcb, pcb->local_port);
     if (pcb->demux_kind == kTimeWait) {
@@ -299,6 +347,9 @@ void tandem_tcp_remove(struct tcp_pcb** list, struct tcp_pcb* pcb) {
     }
   }
   LWIP_ASSERT("a pcb is removed from the list that it is on", pcb->prev != NULL || *list == pcb);
+  if (pcb->demux_kind == kConnection) {
+    rest(pcb);
+  }
   if (pcb->prev != NULL) {
     pcb->prev->next = pcb->next;
   } else {
@@ -349,6 +400,17 @@ void tandem_tcp_unlink(struct tcp_pcb* pcb) {
 
 struct tcp_pcb* tandem_tcp_oldest_time_wait(void) {
   return demux != NULL ? demux->oldest_time_wait : NULL;
+}
+
+u32_t tandem_tcp_evict_time_wait(u32_t keep) {
+  u32_t ended = 0;
+  for (; tandem_tcp_time_wait_count() > keep; ++ended) {
+    struct tcp_pcb* const oldest = demux->oldest_time_wait;
+    tandem_hook_tcp_touched(oldest);
+    TCP_RMV(&tcp_tw_pcbs, oldest);
+    tcp_free(oldest);
+  }
+  return ended;
 }
 
 /* ---- Looking up ---- */

@@ -25,6 +25,7 @@
 #include "lwip/prot/ip6.h"
 #include "lwip/prot/tcp.h"
 #include "lwip/stats.h"
+#include "lwip/sys.h"
 #include "lwip/udp.h"
 
 #include <string.h>
@@ -171,6 +172,9 @@ static void send_to_side_1(struct wire* wire, struct bytes* b) {
 static void put_tcp(struct bytes* b, const struct stream* from, s32_t seq_offset, s32_t ack_offset, unsigned flags,
                     unsigned option_bytes) {
   const struct tcp_pcb* pcb = from->pcb;
+  /* Without the timestamps that were negotiated nothing would be looked at. */
+  const int timestamps = pcb != NULL && (pcb->flags & TF_TIMESTAMP) && option_bytes == 0;
+  option_bytes += timestamps ? 12 : 0;
   put16(b, pcb != NULL ? pcb->local_port : 4000);
   put16(b, pcb != NULL ? pcb->remote_port : 7);
   put32(b, pcb != NULL ? pcb->snd_nxt + (u32_t)seq_offset : (u32_t)seq_offset);
@@ -179,6 +183,11 @@ static void put_tcp(struct bytes* b, const struct stream* from, s32_t seq_offset
   put16(b, 1000);
   put16(b, 0);
   put16(b, 0);
+  if (timestamps) {
+    put(b, "\1\1\x08\x0a", 4);
+    put32(b, sys_now());
+    put32(b, pcb->ts_recent);
+  }
 }
 
 /* ---- Fixed frames ---- */
@@ -613,6 +622,10 @@ static void make_seed_frame(struct bytes* b, uint64_t* random, const struct stre
       put(b, "\x02\0\0\0\0\1\x0a\0\0\1\0\0\0\0\0\0\x0a\0\0\2", 20);
       return;
     case 1:
+      begin_ip4(b, 6, 1, 0);
+      put_tcp(b, from, (s32_t)(next_random(random) % 3000) - 100, (s32_t)(next_random(random) % 200) - 100,
+              (unsigned)(next_random(random) % 64), 0);
+      break;
     case 2:
       begin_ip4(b, 6, 1, 0);
       put_tcp(b, from, (s32_t)(next_random(random) % 3000) - 100, (s32_t)(next_random(random) % 200) - 100,

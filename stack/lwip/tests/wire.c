@@ -286,6 +286,7 @@ __thread struct tcp_pcb* dormant;
 
 void tandem_hook_tcp_touched(struct tcp_pcb* pcb) {
   CHECK(pcb->state != LISTEN);
+  tandem_tcp_arm(pcb);
   ++touched_count;
 }
 

@@ -31,8 +31,12 @@ class BgpProgram final : public Hosted {
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> fingerprint() const override {
     return real_.fingerprint();
   }
-  std::string control(Node& node, std::string_view command) override { return real_.control(node, command); }
-  void metrics(Node& node, std::string& text) override { real_.metrics(node, text); }
+  bool control(Node& node, std::string_view command, std::uint64_t& cursor, std::string& text) override {
+    return real_.control(node, command, cursor, text);
+  }
+  bool metrics(Node& node, std::uint64_t& cursor, std::string& text) override {
+    return real_.metrics(node, cursor, text);
+  }
 
   // ---- Hosted ----
   [[nodiscard]] Exchange::View view(const Handler& handler) const override;

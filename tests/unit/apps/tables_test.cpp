@@ -45,3 +45,30 @@ TEST_CASE("answers of another shape are shown as far as they go") {
   }
   CHECK_THAT(routes_table({{"received", {{"ipv4", 3}, {"ipv6", 4}}}, {"best", 5}}), Contains("received ipv4  3"));
 }
+
+TEST_CASE("neighbors are rows with how long each is up, and why it was down last") {
+  const json answer = {{"neighbors",
+                        {{{"address", "192.0.2.2"},
+                          {"as", 65002},
+                          {"state", "Established"},
+                          {"uptime_ms", 93'784'000},
+                          {"hold_time_s", 90},
+                          {"received_ipv4", 12},
+                          {"last_down", ""}},
+                         {{"address", "192.0.2.3"}, {"state", "Active"}, {"uptime_ms", 0}, {"last_down", "refused"}}}}};
+  const std::string text = neighbors_table(answer);
+  CHECK_THAT(text, Contains("192.0.2.2  65002  Established  1d02h   90    12"));
+  CHECK_THAT(text, Contains("refused\n"));
+  CHECK_THAT(routes_table(answer), Contains("192.0.2.3"));
+  CHECK(neighbors_table({{"neighbors", json::array()}}) == "no neighbors\n");
+}
+
+TEST_CASE("what the node knows of its link is shown as tables") {
+  CHECK_THAT(arp_table({{"arp", {{{"address", "192.0.2.2"}, {"mac", "02:00:00:00:00:0b"}}}}}),
+             Contains("192.0.2.2  02:00:00:00:00:0b"));
+  CHECK(arp_table({{"arp", json::array()}}) == "no arp\n");
+  CHECK_THAT(listeners_table({{"listeners", {{{"local", "192.0.2.1:7"}, {"service", 7}}}}}),
+             Contains("192.0.2.1:7  7"));
+  const std::string device = device_table({{"device", "tap t0"}, {"warning", ""}, {"addresses", {"a", "b"}}});
+  CHECK_THAT(device, Contains("tap t0") && Contains("a b") && !Contains("warning"));
+}

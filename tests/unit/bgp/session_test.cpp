@@ -120,8 +120,10 @@ TEST_CASE("an OPEN that does not fit is answered and the connection closed", "[s
     s.receive(kOut, encode_open(row.open), 0);
     CHECK(s.state(kOut) == State::idle);
     const auto actions = actions_of(s);
-    REQUIRE(actions.size() == 1);
+    REQUIRE(actions.size() == 2);
     CHECK(actions[0].kind == Action::Kind::close);
+    CHECK(actions[1].kind == Action::Kind::attempt_failed);
+    CHECK(actions[1].reason == s.statistics(0).neighbors[0].last_down);
     CHECK(pulled(s, kOut) == row.answer);
     CHECK(malformed(s, 0, row.counter) == 1);
     CHECK_FALSE(s.statistics(0).neighbors[0].last_down.empty());
@@ -251,9 +253,12 @@ TEST_CASE("attempts that fail are repeated, more and more seldom", "[session]") 
   std::vector<std::uint64_t> pauses;
   for (int i = 0; i < 8; ++i) {
     const auto actions = actions_of(s);
-    REQUIRE(actions.size() == 1);
-    REQUIRE(actions[0].kind == Action::Kind::connect);
-    s.transport_closed(kOut, now);
+    // That it failed is told once; what is new is told again.
+    const std::size_t told = i == 1 || i == 5 ? 1 : 0;
+    REQUIRE(actions.size() == 1 + told);
+    if (told != 0) CHECK(actions[0].reason == (i == 1 ? "nobody listens there" : "it does not answer"));
+    REQUIRE(actions[told].kind == Action::Kind::connect);
+    s.transport_closed(kOut, now, i < 4 ? "nobody listens there" : "it does not answer");
     CHECK(s.state(kOut) == State::idle);
     CHECK(s.accept(address("10.0.0.1"), now).has_value());  // the peer may call meanwhile
     const auto deadline = s.next_deadline_ms().value();

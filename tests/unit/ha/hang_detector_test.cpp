@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <catch2/catch.hpp>
 
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <atomic>
@@ -21,10 +22,11 @@ struct Probe {
   bool starved = false;
   int begun = 0;
   std::uint64_t elapsed_ns = 0;
+  std::uint64_t ran_ns = UINT64_MAX;
   void begin() { ++begun; }
-  bool is_starved(std::uint64_t elapsed) {
-    elapsed_ns = elapsed;
-    return starved;
+  bool is_starved(std::uint64_t work) {
+    elapsed_ns = work;
+    return starved || ran_ns < work;
   }
 } never;
 
@@ -95,6 +97,32 @@ TEST_CASE("a primary that waits for a processor is given longer, but not for eve
   }
 }
 
+TEST_CASE("where others want the processor too, the primary's work counts and not the time that it takes") {
+  // A turn of 25 ms: one in ten of a processor, so that it takes a quarter of a second.
+  HangDetector detector(50);
+  std::uint64_t now = 1000 * kMs;
+  Probe probe;
+  probe.ran_ns = 0;
+  CHECK_FALSE(detector.sample(now, 1, probe));
+  while (now < 1250 * kMs) {
+    now = detector.next_sample_ns();
+    probe.ran_ns = (now - 1000 * kMs) / 10;
+    CHECK_FALSE(detector.sample(now, 1, probe));
+  }
+  SECTION("it has turned") { CHECK_FALSE(detector.sample(now += 10 * kMs, 2, probe)); }
+  SECTION("it runs in circles") {
+    bool hung = false;
+    while (!hung && now < 2000 * kMs) {
+      now = detector.next_sample_ns();
+      probe.ran_ns += 5 * kMs;
+      hung = detector.sample(now, 1, probe);
+    }
+    CHECK(hung);
+    // As soon as it has had as much of a processor as a hang on a quiet machine has.
+    CHECK(probe.ran_ns < 40 * kMs);
+  }
+}
+
 TEST_CASE("a process that runs in circles or sleeps is not starved") {
   const bool runs = GENERATE(true, false);
   const pid_t child = fork();
@@ -112,7 +140,10 @@ TEST_CASE("a process that runs in circles or sleeps is not starved") {
     file >> ns;
     return ns;
   };
-  tandem::ha::StarvationProbe probe(static_cast<std::uint32_t>(child));
+  const std::string directory = "/proc/" + std::to_string(child) + "/";
+  const int stat = open((directory + "stat").c_str(), O_RDONLY | O_CLOEXEC);
+  const int schedstat = open((directory + "schedstat").c_str(), O_RDONLY | O_CLOEXEC);
+  tandem::ha::StarvationProbe probe(stat, schedstat);
   probe.begin();
   const std::uint64_t from = ran_ns();
   // It has run for 20 ms, however long the machine takes for that; or it has had the chance to fall asleep.
@@ -125,4 +156,9 @@ TEST_CASE("a process that runs in circles or sleeps is not starved") {
   CHECK(probe.is_starved(60'000 * kMs) == runs);
   kill(child, SIGKILL);
   waitpid(child, nullptr, 0);
+  // Where there is no /proc, or its process has gone, nothing is known of it, and it is not starved.
+  CHECK_FALSE(probe.is_starved(60'000 * kMs));
+  CHECK_FALSE(tandem::ha::StarvationProbe(-1, -1).is_starved(60'000 * kMs));
+  close(stat);
+  close(schedstat);
 }

@@ -225,3 +225,55 @@ TEST_CASE("primary and twin on two threads see the same bytes", "[tsan]") {
   CHECK(good);
   CHECK(expected >= kTotal);
 }
+
+TEST_CASE("for a twin of format 1 records have their first lengths, and types that it does not know are left out") {
+  for (const std::uint32_t format : {1U, 2U}) {
+    GroupFixture fixture;
+    fixture.attach();
+    LogWriter writer = fixture.writer();
+    LogReader reader = fixture.reader();
+    writer.set_format(format);
+    const auto later = static_cast<RecordType>(39);
+    writer.append(later, 7, {text_bytes("later")});
+    writer.append(RecordType::written, 7, {text_bytes("bytes")});
+    writer.publish(1, 2);
+    Record record;
+    std::vector<std::uint16_t> types;
+    while (reader.next(fixture.group.published.load(), record)) types.push_back(record.type);
+    const std::vector<std::uint16_t> expected =
+        format == 1 ? std::vector<std::uint16_t>{1, 7, 2} : std::vector<std::uint16_t>{1, 39, 7, 2};
+    CHECK(types == expected);
+  }
+}
+
+TEST_CASE("a turn that writes more than there is room for is dropped whole, and the log goes on") {
+  GroupFixture fixture(65536);
+  LogWriter writer = fixture.writer();
+  LogReader reader = fixture.reader();
+  const std::vector<std::uint8_t> piece(10'000);
+  SECTION("pieces that together find no room") {
+    for (int i = 0; i < 20; ++i) writer.append(RecordType::note, 0, {piece});
+    CHECK(writer.overflowed().find("more than the log has room for") != std::string::npos);
+  }
+  SECTION("one that no record holds") {
+    const std::vector<std::uint8_t> large(kMaxPayloadBytes + 1);
+    writer.append(RecordType::note, 0, {large});
+    CHECK(writer.overflowed().find("1048577 bytes") != std::string::npos);
+  }
+  SECTION("a run of bytes that is longer than the ring") {
+    const std::vector<std::uint8_t> run(3 * 65536);
+    writer.append_bytes(RecordType::written, 1, run);
+    CHECK_FALSE(writer.overflowed().empty());
+  }
+  CHECK(fixture.group.published.load() == 0);
+  writer.abandon();
+  CHECK(writer.overflowed().empty());
+  CHECK_FALSE(writer.in_transaction());
+  CHECK(writer.room() == 65536);
+  writer.append(RecordType::note, 0, {text_bytes("on")});
+  writer.publish(0, 0);
+  Record record;
+  REQUIRE(reader.next(fixture.group.published.load(), record));
+  REQUIRE(reader.next(fixture.group.published.load(), record));
+  CHECK(record.payload.size() == 2);
+}

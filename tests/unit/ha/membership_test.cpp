@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 #include <set>
+#include <thread>
 
 #include "group_fixture.hpp"
 
@@ -48,37 +49,58 @@ TEST_CASE("of a removal and a takeover that meet, one wins") {
   }
 }
 
-TEST_CASE("the slot of a removed twin is given to nobody else while its process runs") {
+TEST_CASE("the slot of a removed twin is given to nobody else while its thread holds it") {
   GroupFixture fixture;
-  std::set<std::uint32_t> running = {100, 200, 300};
   std::set<std::uint32_t> served;
-  const auto slot_for = [&](std::uint32_t pid) {
-    return usable_slot(
-        fixture.group, pid, [&](std::uint32_t index) { return served.count(index) != 0; },
-        [&](std::uint32_t holder) { return running.count(holder) != 0; });
+  const auto slot_for_next = [&] {
+    return usable_slot(fixture.group, [&](std::uint32_t index) { return served.count(index) != 0; });
   };
-  fixture.attach(0).pid.store(100);
-  CHECK(slot_for(200) == 1U);
-  CHECK(withdraw_eligibility(fixture.group.readers[0]) == ReaderState::ineligible);
-  fixture.attach(1).pid.store(200);
+  ReaderSlot& removed = fixture.attach(0);
+  removed.identity.store(100);
+  REQUIRE(hold_place(removed, 100));
+  CHECK(withdraw_eligibility(removed) == ReaderState::ineligible);
+  fixture.attach(1);
   CHECK(begin_promotion(fixture.group.readers[1]));
   free_readers(fixture.group);
   CHECK(fixture.group.readers[1].state.load() == ReaderState::free);
-  CHECK(fixture.group.readers[0].state.load() == ReaderState::ineligible);
-  CHECK(slot_for(300) == 1U);
+  CHECK(removed.state.load() == ReaderState::ineligible);
+  CHECK(slot_for_next() == 1U);
 
-  SECTION("it attaches anew") { CHECK(slot_for(100) == 0U); }
-  SECTION("it has ended") {
-    running.erase(100);
-    CHECK(slot_for(300) == 0U);
+  SECTION("it leaves") {
+    leave_place(removed);
+    CHECK(slot_for_next() == 0U);
   }
-  SECTION("its end has not been seen by the primary that served it") {
-    running.erase(100);
+  SECTION("it leaves, but whoever was to have its place has not come yet") {
+    leave_place(removed);
     served.insert(0);
-    CHECK(slot_for(300) == 1U);
+    CHECK(slot_for_next() == 1U);
+    leave_place(removed);
   }
   SECTION("all are taken") {
-    for (std::uint32_t i = 1; i < kMaxReaders; ++i) fixture.attach(i).pid.store(200);
-    CHECK_FALSE(slot_for(300).has_value());
+    for (std::uint32_t i = 1; i < kMaxReaders; ++i) fixture.attach(i);
+    CHECK_FALSE(slot_for_next().has_value());
+    leave_place(removed);
   }
+}
+
+TEST_CASE("a place is held only by the one that it was made for, once") {
+  GroupFixture fixture;
+  ReaderSlot& slot = fixture.group.readers[2];
+  slot.identity.store(7);
+  CHECK_FALSE(hold_place(slot, 8));
+  CHECK_FALSE(place_is_held(slot));
+  REQUIRE(hold_place(slot, 7));
+  CHECK(place_is_held(slot));
+  CHECK_FALSE(hold_place(slot, 7));
+  leave_place(slot);
+  CHECK_FALSE(place_is_held(slot));
+}
+
+TEST_CASE("the end of the thread that holds a place is seen in it") {
+  GroupFixture fixture;
+  ReaderSlot& slot = fixture.group.readers[3];
+  slot.identity.store(7);
+  std::thread holder([&slot] { CHECK(hold_place(slot, 7)); });
+  holder.join();
+  CHECK_FALSE(place_is_held(slot));
 }

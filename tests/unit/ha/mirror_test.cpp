@@ -265,6 +265,56 @@ TEST_CASE("unknown records are skipped when optional and refused when mandatory"
   CHECK(replica.skipped_records() == (optional ? 1 : 0));
 }
 
+TEST_CASE("what is published is applied in slices that end with a transaction, and the replica says where it is") {
+  GroupFixture group(std::size_t{8} << 20);
+  World world;
+  group.attach();
+  ha::LogWriter writer = group.writer();
+  Process twin(world.clock, world.wire.attach(world.our_port), prefix("10.0.0.1/24"), false);
+  ha::Replica replica(twin.stack(), world.node_, nullptr, group.reader(), 0);
+  std::vector<std::uint64_t> ends;
+  for (int i = 0; i < 100; ++i) {
+    for (int note = 0; note < 10; ++note) writer.append(ha::RecordType::note, 0, {text_bytes("x")});
+    writer.publish(0, 0);
+    ends.push_back(writer.position());
+  }
+  // No time at all: one transaction a call, wholly.
+  for (const std::uint64_t end : ends) {
+    REQUIRE(replica.apply(group.group.published.load(), 0));
+    CHECK(replica.position() == end);
+  }
+  CHECK(replica.transactions() == ends.size());
+}
+
+TEST_CASE("records that have grown at their end are read, and the tail is left") {
+  GroupFixture group(std::size_t{8} << 20);
+  World world;
+  group.attach();
+  ha::LogWriter writer = group.writer();
+  Process twin(world.clock, world.wire.attach(world.our_port), prefix("10.0.0.1/24"), false);
+  ha::Replica replica(twin.stack(), world.node_, nullptr, group.reader(), 0);
+  ha::NeighbourRecord neighbour;
+  neighbour.mac[5] = 9;
+  neighbour.address[0] = 10;
+  const Bytes as_it_was{reinterpret_cast<const std::uint8_t*>(&neighbour), sizeof neighbour};
+  const std::uint64_t none[1] = {0};
+  const Bytes count{reinterpret_cast<const std::uint8_t*>(none), sizeof none};
+  writer.append(ha::RecordType::snapshot_begin, 0, {count, text_bytes("and more")});
+  writer.append(ha::RecordType::neighbour, 0, {as_it_was, text_bytes("of tomorrow")});
+  writer.append(ha::RecordType::snapshot_end, 0, {count, text_bytes("too")});
+  writer.publish(0, 0);
+  CHECK(replica.apply(group.group.published.load()));
+  CHECK(replica.error().empty());
+  CHECK(replica.complete());
+  REQUIRE(twin.stack().neighbours().size() == 1);
+  CHECK(twin.stack().neighbours()[0].mac.octets[5] == 9);
+
+  // Shorter than the first layout is still refused.
+  writer.append(ha::RecordType::neighbour, 0, {as_it_was.first(23)});
+  writer.publish(0, 0);
+  CHECK_FALSE(replica.apply(group.group.published.load()));
+}
+
 TEST_CASE("a transaction of another epoch is refused") {
   GroupFixture group(std::size_t{8} << 20);
   World world;

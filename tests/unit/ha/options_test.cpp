@@ -72,10 +72,16 @@ TEST_CASE("options that can never work together are refused before anything star
 
   NodeOptions options = least();
   set_option(options, "gateway", "192.0.2.1");
-  CHECK_THROWS_WITH(finished(options), Catch::Contains("own --address"));
+  CHECK_THROWS_WITH(finished(options), Catch::Contains("--gateway: gateway 192.0.2.1 is an address of our own"));
   options = least();
   set_option(options, "gateway", "2001:db8::1");
-  CHECK_THROWS_WITH(finished(options), Catch::Contains("no --address of its IP version"));
+  CHECK_THROWS_WITH(finished(options), Catch::Contains("no address of its IP version beside it"));
+  options = least();
+  set_option(options, "gateway", "198.51.100.1");
+  CHECK_THROWS_WITH(finished(options), Catch::Contains("on none of our networks"));
+  options = least();
+  set_option(options, "address", "198.51.100.0/24");
+  CHECK_THROWS_WITH(finished(options), Catch::Contains("--address: 198.51.100.0/24 names a network"));
   options = least();
   set_option(options, "gateway", "192.0.2.254");
   CHECK_NOTHROW(finished(options));

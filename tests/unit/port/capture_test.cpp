@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tandem/capture.hpp"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <cstring>
@@ -13,6 +15,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "side_writer.hpp"
 #include "tandem/memory_wire.hpp"
 
 namespace tandem {
@@ -179,6 +182,87 @@ TEST_CASE("a capture file in use by a living process is left alone; one of a dea
   capture_device(pair.wire.attach(pair.a), pair.options(path)).reset();
   CHECK(read_capture(path).sections == 1);
   CHECK(read_capture(own).sections == 2);
+}
+
+TEST_CASE("a pipe that nobody reads holds up no turn; packets that were not captured are counted in the next one") {
+  const Directory directory;
+  Pair pair;
+  const auto path = directory.path / "pipe";
+  REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+  CHECK_THROWS_WITH(capture_device(pair.wire.attach(pair.a), pair.options(path)), Catch::Contains("nobody reads"));
+  const int reader = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  REQUIRE(reader >= 0);
+  // A write that waits is a test that ends here.
+  ::alarm(60);
+  const auto device = capture_device(pair.wire.open(pair.a), pair.options(path));
+  std::vector<char> raw;
+  const auto turn = [&](std::uint8_t number) {
+    stage(*pair.peer, number);
+    pair.peer->tx_release(pair.peer->mark().tx_index);
+    const std::size_t count = peek_all(*device);
+    device->rx_release();
+    device->refill();
+    pair.peer->refill();
+    return count;
+  };
+  std::size_t turns = 0;
+  for (; turns < 100'000 && device->warning().find("not captured") == std::string::npos; ++turns) REQUIRE(turn(1) == 1);
+  CHECK(device->warning().find("not captured") != std::string::npos);
+  REQUIRE(turn(1) == 1);
+  const auto read_all = [&] {
+    std::array<char, 65536> piece{};
+    for (ssize_t got = 0; (got = ::read(reader, piece.data(), piece.size())) > 0;)
+      raw.insert(raw.end(), piece.begin(), piece.begin() + got);
+  };
+  // It flows again.
+  for (int i = 0; i < 200; ++i) {
+    read_all();
+    REQUIRE(turn(2) == 1);
+  }
+  read_all();
+  ::alarm(0);
+  ::close(reader);
+  const auto copy = directory.path / "copy";
+  std::ofstream(copy, std::ios::binary).write(raw.data(), static_cast<std::streamsize>(raw.size()));
+  const Contents contents = read_capture(copy);
+  CHECK(contents.packets.size() > 200);
+  CHECK(contents.packets.size() < turns + 201);
+  const auto commented = std::count_if(contents.packets.begin(), contents.packets.end(),
+                                       [](const Record& record) { return record.commented; });
+  CHECK(commented >= 1);
+  CHECK(contents.packets.back().frame == std::vector<std::uint8_t>(60, 2));
+}
+
+TEST_CASE("what is written behind is taken without waiting, up to a bound, and arrives in order") {
+  int ends[2];
+  REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+  ::alarm(60);
+  std::vector<std::uint8_t> sent, got;
+  {
+    SideWriter writer(UniqueFd(ends[1]), 100'000);
+    std::vector<std::uint8_t> piece(1000);
+    std::size_t refused_bytes = 0;
+    // A pipe takes 64 KiB, the writer holds another piece while it waits, and so much lies in between.
+    for (int i = 0; i < 1'000'000 && refused_bytes < 1'000'000'000; ++i) {
+      std::fill(piece.begin(), piece.end(), static_cast<std::uint8_t>(sent.size() / 1000));
+      if (writer.put(piece))
+        sent.insert(sent.end(), piece.begin(), piece.end());
+      else
+        refused_bytes += piece.size();
+    }
+    CHECK(sent.size() <= 65536 + 2 * 100'000);
+    CHECK(sent.size() >= 100'000);
+    std::array<std::uint8_t, 65536> bytes{};
+    while (got.size() < sent.size()) {
+      const ssize_t count = ::read(ends[0], bytes.data(), bytes.size());
+      REQUIRE(count > 0);
+      got.insert(got.end(), bytes.begin(), bytes.begin() + count);
+    }
+    CHECK(writer.error() == 0);
+  }
+  ::alarm(0);
+  ::close(ends[0]);
+  CHECK(got == sent);
 }
 
 TEST_CASE("a capture file that cannot be written is an error with advice; a full disk later only ends the capture") {

@@ -61,9 +61,14 @@ std::size_t connections_of(Stack& stack) {
 }
 
 /// A pair whose service closes first, so that its connections end in TIME-WAIT, and a client that remembers its FINs.
+StackOptions with_neighbours(StackOptions options, std::size_t most) {
+  options.max_neighbours = most;
+  return options;
+}
+
 struct TimeWaitWorld {
-  TimeWaitWorld()
-      : pair(wire, clock, mac(1), options(clock, {"10.0.0.1/24"}),
+  explicit TimeWaitWorld(std::size_t max_neighbours = StackOptions{}.max_neighbours)
+      : pair(wire, clock, mac(1), with_neighbours(options(clock, {"10.0.0.1/24"}), max_neighbours),
              [this](Stack& stack) {
                stack.define_service(kService, [this](Connection&) {
                  return std::make_unique<Worker>(Task{1, 10, true}, outcome);
@@ -266,7 +271,7 @@ TEST_CASE("what an application does with a connection that a takeover has no mem
 
 TEST_CASE("a neighbour that a takeover had no room for is in the twin when it comes back", "[short_memory]") {
   constexpr int kMirrored = 200;
-  TimeWaitWorld world;
+  TimeWaitWorld world(64);
   for (int i = 3; i < 3 + kMirrored; ++i) {
     world.pair.twin().mirror_neighbour({ip("10.0.0." + std::to_string(i)), mac(static_cast<std::uint8_t>(i))});
   }

@@ -91,6 +91,11 @@ TEST_CASE("streams stay exact over takeovers with loss, and nothing acknowledged
   std::mt19937_64 random(seed);
   EchoWorld world;
   world.wire.lose = [&](const Frame&) { return random() % 100 < 2; };
+  // An ACK that comes once more when LAST-ACK has ended meets no connection, and gets the RST that it would get from any host.
+  int resets = 0;
+  world.wire.watch = [&](const Frame& frame) {
+    resets += parse(frame).rst() && world.pair.stack().connection_count() != 0 ? 1 : 0;
+  };
   const auto flow = world.start(seed, 1'500'000);
   world.pair.batch = 1 + random() % 8;
   std::uint64_t turns_until_kill = 40;
@@ -98,7 +103,7 @@ TEST_CASE("streams stay exact over takeovers with loss, and nothing acknowledged
       world.clock, {&world.client, &world.pair},
       [&] {
         if (--turns_until_kill == 0) {
-          turns_until_kill = 1 + random() % 30;
+          turns_until_kill = 1 + random() % 20;
           world.pair.kill(static_cast<Pair::Moment>(random() % 3));
         }
         return flow->closed || flow->reset;
@@ -107,7 +112,7 @@ TEST_CASE("streams stay exact over takeovers with loss, and nothing acknowledged
   CHECK(world.pair.takeovers > 10);
   CHECK(flow->received == 1'500'000);
   CHECK(flow->exact);
-  CHECK(world.wire.resets == 0);
+  CHECK(resets == 0);
   CHECK_FALSE(world.pair.log_refused);
 }
 
@@ -202,7 +207,7 @@ TEST_CASE("a closed window stays closed over a takeover, and opens afterwards", 
   flow->reading = false;
   // The client reads nothing: its window fills, then the echo's send queue, then the echo's window.
   run(
-      world.clock, {&world.client, &world.pair}, [] { return false; }, 3000);
+      world.clock, {&world.client, &world.pair}, [] { return false; }, 6000);
   const auto sent = flow->sent;
   CHECK(sent < 20'000'000);
   for (int i = 0; i < 5; ++i) {
@@ -266,9 +271,9 @@ TEST_CASE("TIME-WAIT goes on in the twin", "[takeover]") {
     CHECK(wire.resets == 0);
     client.inbox.clear();
   }
-  // Twice the maximum segment lifetime later it is over, counted from its beginning.
+  // A minute later it is over, counted from its beginning.
   run(
-      clock, {&client, &pair}, [] { return false; }, 116'000);
+      clock, {&client, &pair}, [] { return false; }, 56'000);
   std::size_t left = 0;
   pair.stack().for_each_connection([&](Connection&) { ++left; });
   CHECK(left == 1);
@@ -348,7 +353,8 @@ TEST_CASE("a kick is an ACK within the window and one old byte, with timestamps,
   }
   pair.kill(Pair::Moment::between_turns, Stack::Adoption::kicked);
   REQUIRE(sent.size() == 2);
-  CHECK(arp == std::vector<bool>{true});
+  // Whether somebody else has the address is asked, and that it is here is said, before all else.
+  CHECK(arp == std::vector<bool>{true, true});
   CHECK(sent[0].payload == 0);
   CHECK(sent[0].seq == std::min(at_kill.snd_nxt, at_kill.snd_una + at_kill.snd_wnd));
   CHECK(sent[1].payload == 1);

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "streams.hpp"
+#include "tandem/tcp_state_format.hpp"
 #include "world.hpp"
 
 namespace tandem::test {
@@ -114,6 +115,36 @@ TEST_CASE("what is encoded is decoded", "[tcp_state]") {
   bytes.clear();
   encode_connection(example_image(), bytes);
   CHECK(decode_connection(bytes) == example_image());
+}
+
+TEST_CASE("a state that has grown at its end is read, and one that is as it was at first", "[tcp_state]") {
+  std::vector<std::uint8_t> grown;
+  encode_tcp_state(example(), grown);
+  const std::size_t now = grown.size();
+  // What a later version appends is left where it stands.
+  grown.insert(grown.end(), {0xde, 0xad, 0xbe, 0xef, 0x01});
+  grown[4] = static_cast<std::uint8_t>(grown.size());
+  grown[5] = static_cast<std::uint8_t>(grown.size() >> 8);
+  std::size_t used = 0;
+  CHECK(decode_tcp_state(grown, &used) == example());
+  CHECK(used == now + 5);
+  for (std::size_t length = 0; length < grown.size(); ++length)
+    CHECK_FALSE(decode_tcp_state(Bytes(grown).first(length)));
+
+  // For a reader of the first layout: its length, and not a byte of what came later.
+  std::vector<std::uint8_t> first;
+  encode_tcp_state(example(), first);
+  shorten_tcp_state(first, kFirstTcpStateBytes);
+  CHECK(first.size() == 203);
+  CHECK(hex(Bytes(first).first(8)) == "01000000cb000000");
+  TcpState known = example();
+  const auto read = decode_tcp_state(first);
+  REQUIRE(read);
+  CHECK(read->ts_val == known.ts_val);
+  CHECK(read->snd_nxt == known.snd_nxt);
+  // One that says that it must be understood wholly is not.
+  grown[2] = 1;
+  CHECK_FALSE(decode_tcp_state(grown));
 }
 
 TEST_CASE("short, long, newer and inconsistent layouts are refused", "[tcp_state]") {

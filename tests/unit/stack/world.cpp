@@ -97,6 +97,9 @@ void Wire::carry(const Host& from, std::vector<Frame> frames_sent) {
     if (lose && lose(frame)) {
       continue;
     }
+    if (change) {
+      change(frame);
+    }
     for (Host* host : hosts_) {
       const auto mac = host->port().mac();
       const bool for_all = (frame[0] & 1) != 0;

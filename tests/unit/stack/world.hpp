@@ -31,6 +31,7 @@ class Port final : public LinkDevice {
   explicit Port(MacAddress mac, std::uint32_t mtu = 1500) : mac_(mac) { link.mtu = mtu; }
 
   [[nodiscard]] MacAddress mac() const override { return mac_; }
+  void move(const MacAddress& mac) { mac_ = mac; }
   [[nodiscard]] LinkCapabilities capabilities() const override { return link; }
   std::span<std::uint8_t> tx_reserve(std::uint32_t bytes) override;
   void tx_stage() override;
@@ -79,6 +80,8 @@ class Wire {
   /// Returns true when the frame is lost.
   std::function<bool(const Frame&)> lose;
   std::function<void(const Frame&)> watch;
+  /// Called with a frame that is not lost, before it is delivered.
+  std::function<void(Frame&)> change;
   std::uint64_t frames = 0, resets = 0;
 
  private:

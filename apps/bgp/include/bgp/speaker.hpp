@@ -17,6 +17,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bgp/attributes.hpp"
@@ -50,10 +51,16 @@ struct Endpoints {
 /// What the host has to do. `close`: pull messages from that link until it has none, write them as far as there is room, then
 /// close the connection in an orderly way; the link is free for the next connection afterwards.
 struct Action {
-  enum class Kind : std::uint8_t { connect, close, session_up, session_down };
+  enum class Kind : std::uint8_t {
+    connect,
+    close,
+    session_up,
+    session_down,
+    attempt_failed,  // a session could not come up, for a reason that has not been told since the last one was up
+  };
   Kind kind = Kind::close;
   Link link;
-  std::string reason;  // of session_down
+  std::string reason;  // of session_down and attempt_failed
 };
 
 enum class Pulled : std::uint8_t {
@@ -102,7 +109,8 @@ class Speaker {
   std::optional<Link> accept(const Address& remote, std::uint64_t now_ms);
   void transport_connected(Link link, const Endpoints& endpoints, std::uint64_t now_ms);
   /// Attempt failed, end of stream, reset: all the same to BGP.
-  void transport_closed(Link link, std::uint64_t now_ms);
+  /// `why`: a phrase for people.
+  void transport_closed(Link link, std::uint64_t now_ms, std::string_view why = "the connection was closed");
 
   /// Takes whole messages off `unread` and returns how many bytes that were; the host leaves the rest in its queue. Give a part
   /// of a long queue to bound the time spent. Consume before writing what follows from it, so that a twin sees cause before effect.

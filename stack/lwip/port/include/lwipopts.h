@@ -31,10 +31,11 @@
 #define LWIP_NETIF_LINK_CALLBACK 0
 #define LWIP_NETIF_HWADDRHINT 0
 #define LWIP_NETIF_TX_SINGLE_PBUF 0
+/* Our stack keeps its neighbours itself (stack/src/neighbours.hpp): lwIP's own tables are for its tests, and as small as those let
+ * them be. */
 #ifndef ARP_TABLE_SIZE
-#define ARP_TABLE_SIZE 64
+#define ARP_TABLE_SIZE 4
 #endif
-/* Several packets wait for one address: lwIP's default keeps a single one, which stalls every other connection to it. */
 #define ARP_QUEUEING 1
 #define ARP_QUEUE_LEN 32
 #define ETHARP_SUPPORT_STATIC_ENTRIES 1
@@ -67,7 +68,8 @@
 /* Pointers do not fit into the eight bytes of a fragment header. */
 #define IPV6_FRAG_COPYHEADER 1
 #define LWIP_IPV6_SCOPES 1
-#define LWIP_IPV6_NUM_ADDRESSES 4
+/* 64 that are configured, and the link-local one. */
+#define LWIP_IPV6_NUM_ADDRESSES 65
 #define LWIP_IPV6_FORWARD 0
 #define LWIP_IPV6_AUTOCONFIG 0
 #define LWIP_IPV6_ADDRESS_LIFETIMES 0
@@ -79,13 +81,13 @@
 /* Packets that wait for all unresolved IPv6 neighbours together. */
 #define MEMP_NUM_ND6_QUEUE 128
 #ifndef LWIP_ND6_NUM_NEIGHBORS
-#define LWIP_ND6_NUM_NEIGHBORS 64
+#define LWIP_ND6_NUM_NEIGHBORS 4
 #endif
 #ifndef LWIP_ND6_NUM_DESTINATIONS
-#define LWIP_ND6_NUM_DESTINATIONS 64
+#define LWIP_ND6_NUM_DESTINATIONS 4
 #endif
-#define LWIP_ND6_NUM_PREFIXES 4
-#define LWIP_ND6_NUM_ROUTERS 2
+#define LWIP_ND6_NUM_PREFIXES 1
+#define LWIP_ND6_NUM_ROUTERS 1
 #define LWIP_ND6_ALLOW_RA_UPDATES 0
 #define LWIP_ND6_TCP_REACHABILITY_HINTS 1
 
@@ -120,7 +122,9 @@
 #define TCP_TMR_INTERVAL 50
 /* RFC 6298: one second before the first measurement. */
 #define LWIP_TCP_RTO_TIME 1000
-#define TCP_SYNMAXRTX 12
+/* RFC 1122, section 4.2.3.5: three minutes for a SYN, after 1, 2, 4, ... and 64 seconds; a minute for the answer to one. */
+#define TCP_SYNMAXRTX 7
+#define TCP_SYN_RCVD_TIMEOUT 62000
 /* RFC 6928. */
 #define LWIP_TCP_CALC_INITIAL_CWND(mss) ((tcpwnd_size_t)LWIP_MIN((10U * (mss)), LWIP_MAX((2U * (mss)), 14600U)))
 #define LWIP_TCP_TIMESTAMPS 1
@@ -138,8 +142,9 @@
 #define LWIP_CALLBACK_API 1
 #define LWIP_ALTCP 0
 
-/* ---- Checksums: all in software, verified on the way in; the function is ours (checksum.c) ---- */
-#define LWIP_CHECKSUM_CTRL_PER_NETIF 0
+/* ---- Checksums: all in software, verified on the way in; the function is ours (checksum.c). What a virtual link left
+ * unfinished is not verified: then the interface's flags say so for one packet (unfinished_checksum.cpp). ---- */
+#define LWIP_CHECKSUM_CTRL_PER_NETIF 1
 #define CHECKSUM_GEN_IP 1
 #define CHECKSUM_GEN_UDP 1
 #define CHECKSUM_GEN_TCP 1
@@ -174,7 +179,5 @@
 
 /* tandem_hook_tcp_isn() chooses initial sequence numbers (RFC 6528). */
 #define LWIP_HOOK_TCP_ISN tandem_hook_tcp_isn
-/* tandem_hook_nd6_gateway() names the next hop for IPv6 destinations that are not on the link. */
-#define LWIP_HOOK_ND6_GET_GW tandem_hook_nd6_gateway
 
 #endif

@@ -50,11 +50,28 @@ u32_t tandem_tcp_time_wait_count(void);
 /* Gives the tables back. No pcb may be linked any more; linking one afterwards makes new tables. */
 void tandem_tcp_demux_release(void);
 
+/* Ends the oldest in TIME-WAIT until there are no more than `keep`, and returns how many. Not from within lwIP. */
+u32_t tandem_tcp_evict_time_wait(u32_t keep);
+
+/* Among the connections that the timers look at, from the next tick on. Whoever may have given a connection something to wait
+ * for calls it; a tick that finds nothing lets the connection go. */
+void tandem_tcp_arm(struct tcp_pcb* pcb);
+
+/* What TCP had to look at, one after the other, to find something: the measure of work that must not grow with what there is. */
+extern TANDEM_PER_STACK uint64_t tandem_tcp_steps;
+
+/* Milliseconds that TIME-WAIT lasts, of this stack. */
+extern TANDEM_PER_STACK u32_t tandem_tcp_time_wait_ms;
+
 /* ---- For lwIP ---- */
 
 /* What TCP_REG and TCP_RMV do. Removing what is not linked does nothing. */
 void tandem_tcp_register(struct tcp_pcb** list, struct tcp_pcb* pcb);
 void tandem_tcp_remove(struct tcp_pcb** list, struct tcp_pcb* pcb);
+
+/* The connections that a timer may concern: the first of them, linked by timed_next; and whether one is still among them. */
+struct tcp_pcb* tandem_tcp_first_timed(void);
+void tandem_tcp_rest_if_idle(struct tcp_pcb* pcb);
 
 /* The listener for a segment to this address and port: an exact address before any address. */
 struct tcp_pcb_listen* tandem_tcp_find_listener(const ip_addr_t* local, u16_t local_port, u8_t netif_idx);

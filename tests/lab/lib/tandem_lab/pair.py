@@ -32,6 +32,7 @@ class exit_code:
     TWIN_ATTACHED = 79
     TAKEOVER_LOOP = 80
     NO_GROUP = 81
+    SHUT_DOWN = 83
 
 
 def eventually(condition, what, timeout=10, interval=0.003):
@@ -201,6 +202,7 @@ class Group:
         return found
 
     def close(self):
-        # The twin first, or it would take over.
+        # Both at once, else the later one would wait for a successor. Whoever does not answer is ended one by one, the twin first.
+        self.ask("shutdown", timeout=1)
         for process in reversed(self.processes):
             process.end(timeout=2)

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=bash
+# Sourced by ./dev: what the machine has to be, looked at before anything is built for minutes.
+# shellcheck disable=SC2154
+
+# Futex waits in io_uring, which programs need to run (docs/dependencies.md).
+least_kernel=6.7
+
+# kernel_is_enough RELEASE: of `uname -r`.
+kernel_is_enough() {
+  local major minor
+  [[ $1 =~ ^([0-9]+)\.([0-9]+) ]] || return 1
+  major=${BASH_REMATCH[1]} minor=${BASH_REMATCH[2]}
+  ((major > ${least_kernel%.*} || (major == ${least_kernel%.*} && minor >= ${least_kernel#*.})))
+}
+
+check_kernel() {
+  kernel_is_enough "$(uname -r)" ||
+    die "this kernel is $(uname -r), and programs on Tandem need Linux $least_kernel or later (Debian 12: apt-get install -t bookworm-backports linux-image-amd64); \`./dev build\` works with any"
+}
+
+# demo_problem USER_ID TUN_DEVICE ARGUMENT...: why the demonstration cannot run here, or nothing.
+demo_problem() {
+  local user=$1 tun=$2
+  shift 2
+  if ((user == 0)); then
+    [[ " $* " != *' --device tap '* && " $* " != *' --device=tap '* ]] || [[ -e $tun ]] ||
+      printf '%s' "there is no $tun; as root: modprobe tun"
+  elif [[ " $* " == *' --device xdp '* || " $* " == *' --device=xdp '* ]]; then
+    printf '%s' 'AF_XDP takes root; run it as root, or with --device tap'
+  elif [[ ! -e $tun ]]; then
+    printf '%s' "there is no $tun, which the demonstration needs without root; as root: modprobe tun"
+  elif [[ ! -r $tun || ! -w $tun ]]; then
+    printf '%s' "$tun cannot be opened by this user; as root: chmod 666 $tun, or run ./dev demo as root"
+  elif ! unshare --user --map-root-user --net true 2>/dev/null; then
+    printf '%s' 'this kernel lets no unprivileged user make a user namespace; allow it as root (sysctl kernel.unprivileged_userns_clone=1 or kernel.apparmor_restrict_unprivileged_userns=0), or run ./dev demo as root'
+  fi
+}
+
+check_demo() {
+  local problem
+  problem=$(demo_problem "$EUID" /dev/net/tun "$@")
+  [[ -z $problem ]] || die "$problem"
+}
