@@ -19,7 +19,7 @@ std::string metric_line(const std::string& name, const std::string& labels, std:
   return "tandem_bgp_" + name + (labels.empty() ? "" : "{" + labels + "}") + " " + std::to_string(value) + "\n";
 }
 
-enum class MetricFamily : std::uint8_t { best, received, established, malformed };
+enum class MetricFamily : std::uint8_t { best, received, established, prefix_limit, prefix_limit_hits, malformed };
 
 std::string heading_of(MetricFamily family) {
   const auto heading = [](const std::string& name, const char* type, const char* help) {
@@ -32,6 +32,10 @@ std::string heading_of(MetricFamily family) {
       return heading("received", "gauge", "Routes received.");
     case MetricFamily::established:
       return heading("established", "gauge", "Whether the session is established.");
+    case MetricFamily::prefix_limit:
+      return heading("max_prefix", "gauge", "Prefixes of each family that the neighbor may announce; 0: any number.");
+    case MetricFamily::prefix_limit_hits:
+      return heading("max_prefix_reached_total", "counter", "Sessions that ended for too many prefixes.");
     case MetricFamily::malformed:
       return heading("malformed_total", "counter", "Malformed messages and attributes, by kind.");
   }
@@ -49,6 +53,12 @@ void append_metrics(MetricFamily family, const bgp::NeighborStatistics& neighbor
       break;
     case MetricFamily::established:
       text += metric_line("established", label, neighbor.state == bgp::State::established ? 1 : 0);
+      break;
+    case MetricFamily::prefix_limit:
+      text += metric_line("max_prefix", label, neighbor.max_prefix);
+      break;
+    case MetricFamily::prefix_limit_hits:
+      text += metric_line("max_prefix_reached_total", label, neighbor.max_prefix_hits);
       break;
     case MetricFamily::malformed:
       for (std::size_t kind = 0; kind < neighbor.malformations.size(); ++kind) {
@@ -98,10 +108,27 @@ void BgpApplication::on_primary(Node&, bool takeover) {
   if (takeover) {
     speaker_->promote(now_ms());
   } else {
+    warn_of_next_hop();
     speaker_->start(now_ms());
   }
   run_actions();
   pump_all();
+}
+
+/// Who announces itself as next hop is sent packets, and this program drops them.
+void BgpApplication::warn_of_next_hop() const {
+  const bool draws = configuration_.export_all || !configuration_.networks.empty();
+  const bool external =
+      std::any_of(configuration_.neighbors.begin(), configuration_.neighbors.end(),
+                  [this](const bgp::NeighborConfiguration& neighbor) { return neighbor.as != configuration_.as; });
+  if (!draws || !external) return;
+  std::string own;
+  for (const std::uint8_t version : {std::uint8_t{4}, std::uint8_t{6}})
+    if (const IpAddress address = node_->local_address(version); !address.is_any())
+      own += (own.empty() ? "" : " and ") + to_bgp(address).to_string();
+  node_->log("external neighbors hear " + own +
+                 " as next hop, and packets that they send there are not forwarded by this program",
+             LogLevel::warning);
 }
 
 void BgpApplication::on_stop(Node&) {
@@ -161,6 +188,9 @@ void BgpApplication::run_actions() {
       case bgp::Action::Kind::session_down:
         node_->log("neighbor " + neighbor.address.to_string() + " is down: " + action.reason, LogLevel::warning);
         break;
+      case bgp::Action::Kind::prefix_warning:
+        node_->log("neighbor " + neighbor.address.to_string() + " " + action.reason, LogLevel::warning);
+        break;
       case bgp::Action::Kind::attempt_failed:
         node_->log("neighbor " + neighbor.address.to_string() + " (AS " + std::to_string(neighbor.as) +
                        ") does not come up: " + action.reason + silence_of(to_tandem(neighbor.address), action.reason) +
@@ -200,7 +230,7 @@ std::uint64_t BgpApplication::on_turn(Node&, std::uint64_t now_ns) {
 
 bool BgpApplication::save(Node&, std::uint64_t& cursor, std::size_t max_bytes, std::vector<std::uint8_t>& piece) {
   bgp::SaveCursor at = bgp::SaveCursor::unpacked(cursor);
-  const bool more = speaker_->save(at, std::max(max_bytes, bgp::Speaker::kMinPieceBytes), piece);
+  const bool more = speaker_->save(at, std::max(max_bytes, bgp::Speaker::kMinPieceBytes), piece, now_ms());
   cursor = at.packed();
   return more;
 }
@@ -263,6 +293,10 @@ bool BgpApplication::control(Node&, std::string_view command, std::uint64_t& cur
             {"received_ipv6", neighbor.received[1]},
             {"advertised_ipv4", neighbor.advertised[0]},
             {"advertised_ipv6", neighbor.advertised[1]},
+            {"max_prefix", neighbor.max_prefix},
+            {"max_prefix_reached", neighbor.max_prefix_hits},
+            {"held_down", neighbor.held_down},
+            {"held_down_ms", neighbor.held_down_ms},
             {"times_established", neighbor.times_established},
             {"last_down", neighbor.last_down}});
   }
@@ -271,7 +305,7 @@ bool BgpApplication::control(Node&, std::string_view command, std::uint64_t& cur
   return false;
 }
 
-/// Four families of lines, each with every neighbour: the cursor says which, and which neighbour is next in it.
+/// Families of lines, each with every neighbour: the cursor says which, and which neighbour is next in it.
 bool BgpApplication::metrics(Node&, std::uint64_t& cursor, std::string& text) {
   if (cursor == 0) statistics_ = speaker_->statistics(now_ms());
   constexpr unsigned kNeighborBits = 32;

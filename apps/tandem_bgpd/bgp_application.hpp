@@ -52,6 +52,7 @@ class BgpApplication final : public Application {
 
  private:
   void pump_all();
+  void warn_of_next_hop() const;
 
   bgp::Configuration configuration_;
   std::uint16_t listen_port_;

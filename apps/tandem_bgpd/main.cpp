@@ -57,7 +57,8 @@ int main(int argc, char** argv) {
                                         "A BGP speaker whose sessions outlive its process.");
   command_line.add_options()("as", text_option("N"), "AS number of this speaker")("router-id", text_option("ADDR"),
                                                                                   "BGP identifier, an IPv4 address")(
-      "neighbor", texts_option("TEXT"), "\"ADDR as=N [passive] [hold=SECONDS] [port=N]\" (repeatable)")(
+      "neighbor", texts_option("TEXT"),
+      "\"ADDR as=N [passive] [hold=SECONDS] [port=N] [max-prefix=N [restart=SECONDS]]\" (repeatable)")(
       "network", texts_option("PREFIX"), "announce PREFIX (repeatable)")(
       "export-all", flag_option(),
       "pass routes of external neighbors on to other external ones (default: none, RFC 8212)")("port", text_option("N"),

@@ -181,7 +181,7 @@ std::vector<std::uint8_t> Session::save(const Connection&) const {
   std::vector<std::uint8_t> bytes = {static_cast<std::uint8_t>(link_->neighbor),
                                      static_cast<std::uint8_t>(link_->neighbor >> 8),
                                      static_cast<std::uint8_t>(link_->neighbor >> 16)};
-  const std::vector<std::uint8_t> piece = application_.speaker().save_neighbor(link_->neighbor);
+  const std::vector<std::uint8_t> piece = application_.speaker().save_neighbor(link_->neighbor, application_.now_ms());
   bytes.insert(bytes.end(), piece.begin(), piece.end());
   return bytes;
 }

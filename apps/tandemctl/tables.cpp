@@ -100,7 +100,7 @@ std::string list_table(const json& answer, const char* key, const Columns& colum
 
 /// "1d02h", "03:04:05": as long as a person cares for.
 std::string uptime(const json& milliseconds) {
-  if (!milliseconds.is_number_unsigned() || milliseconds == 0) return "-";
+  if (!milliseconds.is_number_integer() || milliseconds <= 0) return "-";
   const std::uint64_t seconds = milliseconds.get<std::uint64_t>() / 1000;
   std::ostringstream text;
   text << std::setfill('0');
@@ -134,6 +134,7 @@ std::string neighbors_table(const json& answer) {
   if (shown.is_object() && shown.contains("neighbors") && shown["neighbors"].is_array()) {
     for (json& row : shown["neighbors"]) {
       if (row.is_object() && row.contains("uptime_ms")) row["uptime"] = uptime(row["uptime_ms"]);
+      if (row.is_object() && row.contains("max_prefix") && row["max_prefix"] == 0) row["max_prefix"] = nullptr;
       if (row.is_object() && row.contains("last_down") && row["last_down"] == "") row["last_down"] = nullptr;
     }
   }
@@ -145,6 +146,7 @@ std::string neighbors_table(const json& answer) {
                      {"HOLD", "hold_time_s"},
                      {"RX_V4", "received_ipv4"},
                      {"RX_V6", "received_ipv6"},
+                     {"MAX", "max_prefix"},
                      {"TX_V4", "advertised_ipv4"},
                      {"TX_V6", "advertised_ipv6"},
                      {"UPS", "times_established"},

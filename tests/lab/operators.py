@@ -99,6 +99,16 @@ class Operators(Scenario):
         self.assertEqual(len(rows), 4)
         self.assertTrue(any(row.startswith(nobody) and "answer" in row for row in rows), rows)
 
+    def test_who_draws_packets_is_told_that_they_are_not_forwarded(self):
+        neighbor = f"{Network.v4(2)} as=65002"
+        self.group = self.bgp(neighbor)
+        self.group.start_primary()
+        self.assertEqual(self.lines("not forwarded"), [])
+        self.group.close()
+        self.group = self.bgp(neighbor, options=["--network", "40.0.0.0/24"])
+        self.group.start_pair()
+        self.assertEqual(len(self.lines(f"hear {Network.v4(1)} and {Network.v6(1)} as next hop", "not forwarded")), 1)
+
     def test_what_can_never_work_is_refused_before_anything_starts(self):
         for number, (options, words) in enumerate([
                 (["--neighbor", f"{Network.v4(1)} as=65002"], "own --address"),

@@ -9,7 +9,9 @@ namespace tandem::bgp {
 
 namespace {
 
-constexpr std::string_view kForm = "expected \"ADDR as=N [passive] [hold=SECONDS] [port=N]\"";
+constexpr std::uint32_t kMaxRestartS = 7 * 24 * 3600;
+constexpr std::string_view kForm =
+    "expected \"ADDR as=N [passive] [hold=SECONDS] [port=N] [max-prefix=N [restart=SECONDS]]\"";
 
 std::string complain(std::string_view text, const std::string& what) {
   std::string sentence = "neighbor \"";
@@ -58,6 +60,16 @@ std::string set_option(NeighborConfiguration& neighbor, std::string_view word) {
     if (!number(value, neighbor.port) || neighbor.port == 0) return quoted + " is no port from 1 to 65535";
     return {};
   }
+  if (key == "max-prefix") {
+    if (!number(value, neighbor.max_prefix) || neighbor.max_prefix == 0)
+      return quoted + " is no number of prefixes from 1 to 4294967295; leave it away for any number";
+    return {};
+  }
+  if (key == "restart") {
+    if (!number(value, neighbor.restart_s) || neighbor.restart_s > kMaxRestartS)
+      return quoted + " is no time from 1 to 604800 seconds, nor 0 for never";
+    return {};
+  }
   return "unknown option " + quoted;
 }
 
@@ -78,6 +90,9 @@ Parsed<NeighborConfiguration> parse_neighbor(std::string_view text) {
     if (const auto what = set_option(neighbor, words[i]); !what.empty()) return complain(text, what);
   }
   if (neighbor.as == 0) return complain(text, "as=N is missing");
+  const bool restarts = std::any_of(words.begin() + 1, words.end(), [](auto w) { return w.starts_with("restart="); });
+  if (restarts && neighbor.max_prefix == 0)
+    return complain(text, "restart=SECONDS says what follows max-prefix=N, which is missing");
   if (address->is_unspecified() || address->is_multicast())
     return complain(text, "nobody can be reached at this address");
   return neighbor;

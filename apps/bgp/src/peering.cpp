@@ -44,7 +44,14 @@ void Speaker::Impl::stop(std::uint64_t now_ms) {
 }
 
 void Speaker::Impl::begin_machine(Link link) {
-  session(link).deadline_ms[Session::kIdleHold].reset();
+  auto& idle_until_ms = session(link).deadline_ms[Session::kIdleHold];
+  idle_until_ms.reset();
+  PrefixLimit& limit = neighbor(link).limit;
+  if (limit.is_held(now_ms_)) {
+    if (!limit.is_held_for_good()) idle_until_ms = limit.held_until_ms;
+    return;
+  }
+  limit.held_until_ms.reset();
   session(link).damped = false;
   if (link.direction == Direction::incoming)
     drive(link, Event::automatic_start_passive);
@@ -138,7 +145,8 @@ void Speaker::Impl::execute(Link link, const FsmAction& action, const Notificati
       break;
     case Kind::send_notification:
       s.damped = action.code == static_cast<std::uint8_t>(ErrorCode::fsm);
-      send_notification(n, s, {action.code, action.subcode, {}});
+      // The machine knows that a session stops, who drives it may know why.
+      send_notification(n, s, given != nullptr ? *given : Notification{action.code, action.subcode, {}});
       break;
     case Kind::send_given_notification:
       s.damped = true;
@@ -223,7 +231,9 @@ void Speaker::Impl::settle(std::uint32_t index) {
     Session& s = n.sessions[static_cast<std::size_t>(d)];
     auto& deadline = s.deadline_ms[Session::kIdleHold];
     if (s.fsm.state() != State::idle || deadline) continue;
-    if (d == Direction::outgoing) {
+    if (n.limit.is_held(now_ms_)) {
+      begin_machine({index, d});
+    } else if (d == Direction::outgoing) {
       if (!n.configuration.passive) deadline = now_ms_ + jittered(next_backoff(n));
     } else if (s.damped) {
       deadline = now_ms_ + jittered(next_backoff(n));
@@ -367,6 +377,8 @@ void Speaker::Impl::session_up(Link link) {
   n.established_since_ms = now_ms_;
   n.reason.clear();
   n.told_failures.clear();
+  n.limit.warned = {};
+  n.limit.held_until_ms.reset();
   ++n.counters.times_established;
   rib_.set_rank(link.neighbor, n.external, agreed->peer_router_id);
   n.out.begin(written_context(n, *agreed), s.endpoints);

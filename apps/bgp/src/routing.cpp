@@ -100,6 +100,7 @@ void Speaker::Impl::take_update(Link link, ByteSpan message) {
   decode_update(message, context, counters, update_);
   if (update_.handling == ErrorHandling::session_reset) return drive(link, Event::update_msg_err, &update_.reset);
   drive(link, Event::update_msg);
+  check_prefix_limit(link);
 }
 
 void Speaker::Impl::apply_update(std::uint32_t index) {

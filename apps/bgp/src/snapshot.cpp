@@ -332,21 +332,23 @@ void put_neighbor(PieceWriter& w, std::uint32_t index, const Neighbor& n, std::u
   put_counters(w, n.counters.malformations);
   const auto* reason = reinterpret_cast<const std::uint8_t*>(n.counters.last_down.data());
   w.sized({reason, std::min(n.counters.last_down.size(), kMaxReasonBytes)});
+  n.limit.save(w, now_ms);
 }
 
 }  // namespace
 
-std::vector<std::uint8_t> Speaker::Impl::save_neighbor(std::uint32_t index) const {
+std::vector<std::uint8_t> Speaker::Impl::save_neighbor(std::uint32_t index, std::uint64_t now_ms) const {
   std::vector<std::uint8_t> piece;
   put_piece_header(piece, configuration_);
   std::vector<std::uint8_t> payload;
   PieceWriter writer(payload);
-  put_neighbor(writer, index, *neighbors_[index], now_ms_);
+  put_neighbor(writer, index, *neighbors_[index], std::max(now_ms, now_ms_));
   put_record(piece, kNeighborRecord, payload);
   return piece;
 }
 
-bool Speaker::Impl::save(SaveCursor& cursor, std::size_t max_bytes, std::vector<std::uint8_t>& piece) const {
+bool Speaker::Impl::save(SaveCursor& cursor, std::size_t max_bytes, std::vector<std::uint8_t>& piece,
+                         std::uint64_t now_ms) const {
   piece.clear();
   if (cursor.stage >= kDone) return false;
   max_bytes = std::max(max_bytes, kMinPieceBytes);
@@ -356,7 +358,7 @@ bool Speaker::Impl::save(SaveCursor& cursor, std::size_t max_bytes, std::vector<
   for (; cursor.stage == kNeighbors && cursor.neighbor < neighbors_.size(); ++cursor.neighbor) {
     payload.clear();
     PieceWriter writer(payload);
-    put_neighbor(writer, cursor.neighbor, *neighbors_[cursor.neighbor], now_ms_);
+    put_neighbor(writer, cursor.neighbor, *neighbors_[cursor.neighbor], std::max(now_ms, now_ms_));
     if (piece.size() + kRecordHeaderBytes + payload.size() > max_bytes) return true;
     put_record(piece, kNeighborRecord, payload);
   }
@@ -426,6 +428,9 @@ std::string Speaker::Impl::restore_neighbor(PieceReader& record) {
   get_counters(record, counters.malformations);
   const auto reason = record.sized();
   counters.last_down.assign(reason.begin(), reason.end());
+  PrefixLimit limit = n.limit;
+  // Of an older version there is nothing: then what is configured here goes.
+  if (record.left() > 0) limit.restore(record, now_ms_);
   if (!record.ok() || established > 2) return "the record of a neighbor is corrupt";
   for (std::size_t i = 0; i < sessions.size(); ++i) {
     const bool up = established == i + 1;
@@ -435,6 +440,7 @@ std::string Speaker::Impl::restore_neighbor(PieceReader& record) {
 
   n.sessions = std::move(sessions);
   n.counters = std::move(counters);
+  n.limit = limit;
   n.established.reset();
   n.out.end();
   n.out.set_unadvertisable(unadvertisable);

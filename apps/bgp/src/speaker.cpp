@@ -72,11 +72,12 @@ void Speaker::observe_written(Link link, ByteSpan written, std::uint64_t now_ms)
 void Speaker::observe_closed(Link link, std::uint64_t now_ms) { impl_->observe_closed(link, now_ms); }
 void Speaker::promote(std::uint64_t now_ms) { impl_->promote(now_ms); }
 
-bool Speaker::save(SaveCursor& cursor, std::size_t max_bytes, std::vector<std::uint8_t>& piece) const {
-  return impl_->save(cursor, max_bytes, piece);
+bool Speaker::save(SaveCursor& cursor, std::size_t max_bytes, std::vector<std::uint8_t>& piece,
+                   std::uint64_t now_ms) const {
+  return impl_->save(cursor, max_bytes, piece, now_ms);
 }
-std::vector<std::uint8_t> Speaker::save_neighbor(std::uint32_t neighbor) const {
-  return impl_->save_neighbor(neighbor);
+std::vector<std::uint8_t> Speaker::save_neighbor(std::uint32_t neighbor, std::uint64_t now_ms) const {
+  return impl_->save_neighbor(neighbor, now_ms);
 }
 std::string Speaker::restore(ByteSpan piece, std::uint64_t now_ms) { return impl_->restore(piece, now_ms); }
 
@@ -108,6 +109,10 @@ Statistics Speaker::statistics(std::uint64_t now_ms) const {
     s.as = n.configuration.as;
     s.state = neighbor_state(i);
     s.unadvertisable = n.out.unadvertisable();
+    s.max_prefix = n.limit.max;
+    s.max_prefix_hits = n.limit.hits;
+    s.held_down = n.limit.is_held(now_ms);
+    if (s.held_down && !n.limit.is_held_for_good()) s.held_down_ms = *n.limit.held_until_ms - now_ms;
     if (n.established) {
       s.uptime_ms = now_ms - std::min(now_ms, n.established_since_ms);
       s.hold_time_s = negotiated({i, *n.established}).value_or(Negotiated{}).hold_time_s;

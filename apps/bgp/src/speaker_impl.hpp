@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The inside of the speaker. Its functions stand in four files: peering.cpp (sessions and timers), routing.cpp (messages and routes),
-// twin.cpp (observation and promotion), snapshot.cpp (late joiners); speaker.cpp has the views and the way in.
+// The inside of the speaker. Its functions stand in five files: peering.cpp (sessions and timers), prefix_limit.cpp, routing.cpp
+// (messages and routes), twin.cpp (observation and promotion), snapshot.cpp (late joiners); speaker.cpp has the views and the way in.
 #pragma once
 
 #include <array>
@@ -16,6 +16,7 @@
 #include "bgp/framer.hpp"
 #include "bgp/speaker.hpp"
 #include "little_endian.hpp"
+#include "prefix_limit.hpp"
 #include "rib.hpp"
 
 namespace tandem::bgp {
@@ -43,7 +44,9 @@ struct Session {
 
 struct Neighbor {
   Neighbor(NeighborConfiguration c, Rib& rib, std::uint32_t index, std::uint32_t own_as)
-      : configuration(std::move(c)), external(configuration.as != own_as), out(rib, index, own_as) {}
+      : configuration(std::move(c)), external(configuration.as != own_as), out(rib, index, own_as) {
+    limit.max = configuration.max_prefix;
+  }
 
   NeighborConfiguration configuration;
   bool external;
@@ -53,7 +56,8 @@ struct Neighbor {
   std::uint32_t backoff_ms = 0;
   AdjRibOut out;
   NeighborStatistics counters;  // only what is counted; the rest is filled in for a reader
-  std::string reason;           // why the session is about to end
+  PrefixLimit limit;
+  std::string reason;  // why the session is about to end
   // Reasons for which no session came up that were told since one was: each attempt fails for the same ones.
   static constexpr std::size_t kMaxToldFailures = 8;
   std::vector<std::string> told_failures;
@@ -85,8 +89,8 @@ class Speaker::Impl {
   void promote(std::uint64_t now_ms);
 
   // snapshot.cpp
-  bool save(SaveCursor& cursor, std::size_t max_bytes, std::vector<std::uint8_t>& piece) const;
-  std::vector<std::uint8_t> save_neighbor(std::uint32_t index) const;
+  bool save(SaveCursor& cursor, std::size_t max_bytes, std::vector<std::uint8_t>& piece, std::uint64_t now_ms) const;
+  std::vector<std::uint8_t> save_neighbor(std::uint32_t index, std::uint64_t now_ms) const;
   std::string restore(ByteSpan piece, std::uint64_t now_ms);
 
   Neighbor& neighbor(Link link) { return *neighbors_[link.neighbor]; }
@@ -126,6 +130,10 @@ class Speaker::Impl {
   void session_down(Link link);
   Open own_open(const Neighbor& n) const;
   UpdateContext written_context(const Neighbor& n, const Negotiated& negotiated) const;
+
+  // prefix_limit.cpp
+  void check_prefix_limit(Link link);
+  void hold_down(Neighbor& n);
 
   // routing.cpp
   bool take(Link link, const Frame& frame);

@@ -91,7 +91,12 @@ void Speaker::Impl::take_written(Link link, const Frame& frame) {
     if (const auto open = decode_open(frame.bytes, ignored, error)) s.sent = open;
   } else if (frame.type == MessageType::notification && s.transport) {
     // The primary has ended the session for a reason that the bytes do not show: a timer, an operator.
-    n.reason = "sent " + decode_notification(frame.bytes, ignored).value_or(Notification{}).to_string();
+    const Notification sent = decode_notification(frame.bytes, ignored).value_or(Notification{});
+    n.reason = "sent " + sent.to_string();
+    // One that has joined lately has not counted all that the primary has.
+    if (sent.code == static_cast<std::uint8_t>(ErrorCode::cease) &&
+        sent.subcode == static_cast<std::uint8_t>(CeaseCode::maximum_prefixes))
+      hold_down(n);
     drive(link, Event::notif_msg);
   }
 }
@@ -128,6 +133,7 @@ void Speaker::Impl::promote(std::uint64_t now_ms) {
   started_ = true;
   for (std::uint32_t i = 0; i < neighbors_.size(); ++i) {
     Neighbor& n = *neighbors_[i];
+    n.limit.max = n.configuration.max_prefix;
     for (const Direction d : {Direction::outgoing, Direction::incoming}) {
       const Link link{i, d};
       Session& s = session(link);
@@ -151,6 +157,7 @@ void Speaker::Impl::promote(std::uint64_t now_ms) {
       }
     }
     if (n.established && !TANDEM_PLANTED(bgp_difference_lost)) n.out.walk();
+    if (n.established) check_prefix_limit({i, *n.established});
   }
   for (std::uint32_t i = 0; i < neighbors_.size(); ++i) {
     if (neighbors_[i]->established) continue;

@@ -54,10 +54,17 @@ TEST_CASE("neighbors are rows with how long each is up, and why it was down last
                           {"uptime_ms", 93'784'000},
                           {"hold_time_s", 90},
                           {"received_ipv4", 12},
+                          {"received_ipv6", 3},
+                          {"max_prefix", 100},
                           {"last_down", ""}},
-                         {{"address", "192.0.2.3"}, {"state", "Active"}, {"uptime_ms", 0}, {"last_down", "refused"}}}}};
+                         {{"address", "192.0.2.3"},
+                          {"state", "Active"},
+                          {"uptime_ms", 0},
+                          {"max_prefix", 0},
+                          {"last_down", "refused"}}}}};
   const std::string text = neighbors_table(answer);
-  CHECK_THAT(text, Contains("192.0.2.2  65002  Established  1d02h   90    12"));
+  CHECK_THAT(text, Contains("192.0.2.2  65002  Established  1d02h   90    12     3      100  -"));
+  CHECK_THAT(text, Contains("192.0.2.3  -      Active       -       -     -      -      -    -"));
   CHECK_THAT(text, Contains("refused\n"));
   CHECK_THAT(routes_table(answer), Contains("192.0.2.3"));
   CHECK(neighbors_table({{"neighbors", json::array()}}) == "no neighbors\n");

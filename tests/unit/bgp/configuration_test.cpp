@@ -11,6 +11,11 @@ TEST_CASE("a neighbor is read from its option", "[configuration]") {
   CHECK(n.passive);
   CHECK(n.hold_time_s == 3);
   CHECK(n.port == 1790);
+  CHECK(n.max_prefix == 0);
+  const auto limited = std::get<NeighborConfiguration>(parse_neighbor("10.0.0.1 as=1 max-prefix=1000"));
+  CHECK(limited.max_prefix == 1000);
+  CHECK(limited.restart_s == 300);
+  CHECK(std::get<NeighborConfiguration>(parse_neighbor("10.0.0.1 restart=0 as=1 max-prefix=1")).restart_s == 0);
   const auto plain = std::get<NeighborConfiguration>(parse_neighbor("2001:db8::2 as=4200000000"));
   CHECK(plain.address.family == Family::ipv6);
   CHECK(plain.as == 4200000000);
@@ -21,7 +26,8 @@ TEST_CASE("a neighbor is read from its option", "[configuration]") {
 }
 
 TEST_CASE("a wrong neighbor option is told precisely", "[configuration]") {
-  const std::string form = "; expected \"ADDR as=N [passive] [hold=SECONDS] [port=N]\"";
+  const std::string form =
+      "; expected \"ADDR as=N [passive] [hold=SECONDS] [port=N] [max-prefix=N [restart=SECONDS]]\"";
   const std::vector<std::pair<std::string, std::string>> rows{
       {"", "the address is missing"},
       {"   ", "the address is missing"},
@@ -39,6 +45,15 @@ TEST_CASE("a wrong neighbor option is told precisely", "[configuration]") {
       {"10.0.0.1 as=1 passive=yes", "\"passive=yes\" takes no value"},
       {"10.0.0.1 as=1 port=0", "\"port=0\" is no port from 1 to 65535"},
       {"10.0.0.1 as=1 port=70000", "\"port=70000\" is no port from 1 to 65535"},
+      {"10.0.0.1 as=1 max-prefix=0",
+       "\"max-prefix=0\" is no number of prefixes from 1 to 4294967295; leave it away for any number"},
+      {"10.0.0.1 as=1 max-prefix",
+       "\"max-prefix\" is no number of prefixes from 1 to 4294967295; leave it away for any number"},
+      {"10.0.0.1 as=1 max-prefix=4294967296",
+       "\"max-prefix=4294967296\" is no number of prefixes from 1 to 4294967295; leave it away for any number"},
+      {"10.0.0.1 as=1 max-prefix=9 restart=604801",
+       "\"restart=604801\" is no time from 1 to 604800 seconds, nor 0 for never"},
+      {"10.0.0.1 as=1 restart=30", "restart=SECONDS says what follows max-prefix=N, which is missing"},
       {"10.0.0.1 as=1 md5=x", "unknown option \"md5=x\""},
       {"10.0.0.1 as=1 as=2", "\"as\" is given twice"},
       {"0.0.0.0 as=1", "nobody can be reached at this address"},

@@ -369,6 +369,7 @@ class World {
     for (Action a; primary->next_action(a);) {
       if (a.kind == Action::Kind::connect) connects.push_back(a.link);
       if (a.kind == Action::Kind::session_up) ++ups;
+      if (a.kind == Action::Kind::prefix_warning) warnings.push_back(a.reason);
       if (a.kind == Action::Kind::session_down) downs.push_back(a.reason);
       if (a.kind != Action::Kind::close) continue;
       for (std::size_t i = 0; i < puppets.size(); ++i) {
@@ -438,6 +439,7 @@ class World {
   std::vector<Watcher> watchers;
   std::vector<Link> connects;
   std::vector<std::string> downs;
+  std::vector<std::string> warnings;
   int ups = 0;
 };
 

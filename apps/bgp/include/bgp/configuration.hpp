@@ -18,6 +18,11 @@ struct NeighborConfiguration {
   bool passive = false;            // never connect, only accept
   std::uint16_t hold_time_s = 90;  // 0: no hold time; else at least 3
   std::uint16_t port = 179;        // where to connect to
+  /// More prefixes of a family end the session with Cease/Maximum Number of Prefixes Reached (RFC 4486); 0: any number.
+  std::uint32_t max_prefix = 0;
+  /// How long there is no session afterwards; 0: until the program is started again. Long enough that a neighbour that goes on
+  /// announcing too much costs little, and short enough that nobody has to be called once it does not.
+  std::uint32_t restart_s = 300;
 };
 
 struct Configuration {
@@ -41,7 +46,7 @@ struct Configuration {
 template <class T>
 using Parsed = std::variant<T, std::string>;
 
-/// "ADDR as=N [passive] [hold=SECONDS] [port=N]"
+/// "ADDR as=N [passive] [hold=SECONDS] [port=N] [max-prefix=N [restart=SECONDS]]"
 Parsed<NeighborConfiguration> parse_neighbor(std::string_view text);
 
 /// Everything that cannot be right, as a sentence; empty: it is sound.

@@ -26,6 +26,7 @@ enum class ErrorCode : std::uint8_t { header = 1, open = 2, update = 3, hold_tim
 
 /// Subcodes of Cease (RFC 4486).
 enum class CeaseCode : std::uint8_t {
+  maximum_prefixes = 1,
   administrative_shutdown = 2,
   peer_deconfigured = 3,
   administrative_reset = 4,

@@ -57,10 +57,11 @@ struct Action {
     session_up,
     session_down,
     attempt_failed,  // a session could not come up, for a reason that has not been told since the last one was up
+    prefix_warning,  // the neighbour announces four fifths of what max_prefix allows; once a session and family
   };
   Kind kind = Kind::close;
   Link link;
-  std::string reason;  // of session_down and attempt_failed
+  std::string reason;  // of session_down, attempt_failed and prefix_warning
 };
 
 enum class Pulled : std::uint8_t {
@@ -148,10 +149,12 @@ class Speaker {
 
   /// The next piece of the whole state as it is now; false: the whole was given (and `piece` is empty). Between pieces the speaker goes on as always,
   /// provided that the joiner is shown what happens from the first piece on, in order with the pieces.
-  bool save(SaveCursor& cursor, std::size_t max_bytes, std::vector<std::uint8_t>& piece) const;
+  /// `now_ms`: as elsewhere, so that a speaker to which nothing has happened for long does not give its times too young.
+  bool save(SaveCursor& cursor, std::size_t max_bytes, std::vector<std::uint8_t>& piece,
+            std::uint64_t now_ms = 0) const;
   /// The piece of one neighbour's sessions alone (parser state, negotiated parameters, what is owed), without routes: to travel
   /// with the snapshot of its connection.
-  std::vector<std::uint8_t> save_neighbor(std::uint32_t neighbor) const;
+  std::vector<std::uint8_t> save_neighbor(std::uint32_t neighbor, std::uint64_t now_ms = 0) const;
   /// On a fresh speaker in observing mode. The order of pieces does not matter while nothing happens between them. Empty: applied; else
   /// what is wrong with the piece, and the speaker is of no further use.
   std::string restore(ByteSpan piece, std::uint64_t now_ms);

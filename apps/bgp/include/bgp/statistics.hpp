@@ -23,8 +23,12 @@ struct NeighborStatistics {
   std::array<std::uint64_t, kMessageTypes> messages_out{};
   MalformationCounters malformations{};
   std::uint64_t times_established = 0;
-  std::uint64_t unadvertisable = 0;  // attribute sets that fit no message
-  std::string last_down;             // why the last session ended; empty: none has
+  std::uint64_t unadvertisable = 0;   // attribute sets that fit no message
+  std::uint32_t max_prefix = 0;       // in force, of each family; 0: any number
+  std::uint64_t max_prefix_hits = 0;  // sessions that it has ended
+  bool held_down = false;             // because of it there is no session
+  std::uint64_t held_down_ms = 0;     // for how long; 0 while held down: until the program is started again
+  std::string last_down;              // why the last session ended; empty: none has
 };
 
 struct Statistics {
