@@ -3,6 +3,8 @@
 // The interface's life as a node lives it, on both roles: what changes is said once, the stack adapts, and an interface that was
 // removed and is there again is opened anew.
 #include <poll.h>
+
+#include <algorithm>
 #include <utility>
 
 #include "node_impl.hpp"
@@ -13,8 +15,9 @@ using ha::NodeError;
 
 namespace {
 
-/// How often an interface that somebody else still has is tried again.
-constexpr std::uint64_t kReopenEvery_ns = 20'000'000;
+/// An interface that somebody else still has is tried again, at first at once and then seldom: a try costs milliseconds.
+constexpr std::uint64_t kReopenFirst_ns = 20'000'000;
+constexpr std::uint64_t kReopenLast_ns = 1'000'000'000;
 /// How often it is looked whether something arrives that cannot be used.
 constexpr std::uint64_t kDiagnoseEvery_ns = 1'000'000'000;
 
@@ -80,10 +83,17 @@ bool Node::Impl::reopen_link() {
     if (error.kind() != DeviceError::Kind::busy && error.kind() != DeviceError::Kind::no_interface)
       throw NodeError(exit_code::kNoInterface,
                       std::string("the interface is there again and cannot be opened: ") + error.what());
-    reopen_at_ns_ = now_ns_ + kReopenEvery_ns;
+    reopen_pause_ns_ = std::clamp(2 * reopen_pause_ns_, kReopenFirst_ns, kReopenLast_ns);
+    reopen_at_ns_ = now_ns_ + reopen_pause_ns_;
+    // What has only just gone is still in the way for some milliseconds.
+    if (reopen_pause_ns_ == kReopenLast_ns && !std::exchange(said_not_open_, true))
+      log(std::string("the interface is there again and not open yet: ") + error.what() + ". Tried again every second",
+          LogLevel::warning);
     return false;
   }
   reopen_at_ns_ = 0;
+  reopen_pause_ns_ = 0;
+  said_not_open_ = false;
   published_mark_ = device_->mark();
   released_tx_index_ = published_mark_.tx_index;
   gate_ = std::make_unique<ha::OutputGate>(*device_);
@@ -116,7 +126,14 @@ void Node::Impl::diagnose() {
             " leaves their checksums to hardware that does not finish them; run `ethtool -K DEV tx off` at the sending "
             "end",
         LogLevel::warning);
-  const std::uint64_t no_socket = device_->statistics().rx_no_socket;
+  const DeviceStatistics device = device_->statistics();
+  if (device.rx_too_large != 0 && !std::exchange(said_too_large_, true))
+    log("frames for us arrive on " + name + " that are larger than ours hold, and are dropped: whoever sends them " +
+            "leaves cutting them to hardware that is not there (`ethtool -K PEER tso off gso off` at the sending "
+            "end; " +
+            "mode=native does that by itself on a veth), or has a larger MTU than this link had when it was opened",
+        LogLevel::warning);
+  const std::uint64_t no_socket = device.rx_no_socket;
   // What came before the socket was there is no fault.
   if (first) no_socket_before_ = no_socket;
   if (no_socket != no_socket_before_ && !std::exchange(said_no_socket_, true))

@@ -223,10 +223,12 @@ struct Node::Impl {
   bool link_was_up_ = true;         ///< as the log says
   std::uint32_t link_mtu_ = 0;
   std::uint64_t reopen_at_ns_ = 0;  ///< an interface that is there again is tried again; 0 = none
+  std::uint64_t reopen_pause_ns_ = 0;
+  bool said_not_open_ = false;
   std::string said_warning_;
   std::uint64_t diagnosed_ns_ = 0;
   std::uint64_t no_socket_before_ = 0;
-  bool said_unfinished_ = false, said_refused_ = false, said_no_socket_ = false;
+  bool said_unfinished_ = false, said_refused_ = false, said_no_socket_ = false, said_too_large_ = false;
 
   // The group. Empty when alone.
   std::optional<ha::Rendezvous> rendezvous_;

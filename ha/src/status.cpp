@@ -255,6 +255,8 @@ std::string Node::Impl::own_metrics() {
          stack.unfinished_refused);
   metric(text, "device_rx_no_socket_total", "counter", "Frames for us on a queue that nobody reads.",
          device.rx_no_socket);
+  metric(text, "device_rx_too_large_total", "counter", "Frames for us that were larger than ours hold, dropped.",
+         device.rx_too_large);
   metric(text, "frames_total", "gauge", "Frames of the pool.", census.total);
   metric(text, "frames_free", "gauge", "Frames that are free.", census.free);
   metric(text, "frames_held", "gauge", "Received frames that the stack refers to.", census.held);

@@ -212,7 +212,14 @@ void Node::Impl::attach(ha::Descriptor socket) {
   for (std::size_t i = 0; i < welcome->descriptor_names.size() && i < descriptors.size(); ++i) {
     if (descriptors[i].valid()) passed.push_back({welcome->descriptor_names[i], descriptors[i].get()});
   }
-  device_ = attach_device(options_.device, welcome->adoption_info, passed);
+  try {
+    device_ = attach_device(options_.device, welcome->adoption_info, passed);
+  } catch (const DeviceError& error) {
+    // The primary waits for its interface to come back, and there is nothing to share until then.
+    if (error.kind() != DeviceError::Kind::no_interface) throw;
+    attach_failure_ = error.what();
+    return;
+  }
   TANDEM_STEP("twin.device");
   make_stack();
   watch_link();

@@ -45,6 +45,8 @@ struct {
 /* Set before loading: every port of the protocol is ours. */
 const volatile __u8 all_tcp = 0;
 const volatile __u8 all_udp = 0;
+/* Bytes that the socket can take of a frame. The socket would drop a larger one without a word. */
+const volatile __u32 largest = 0xffffffff;
 
 enum verdict { NOT_OURS, OURS, TOO_SHORT };
 
@@ -167,6 +169,10 @@ int tandem_steer(struct xdp_md* ctx) {
   if (verdict != OURS) {
     count(verdict == TOO_SHORT ? STEER_TRUNCATED : STEER_PASSED);
     return XDP_PASS;
+  }
+  if (end - (const __u8*)(long)ctx->data > largest) {
+    count(STEER_TOO_LARGE);
+    return XDP_DROP;
   }
   action = bpf_redirect_map(&sockets, ctx->rx_queue_index, XDP_DROP);
   count(action == XDP_REDIRECT ? STEER_TAKEN : STEER_NO_SOCKET);

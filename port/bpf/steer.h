@@ -11,6 +11,7 @@ enum steer_counter {
   STEER_PASSED,    /* not ours: left to the kernel */
   STEER_NO_SOCKET, /* ours, but no socket on this queue: dropped */
   STEER_TRUNCATED, /* too short to tell: left to the kernel */
+  STEER_TOO_LARGE, /* ours, and larger than a frame of the socket's: dropped */
   STEER_COUNTERS
 };
 

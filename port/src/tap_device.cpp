@@ -122,6 +122,7 @@ class TapDevice final : public RingDevice<DeviceProbe> {
   [[nodiscard]] DeviceStatistics statistics() override {
     DeviceStatistics statistics = RingDevice::statistics();
     statistics.rx_dropped = rx_dropped_;
+    statistics.rx_too_large = rx_too_large_;
     statistics.tx_invalid += tx_refused_;
     return statistics;
   }
@@ -147,6 +148,12 @@ class TapDevice final : public RingDevice<DeviceProbe> {
       do bytes = ::read(tap_.get(), data, view.geometry.capacity());
       while (bytes < 0 && errno == EINTR);
       if (bytes <= 0) return;
+      // What does not fit is cut off; the headers say whether anything was.
+      if (static_cast<std::size_t>(bytes) == view.geometry.capacity() &&
+          frame_length_from_headers({data, static_cast<std::size_t>(bytes)}) == 0) {
+        ++rx_too_large_;
+        continue;
+      }
       rings.rx.at(index) = {address, static_cast<std::uint32_t>(bytes), 0};
       store_release(rings.rx.producer, index + 1);
     }
@@ -209,7 +216,7 @@ class TapDevice final : public RingDevice<DeviceProbe> {
   UniqueFd tap_;
   std::string warning_;
   LinkLife life_;
-  std::uint64_t rx_dropped_ = 0, tx_refused_ = 0;
+  std::uint64_t rx_dropped_ = 0, rx_too_large_ = 0, tx_refused_ = 0;
 };
 
 }  // namespace

@@ -57,7 +57,9 @@ struct Opened {
 Opened open_mode(const DeviceOptions& options, const InterfaceInfo& interface, const WireMemory& memory, Mode mode,
                  std::uint64_t busy_retry_ns) {
   const DeviceSpec& spec = options.spec;
-  XdpProgram program(spec.interface, interface, spec.queue, options.steering, mode != Mode::generic, busy_retry_ns);
+  const XdpFrames frames{memory.view().geometry.capacity()};
+  XdpProgram program(spec.interface, interface, spec.queue, options.steering, mode != Mode::generic, busy_retry_ns,
+                     frames);
   XdpSocket socket = XdpSocket::open(spec.interface, spec.queue, memory, mode == Mode::zerocopy, busy_retry_ns);
   const Mode got = mode == Mode::generic ? mode : socket.is_zerocopy() ? Mode::zerocopy : Mode::native;
   return {std::move(program), std::move(socket), got};
@@ -137,7 +139,9 @@ class XdpDevice final : public RingDevice<DeviceProbe> {
   [[nodiscard]] DeviceStatistics statistics() override {
     DeviceStatistics statistics = RingDevice::statistics();
     socket_.add_statistics(statistics);
-    statistics.rx_no_socket = program_.counters().no_socket;
+    const XdpCounters steered = program_.counters();
+    statistics.rx_no_socket = steered.no_socket;
+    statistics.rx_too_large = steered.too_large;
     return statistics;
   }
 

@@ -104,7 +104,7 @@ void fill_ports(int map, std::uint32_t first_word, const std::vector<std::uint16
   }
 }
 
-Skeleton load(std::uint32_t queue, const Steering& steering) {
+Skeleton load(std::uint32_t queue, const Steering& steering, const XdpFrames& frames) {
   libbpf_set_print(on_libbpf_print);
   libxdp_set_print(on_libxdp_print);
   (void)take_bpf_complaints();
@@ -112,6 +112,7 @@ Skeleton load(std::uint32_t queue, const Steering& steering) {
   if (!skeleton) fail(errno, "opening the XDP program", {});
   skeleton->rodata->all_tcp = steering.tcp_ports.empty() ? 1 : 0;
   skeleton->rodata->all_udp = steering.udp_ports.empty() ? 1 : 0;
+  skeleton->rodata->largest = frames.largest;
   if (queue >= bpf_map__max_entries(skeleton->maps.sockets))
     bpf_map__set_max_entries(skeleton->maps.sockets, queue + 1);
   if (const int result = steer_bpf__load(skeleton.get()); result != 0)
@@ -185,8 +186,8 @@ std::string take_bpf_complaints() {
 }
 
 XdpProgram::XdpProgram(const std::string& interface, const InterfaceInfo& info, std::uint32_t queue,
-                       const Steering& steering, bool native, std::uint64_t busy_retry_ns) {
-  const Skeleton skeleton = load(queue, steering);
+                       const Steering& steering, bool native, std::uint64_t busy_retry_ns, const XdpFrames& frames) {
+  const Skeleton skeleton = load(queue, steering, frames);
   map_ = UniqueFd::duplicate(bpf_map__fd(skeleton->maps.sockets));
   counters_ = UniqueFd::duplicate(bpf_map__fd(skeleton->maps.counters));
   if (!map_.valid() || !counters_.valid())
@@ -211,7 +212,7 @@ XdpCounters XdpProgram::counters() const {
     if (bpf_map_lookup_elem(counters_.get(), &key, values.data()) != 0) continue;
     for (const std::uint64_t value : values) sums[key] += value;
   }
-  return {sums[STEER_TAKEN], sums[STEER_PASSED], sums[STEER_NO_SOCKET], sums[STEER_TRUNCATED]};
+  return {sums[STEER_TAKEN], sums[STEER_PASSED], sums[STEER_NO_SOCKET], sums[STEER_TRUNCATED], sums[STEER_TOO_LARGE]};
 }
 
 }  // namespace tandem

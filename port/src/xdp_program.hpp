@@ -13,7 +13,12 @@
 namespace tandem {
 
 struct XdpCounters {
-  std::uint64_t taken = 0, passed = 0, no_socket = 0, truncated = 0;
+  std::uint64_t taken = 0, passed = 0, no_socket = 0, truncated = 0, too_large = 0;
+};
+
+/// What is looked at beside whose a frame is.
+struct XdpFrames {
+  std::uint32_t largest = 0xffff'ffff;  ///< bytes of a frame that the socket can take
 };
 
 class XdpProgram {
@@ -21,7 +26,7 @@ class XdpProgram {
   /// Loads and attaches, natively or generically. Until set_socket, what is ours is dropped. Throws DeviceError:
   /// unsupported when the driver has no native mode, busy when another program is attached.
   XdpProgram(const std::string& interface, const InterfaceInfo& info, std::uint32_t queue, const Steering& steering,
-             bool native, std::uint64_t busy_retry_ns = 2'000'000'000);
+             bool native, std::uint64_t busy_retry_ns = 2'000'000'000, const XdpFrames& frames = {});
   /// Twin: what it was given.
   XdpProgram(UniqueFd link, UniqueFd map, UniqueFd counters);
 

@@ -160,8 +160,11 @@ XdpSocket::XdpSocket(UniqueFd fd, std::uint32_t ring_entries) : fd_(std::move(fd
     mappings_[2] = map_ring(fd_.get(), rings_.rx, offsets.rx, XDP_PGOFF_RX_RING, ring_entries);
     mappings_[3] = map_ring(fd_.get(), rings_.tx, offsets.tx, XDP_PGOFF_TX_RING, ring_entries);
   } catch (const std::system_error& error) {
-    throw DeviceError(DeviceError::Kind::system,
-                      std::string("mapping the rings of the AF_XDP socket: ") + error.what());
+    // The rings of a socket whose interface was removed cannot be mapped any more.
+    const bool gone = error.code().value() == EBUSY;
+    throw DeviceError(gone ? DeviceError::Kind::no_interface : DeviceError::Kind::system,
+                      std::string("mapping the rings of the AF_XDP socket: ") + error.what() +
+                          (gone ? "; the interface that it was opened on has been removed" : ""));
   }
 }
 

@@ -20,8 +20,7 @@ FACT_BROKEN = 1
 CANNOT_RUN = 3
 
 #: Beside the daemons; and where Debian has them.
-TOOLS = {"unshare": "util-linux", "nsenter": "util-linux", "mount": "mount", "ip": "iproute2", "sysctl": "procps",
-         "ethtool": "ethtool"}
+TOOLS = {"unshare": "util-linux", "nsenter": "util-linux", "mount": "mount", "ip": "iproute2", "sysctl": "procps"}
 PACKAGES = {"bird": "bird2", "frr": "frr", "gobgp": "gobgpd", "openbgpd": "openbgpd"}
 
 

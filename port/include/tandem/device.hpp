@@ -43,6 +43,7 @@ struct DeviceStatistics {
   std::uint64_t rx_dropped = 0, rx_ring_full = 0, rx_fill_empty = 0, rx_invalid = 0, tx_invalid = 0;  ///< kernel's
   std::uint64_t frames_held = 0;   ///< received frames that the stack still refers to
   std::uint64_t rx_no_socket = 0;  ///< frames for us that met no socket (wrong queue, or no owner), AF_XDP
+  std::uint64_t rx_too_large = 0;  ///< frames for us that were larger than ours hold, dropped
 };
 
 /// Where every frame is; free to missing add up to the total. A test's and the leak check's view, of a wire at rest.

@@ -33,6 +33,7 @@ class KernelServer:
 
     def __init__(self, rig):
         self.network = Network("xdp")
+        self.network.switch_offloads_off()
         self.server = Perf(self.network.box, rig.directory, "serve", "--congestion-control", CONGESTION_CONTROL, report_ms=0)
         rig.placement.apply("primary", self.server.process.pid)
 

@@ -91,6 +91,7 @@ class Rig:
         self.options = [*options]
         self.first_options = [*first_options]
         self.network = Network(kind)
+        self.network.switch_offloads_off()
         self.loads = []
         self.watched = None
         self.group = PlacedGroup(self.placement, self.first_options, self.network, self.directory, ["tandem-inetd"], name="bench",

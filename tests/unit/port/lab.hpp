@@ -22,7 +22,7 @@ class Lab {
   static constexpr const char* kOurs = "lab0";
   static constexpr const char* kPeers = "lab1";
 
-  /// With a veth pair, both ends up and without offloads; or with namespaces only (for TAP).
+  /// With a veth pair, both ends up, as the kernel makes it; or with namespaces only (for TAP).
   explicit Lab(bool veth);
   ~Lab();
   Lab(const Lab&) = delete;

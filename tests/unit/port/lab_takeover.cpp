@@ -91,6 +91,7 @@ bool echo(std::span<const std::uint8_t> request, std::span<std::uint8_t> answer,
   std::copy_n(&request[26], 4, &answer[30]);
   std::copy_n(&request[36], 2, &answer[34]);
   std::copy_n(&request[34], 2, &answer[36]);
+  std::fill_n(&answer[40], 2, std::uint8_t{0});  // none: the request's may be unfinished, as on any veth
   return true;
 }
 

@@ -9,9 +9,11 @@ The box's kernel has an address of its own on the same link, for traffic that is
 """
 
 import ctypes
+import json
 import os
 import socket
 import subprocess
+import sys
 import threading
 
 from .process import run
@@ -100,8 +102,9 @@ class Network:
             namespace.run("sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0",
                           "net.ipv6.conf.all.accept_ra=0", "net.ipv6.conf.default.accept_ra=0",
                           "net.ipv4.tcp_slow_start_after_idle=0", "net.ipv6.conf.default.addr_gen_mode=1")
+        self.extra_peers = extra_peers
         self._make_wire()
-        self._add_addresses(self.peer, "p0", (self.PEER, *extra_peers))
+        self.add_peer_addresses()
         if kind == "xdp":
             self.device = "xdp:t0"
             self._add_addresses(self.box, "t0", (self.HOST,))
@@ -110,21 +113,85 @@ class Network:
             self._add_addresses(self.box, "br0", (self.HOST,))
 
     def _make_wire(self):
-        run(["ip", "link", "add", "t0", "numtxqueues", "1", "numrxqueues", "1", "address", self.BOX_MAC, "netns",
-             str(self.box.pid), "type", "veth", "peer", "name", "p0", "numtxqueues", "1", "numrxqueues", "1", "address",
-             self.PEER_MAC, "netns", str(self.peer.pid)])
-        # A kernel peer behind a veth leaves checksums unfinished and sends segments larger than the MTU.
-        for namespace, interface in ((self.box, "t0"), (self.peer, "p0")):
-            namespace.run("ethtool", "-K", interface, "tx", "off", "rx", "off", "tso", "off", "gso", "off", "gro", "off")
+        self._make_veth()
         if self.kind == "tap":
             self.box.run("ip", "link", "add", "br0", "type", "bridge", "stp_state", "0", "forward_delay", "0",
                          "mcast_snooping", "0")
-            self.box.run("ip", "tuntap", "add", "tap0", "mode", "tap")
-            for interface in ("tap0", "t0"):
-                self.box.run("ip", "link", "set", interface, "master", "br0", "up")
+            self._make_tap()
+            self.box.run("ip", "link", "set", "t0", "master", "br0")
             self.box.run("ip", "link", "set", "br0", "up")
+        self._set_veth_up()
+
+    def _make_veth(self, address=BOX_MAC):
+        run(["ip", "link", "add", "t0", "numtxqueues", "1", "numrxqueues", "1", "address", address, "netns",
+             str(self.box.pid), "type", "veth", "peer", "name", "p0", "numtxqueues", "1", "numrxqueues", "1", "address",
+             self.PEER_MAC, "netns", str(self.peer.pid)])
+
+    def _set_veth_up(self):
         self.box.run("ip", "link", "set", "t0", "up")
         self.peer.run("ip", "link", "set", "p0", "up")
+
+    def _make_tap(self):
+        self.box.run("ip", "tuntap", "add", "tap0", "mode", "tap")
+        self.box.run("ip", "link", "set", "tap0", "master", "br0", "up")
+
+    def add_peer_addresses(self):
+        self._add_addresses(self.peer, "p0", (self.PEER, *self.extra_peers))
+
+    # What happens to a link in its life. An interface that was removed takes its addresses along.
+
+    def remake_veth(self, address=BOX_MAC, mtu=1500, meanwhile=lambda: None):
+        """After either of its ends was deleted, and the other one with it. `meanwhile` comes before it is set up."""
+        self._make_veth(address)
+        meanwhile()
+        self.box.run("ip", "link", "set", "t0", "mtu", str(mtu))
+        self.peer.run("ip", "link", "set", "p0", "mtu", str(mtu))
+        if self.kind == "tap":
+            self.box.run("ip", "link", "set", "t0", "master", "br0")
+        else:
+            self._add_addresses(self.box, "t0", (self.HOST,))
+        self._set_veth_up()
+        self.add_peer_addresses()
+        self.keep_order()
+
+    def remove_link(self):
+        """The interface that the pair is on."""
+        self.box.run("ip", "link", "del", "dev", "t0" if self.kind == "xdp" else "tap0")
+
+    def remake_link(self, **how):
+        if self.kind == "xdp":
+            self.remake_veth(**how)
+            return
+        self._make_tap()
+        if "address" in how:
+            self.box.run("ip", "link", "set", "tap0", "address", how["address"])
+
+    def attach_foreign_program(self, interface):
+        """An XDP program of somebody else's; returns its number."""
+        here = os.path.dirname(os.path.abspath(__file__))
+        self.box.run(sys.executable, os.path.join(here, "stranger.py"), interface)
+        return self.xdp_program(interface)
+
+    def xdp_program(self, interface):
+        """The number of the XDP program on an interface of the box's; None when there is none."""
+        for shown in json.loads(self.box.run("ip", "-j", "-d", "link", "show", "dev", interface)):
+            attached = shown.get("xdp", {})
+            for program in [attached.get("prog"), *(each.get("prog") for each in attached.get("attached", []))]:
+                if program:
+                    return program["id"]
+        return None
+
+    def set_mtu(self, mtu):
+        """Of everything between the pair and the peer."""
+        for interface in ("t0",) if self.kind == "xdp" else ("tap0", "t0", "br0"):
+            self.box.run("ip", "link", "set", interface, "mtu", str(mtu))
+        self.peer.run("ip", "link", "set", "p0", "mtu", str(mtu))
+
+    def switch_offloads_off(self):
+        """For measurements alone: what the kernel's hosts then do is what a card without offloads would have them do. All else
+        runs on the link as it is made, where checksums are left unfinished and segments may be larger than the MTU."""
+        for namespace, interface in ((self.box, "t0"), (self.peer, "p0")):
+            namespace.run("ethtool", "-K", interface, "tx", "off", "rx", "off", "tso", "off", "gso", "off", "gro", "off")
 
     def is_forwarding(self):
         """Whether frames reach the pair's device: a bridge takes up to a second to see that a TAP has a carrier."""
@@ -141,8 +208,8 @@ class Network:
 
     def _add_addresses(self, namespace, interface, numbers):
         for number in numbers:
-            namespace.run("ip", "address", "add", f"{self.v4(number)}/24", "dev", interface)
-            namespace.run("ip", "-6", "address", "add", f"{self.v6(number)}/64", "dev", interface, "nodad")
+            namespace.run("ip", "address", "replace", f"{self.v4(number)}/24", "dev", interface)
+            namespace.run("ip", "-6", "address", "replace", f"{self.v6(number)}/64", "dev", interface, "nodad")
 
     def pair_options(self):
         """What a node needs to be on this wire."""
