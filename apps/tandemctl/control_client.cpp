@@ -62,14 +62,32 @@ void connect_to(const Socket& socket, const std::string& path) {
   throw std::runtime_error(tried + "is it a control socket?");
 }
 
+bool send_request(int socket, std::string request, int descriptor) {
+  iovec part{request.data(), request.size()};
+  msghdr header{};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof descriptor)> control{};
+  if (descriptor >= 0) {
+    header.msg_control = control.data();
+    header.msg_controllen = control.size();
+    cmsghdr* rights = CMSG_FIRSTHDR(&header);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof descriptor);
+    std::memcpy(CMSG_DATA(rights), &descriptor, sizeof descriptor);
+  }
+  return ::sendmsg(socket, &header, MSG_NOSIGNAL) == static_cast<ssize_t>(request.size());
+}
+
 }  // namespace
 
-std::string ask(const std::string& socket_path, const std::string& command, int timeout_ms) {
+std::string ask(const std::string& socket_path, const std::string& command, int timeout_ms, int descriptor) {
   const auto deadline = Clock::now() + std::chrono::milliseconds(timeout_ms);
   const Socket socket;
   connect_to(socket, socket_path);
   const std::string request = nlohmann::json{{"command", command}}.dump() + "\n";
-  if (::send(socket.fd(), request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size())) {
+  if (!send_request(socket.fd(), request, descriptor)) {
     throw std::runtime_error("sending the request to '" + socket_path + "' failed: " + std::strerror(errno));
   }
   std::string answer;

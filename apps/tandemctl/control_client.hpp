@@ -17,6 +17,7 @@ class NoGroup : public std::runtime_error {
 
 /// The answer as it came, without its newline. Throws NoGroup when nobody listens, std::runtime_error when the answer does
 /// not come within `timeout_ms` or is larger than any that a group gives.
-std::string ask(const std::string& socket_path, const std::string& command, int timeout_ms);
+/// `descriptor`, if there is one, is passed along.
+std::string ask(const std::string& socket_path, const std::string& command, int timeout_ms, int descriptor = -1);
 
 }  // namespace tandem::ctl

@@ -8,9 +8,12 @@
 #include <chrono>
 #include <cstdint>
 #include <iostream>
+#include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
+#include "capture_file.hpp"
 #include "control_client.hpp"
 #include "find_socket.hpp"
 #include "tables.hpp"
@@ -52,6 +55,9 @@ constexpr std::array kCommands{
             tandem::ctl::neighbors_table},
     Command{"routes", "how many routes the BGP speaker has received, chosen and advertised, and its neighbors",
             tandem::ctl::routes_table},
+    Command{"capture",
+            "capture start FILE|stop: write every packet to FILE as pcapng, until stopped; without a word: is it on",
+            tandem::ctl::capture_table},
     Command{"switchover", "hand over to the twin, without loss; --wait: until the twin has taken over",
             tandem::ctl::status_table},
     Command{"shutdown", "end the whole group for good: connections are closed in good order, nobody takes over",
@@ -173,6 +179,24 @@ int switch_over_and_wait(const Request& request) {
   return tandem::exit_code::kFailure;
 }
 
+/// capture [start FILE|stop]: the file is opened here, so that it is the operator's.
+int capture(const Request& request, const std::vector<std::string>& words) {
+  const bool starts = words.size() == 3 && words[1] == "start";
+  if (!starts && words.size() != 1 && !(words.size() == 2 && words[1] == "stop"))
+    throw UsageError("it is `capture start FILE`, `capture stop` or `capture`");
+  const std::string name = starts ? tandem::ctl::absolute_name(words[2]) : std::string();
+  const std::string command = starts ? "capture start " + name : words.size() == 2 ? "capture stop" : "capture";
+  std::optional<tandem::ctl::CaptureFile> file;
+  if (starts) file.emplace(name);
+  const std::string text = tandem::ctl::ask(request.path, command, request.timeout_ms, file ? file->fd() : -1);
+  const json answer = json::parse(text, nullptr, false);
+  if (request.as_json) std::cout << text << "\n";
+  if (const int code = judge(request, answer, text); code != tandem::exit_code::kOk) return code;
+  if (file) file->keep();
+  if (!request.as_json) std::cout << request.command->table(answer);
+  return tandem::exit_code::kOk;
+}
+
 int run(CommandLine& command_line, int argc, char** argv) {
   if (!command_line.parse(argc, argv)) return tandem::exit_code::kOk;
   if (command_line.words().empty()) throw UsageError("a command is missing: " + command_names());
@@ -185,6 +209,10 @@ int run(CommandLine& command_line, int argc, char** argv) {
   request.check = command_line.flag("check");
   if (request.check && name != "status") throw UsageError("--check belongs to status");
   if (command_line.flag("wait") && name != "switchover") throw UsageError("--wait belongs to switchover");
+  if (name != "capture" && command_line.words().size() > 1)
+    throw UsageError("'" + command_line.words()[1] + "': " + name + " takes no further word");
+  if (command_line.flag("watch") && name == "capture" && command_line.words().size() > 1)
+    throw UsageError("--watch is for commands that only look");
   if (command_line.flag("watch") && name == "switchover")
     throw UsageError("--watch would hand over again and again; it is for commands that only look");
   request.path = tandem::ctl::find_socket(
@@ -193,6 +221,7 @@ int run(CommandLine& command_line, int argc, char** argv) {
   if (command_line.flag("wait")) return switch_over_and_wait(request);
   if (command_line.flag("watch"))
     return watch(request, std::chrono::milliseconds(command_line.number("interval", 1'000, 100, 3'600'000)));
+  if (name == "capture") return capture(request, command_line.words());
   return ask_once(request);
 }
 
@@ -212,7 +241,7 @@ int main(int argc, char** argv) {
       ("watch", tandem::cli::flag_option(), "ask again and again, until interrupted")              //
       ("interval", tandem::cli::text_option("MS"), "how often --watch asks (1000)")                //
       ("timeout", tandem::cli::text_option("MS"), "how long to wait for an answer, or a switchover (5000)");
-  command_line.accept_words(1);
+  command_line.accept_words(3);
   command_line.set_epilogue(epilogue());
   try {
     return run(command_line, argc, argv);

@@ -169,6 +169,12 @@ std::string device_table(const json& answer) {
   return aligned(rows);
 }
 
+std::string capture_table(const json& answer) {
+  if (answer.contains("captured")) return device_table(answer["captured"]);
+  if (!answer.contains("capture") || !answer["capture"].is_object()) return "nothing is being captured\n";
+  return device_table(answer["capture"]);
+}
+
 std::string routes_table(const json& answer) {
   std::vector<std::vector<std::string>> rows;
   for (const auto& [key, value] : answer.items()) {

@@ -16,6 +16,7 @@ std::string neighbors_table(const nlohmann::json& answer);
 std::string arp_table(const nlohmann::json& answer);
 std::string listeners_table(const nlohmann::json& answer);
 /// One row a member.
+std::string capture_table(const nlohmann::json& answer);
 std::string device_table(const nlohmann::json& answer);
 
 }  // namespace tandem::ctl

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "rendezvous.hpp"
 #include "system.hpp"
@@ -72,7 +73,10 @@ void ControlServer::accept_clients() {
 void ControlServer::read_client(Client& client) {
   char buffer[1024];
   while (!client.complete && !client.finished) {
-    const std::ptrdiff_t got = system::receive(client.socket.get(), buffer);
+    // More descriptors than one are nobody's.
+    std::vector<Descriptor> passed;
+    const std::ptrdiff_t got = system::receive(client.socket.get(), buffer, passed);
+    if (!passed.empty() && !client.passed.valid()) client.passed = std::move(passed.front());
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (got > 0) client.request.append(buffer, static_cast<std::size_t>(got));
     const auto end = client.request.find('\n');
@@ -117,7 +121,9 @@ void ControlServer::serve_client(Client& client, OutputGate& gate) {
       client.reply.text = error_answer(
           "the request is not one line of JSON like {\"command\":\"status\"} of at most 4096 bytes", exit_code::kUsage);
     } else {
+      passed_ = std::move(client.passed);
       client.reply = answer_(command);
+      passed_ = {};
     }
     // The first piece is a turn's work by itself.
     if (client.reply.more) return;

@@ -31,6 +31,8 @@ class ControlServer {
   /// Within a turn: answers what has come; the answers leave through the gate. Behind `deadline_ns` (monotonic_ns scale) only one
   /// client is served, and the next call begins with the one behind it.
   void process(OutputGate& gate, std::uint64_t deadline_ns = UINT64_MAX);
+  /// Within an answer: the first descriptor that came with the request, once; invalid when none did.
+  [[nodiscard]] Descriptor take_descriptor() { return std::move(passed_); }
   /// Whether process has something to do.
   [[nodiscard]] bool ready() const;
   [[nodiscard]] std::uint64_t requests() const { return requests_; }
@@ -42,6 +44,7 @@ class ControlServer {
     Descriptor socket;
     Loop::WatchId watch = 0;
     std::string request;
+    Descriptor passed;  ///< with it
     Reply reply;
     std::size_t sent = 0;
     std::uint64_t deadline_ns = 0;
@@ -63,6 +66,7 @@ class ControlServer {
   Loop::WatchId listener_watch_ = 0;
   bool accept_ready_ = true;
   std::list<Client> clients_;
+  Descriptor passed_;  ///< while a request is answered
   std::uint64_t next_number_ = 1;
   std::uint64_t requests_ = 0;
   std::uint64_t malformed_ = 0;

@@ -33,6 +33,7 @@
 #include "shared_group.hpp"
 #include "shared_memory.hpp"
 #include "snapshot.hpp"
+#include "tandem/capture.hpp"
 #include "tandem/node.hpp"
 
 namespace tandem {
@@ -171,6 +172,15 @@ struct Node::Impl {
   ha::ControlServer::Reply metrics_reply();
   std::string own_metrics();
 
+  // ---- capture_control.cpp ----
+  ha::ControlServer::Reply capture_reply(const std::string& command);
+  ha::ControlServer::Reply stop_capture();
+  [[nodiscard]] nlohmann::json capture_json() const;
+  /// Behind each turn of a capture's.
+  void run_capture();
+  /// Promoted: an operator may wait for packets that nobody writes any more.
+  void say_capture_ended();
+
   // ---- operator_views.cpp ----
   [[nodiscard]] std::string arp_json() const;
   [[nodiscard]] std::string listeners_json() const;
@@ -189,6 +199,8 @@ struct Node::Impl {
 
   std::unique_ptr<Loop> loop_;
   std::unique_ptr<Device> device_;
+  std::unique_ptr<RunningCapture> capture_;  ///< an operator's, of device_
+  std::string capture_name_;
   std::unique_ptr<Stack> stack_;
   Role role_ = Role::alone;
   bool switchover_requested_ = false;

@@ -226,6 +226,7 @@ void Node::Impl::turn() {
       device_->mark().tx_index == released_tx_index_ + 1)
     device_->tx_release(device_->mark().tx_index);
   publish_turn();
+  if (capture_) run_capture();
 
   diagnose();
 

@@ -85,6 +85,7 @@ struct SharedGroup {
   std::atomic<std::uint32_t> owner;             ///< index of the slot in force
   std::atomic<std::uint32_t> futile_takeovers;  ///< in a row without a transaction between them
   std::atomic<std::uint32_t> shut_down;  ///< not 0: the group ends, nobody is to take over or to be started again
+  std::atomic<std::uint32_t> capturing;  ///< not 0: an operator captures packets, and the primary's process does that
   TakeoverTimes last_takeover;
   alignas(64) std::atomic<std::uint64_t> published;  ///< the log up to here is whole transactions
   std::array<ReaderSlot, kMaxReaders> readers;

@@ -54,6 +54,7 @@ ha::ControlServer::Reply Node::Impl::answer(const std::string& command) {
   if (command == "metrics") return metrics_reply();
   if (command == "arp") return {arp_json(), {}};
   if (command == "listeners") return {listeners_json(), {}};
+  if (command.starts_with("capture")) return capture_reply(command);
   if (command == "device") return {device_json(), {}};
   if (command == "shutdown") {
     shut_down_ = true;
@@ -110,6 +111,7 @@ std::string Node::Impl::status_json() const {
     }
   }
   status["members"] = std::move(members);
+  status["capture"] = capture_json();
   status["connections"] = stack_->connection_count();
   status["unlinked"] = stack_->unlinked_count();
   status["takeovers"] = group_ != nullptr ? group_->takeovers.load() : 0;

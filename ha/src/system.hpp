@@ -78,8 +78,8 @@ void wait_readable(int fd, int timeout_ms);
 [[nodiscard]] Descriptor accept_connection(int listener);
 /// Whether the other end is closed and everything that it sent has been received.
 [[nodiscard]] bool has_hung_up(int socket);
-/// As recv(2) and send(2), without waiting and without SIGPIPE.
-[[nodiscard]] std::ptrdiff_t receive(int socket, std::span<char> buffer);
+/// As recv(2) and send(2), without waiting and without SIGPIPE. Descriptors that came along are appended to `descriptors`.
+[[nodiscard]] std::ptrdiff_t receive(int socket, std::span<char> buffer, std::vector<Descriptor>& descriptors);
 [[nodiscard]] std::ptrdiff_t send(int socket, std::string_view bytes);
 void shut_down(int socket);
 

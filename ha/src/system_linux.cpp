@@ -224,8 +224,9 @@ bool has_hung_up(int socket) {
   return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
 }
 
-std::ptrdiff_t receive(int socket, std::span<char> buffer) {
-  return recv(socket, buffer.data(), buffer.size(), MSG_DONTWAIT);
+std::ptrdiff_t receive(int socket, std::span<char> buffer, std::vector<Descriptor>& descriptors) {
+  const auto bytes = std::as_writable_bytes(buffer);
+  return receive_packet(socket, {reinterpret_cast<std::uint8_t*>(bytes.data()), bytes.size()}, descriptors).bytes;
 }
 
 std::ptrdiff_t send(int socket, std::string_view bytes) {

@@ -75,6 +75,7 @@ void Node::Impl::say_takeover() {
   if (times.first_packet != 0)
     text += ", first packet after " + std::to_string((times.first_packet - times.noticed) / 1000) + " us";
   log(text, cause == Cause::switchover ? LogLevel::notice : LogLevel::warning);
+  say_capture_ended();
 }
 
 void Node::Impl::take_over(Cause cause) {

@@ -40,11 +40,14 @@ class RingDevice : public Device {
     const std::size_t count = rings_.peek(frames);
     if (life_ != 0)
       for (RxFrame& frame : frames.first(count)) frame.cookie |= life_ << kFrameBits;
+    if (observer_)
+      for (const RxFrame& frame : frames.first(count)) observer_(frame.bytes, false);
     return count;
   }
   [[nodiscard]] bool rx_ready() override { return rings_.rx_ready(); }
   [[nodiscard]] WireMark mark() const override { return rings_.mark(); }
   void tx_release(std::uint32_t tx_index) override {
+    if (observer_) rings_.for_each_staged(tx_index, [this](Bytes packet) { observer_(packet, true); });
     if (rings_.tx_release(tx_index) && capabilities_.up) transmit();
   }
   void rx_release() override { rings_.rx_release(); }
@@ -65,6 +68,7 @@ class RingDevice : public Device {
       adoption_sent_ = true;
     });
   }
+  void observe_frames(FrameObserver observer) override { observer_ = std::move(observer); }
   void observe_adopted(std::function<void(Bytes)> observer) override { adopted_observer_ = std::move(observer); }
   [[nodiscard]] std::uint64_t adopted_packets() const override { return rings_.adopted_packets(); }
   [[nodiscard]] bool adoption_sent() const override { return adoption_sent_; }
@@ -107,6 +111,7 @@ class RingDevice : public Device {
   static constexpr std::uint32_t kFrameMask = (1U << kFrameBits) - 1;
   std::uint32_t life_ = 0;
   bool adoption_sent_ = false;
+  FrameObserver observer_;
   std::function<void(Bytes)> adopted_observer_;
 };
 

@@ -77,6 +77,7 @@ SideWriter::SideWriter(UniqueFd file, std::size_t most_bytes) : shared_(std::mak
 }
 
 SideWriter::~SideWriter() {
+  if (ended_) return;
   std::unique_lock lock(shared_->mutex);
   shared_->stop = true;
   shared_->changed.notify_all();
@@ -91,6 +92,20 @@ bool SideWriter::put(std::span<const std::uint8_t> bytes) {
   }
   shared_->changed.notify_all();
   return true;
+}
+
+void SideWriter::end() {
+  if (std::exchange(ended_, true)) return;
+  {
+    const std::lock_guard lock(shared_->mutex);
+    shared_->stop = true;
+  }
+  shared_->changed.notify_all();
+}
+
+bool SideWriter::is_done() const {
+  const std::unique_lock lock(shared_->mutex, std::try_to_lock);
+  return lock.owns_lock() && shared_->done;
 }
 
 int SideWriter::error() const { return shared_->error; }

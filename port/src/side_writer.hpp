@@ -24,12 +24,17 @@ class SideWriter {
 
   /// Never waits. False: there is no room now, or the thread is just taking what there is.
   bool put(std::span<const std::uint8_t> bytes);
+  /// Nothing more is put. What there is goes on being written, and the destructor no longer waits for it.
+  void end();
+  /// Behind end(): whether all of it is written, or the file has failed.
+  [[nodiscard]] bool is_done() const;
   /// errno of the write that failed, behind which nothing is written; else 0.
   [[nodiscard]] int error() const;
 
  private:
   struct Shared;
   std::shared_ptr<Shared> shared_;
+  bool ended_ = false;
 };
 
 }  // namespace tandem

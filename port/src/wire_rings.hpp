@@ -61,6 +61,17 @@ class WireRings {
   void tx_stage();
   /// True when packets were handed over.
   bool tx_release(std::uint32_t index);
+  /// Shows the packets that tx_release(index) would hand over.
+  template <class Visit>
+  void for_each_staged(std::uint32_t index, const Visit& visit) const {
+    const std::uint32_t producer = load_acquire(rings_.tx.producer);
+    const std::uint32_t count = rings_.tx.ahead(index, producer);
+    if (!active_ || count > staged_ - producer) return;
+    for (std::uint32_t i = producer; i != index; ++i) {
+      const Descriptor descriptor = rings_.tx.read(i);
+      if (inside(descriptor)) visit(Bytes(pool_.data(descriptor.address), descriptor.length));
+    }
+  }
   /// Handed over and not yet taken.
   [[nodiscard]] bool tx_pending() const {
     return active_ && load_acquire(rings_.tx.consumer) != load_acquire(rings_.tx.producer);

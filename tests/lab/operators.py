@@ -109,6 +109,69 @@ class Operators(Scenario):
         self.group.start_pair()
         self.assertEqual(len(self.lines(f"hear {Network.v4(1)} and {Network.v6(1)} as next hop", "not forwarded")), 1)
 
+    def packets_of(self, path):
+        """What tcpdump reads in a capture: packets to the pair and from it."""
+        text = subprocess.run(["tcpdump", "-nn", "-r", path, "ip"], capture_output=True, text=True, timeout=30, check=True).stdout
+        own = re.escape(Network.v4(1))
+        return len(re.findall(rf"> {own}\.", text)), len(re.findall(rf"IP {own}\.\d+ >", text))
+
+    def test_packets_are_captured_while_the_pair_runs(self):
+        self.group.start_pair()
+        stream = self.perf("echo", "--rate", "2M")
+        first, second, third = (os.path.join(self.directory, f"{name}.pcapng") for name in ("first", "second", "third"))
+        self.assertEqual(self.shown("capture"), "nothing is being captured\n")
+        self.assertEqual(self.ctl("capture", "stop")[0], exit_code.FAILURE)
+        self.shown("capture", "start", first)
+        eventually(lambda: json.loads(self.shown("capture", "--json"))["capture"]["packets"] > 100, "packets are captured")
+        # What cannot be is refused, says why, and leaves nothing behind.
+        code, _, wrong = self.ctl("capture", "start", second)
+        self.assertEqual(code, exit_code.BUSY)
+        self.assertIn(f"captured to {first} already", wrong)
+        self.assertFalse(os.path.exists(second))
+        for path, words in ((first, "it exists"), (os.path.join(self.directory, "nowhere", "x"), "No such file")):
+            code, _, wrong = self.ctl("capture", "start", path)
+            self.assertEqual(code, exit_code.FAILURE)
+            self.assertIn(words, wrong)
+        self.assertEqual(self.ctl("capture", "begin")[0], exit_code.USAGE)
+        done = json.loads(self.shown("capture", "stop", "--json"))["captured"]
+        self.assertEqual((done["file"], done["not_captured"], done["complete"]), (first, 0, True))
+        to_pair, from_pair = self.packets_of(first)
+        self.assertGreater(min(to_pair, from_pair), 40)
+        self.assertLessEqual(to_pair + from_pair, done["packets"])
+        self.assertEqual(os.stat(first).st_mode & 0o777, 0o600)
+        # A capture is its process's, and who takes over says that there was one.
+        self.shown("capture", "start", second)
+        eventually(lambda: os.path.getsize(second) > 10_000, "packets are written")
+        old, _ = self.group.kill_primary()
+        self.group.wait_taken_over(old)
+        eventually(lambda: self.lines("the capture that an operator had begun ended"), "the successor tells")
+        self.assertEqual(self.shown("capture"), "nothing is being captured\n")
+        self.assertGreater(min(self.packets_of(second)), 0)
+        self.shown("capture", "start", third)
+        eventually(lambda: os.path.getsize(third) > 10_000, "packets are written")
+        self.shown("capture", "stop")
+        self.assertGreater(min(self.packets_of(third)), 0)
+        self.assertEqual(len(self.lines("the capture that an operator had begun ended")), 1)
+        self.assert_good(stream)
+
+    def test_a_capture_that_nobody_reads_holds_up_nothing(self):
+        self.group.start_pair()
+        stream = self.perf("echo", "--rate", "40M")
+        path = os.path.join(self.directory, "pipe")
+        os.mkfifo(path)
+        code, _, wrong = self.ctl("capture", "start", path)
+        self.assertEqual(code, exit_code.FAILURE)
+        self.assertIn("nobody reads the pipe", wrong)
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        self.shown("capture", "start", path)
+        eventually(lambda: json.loads(self.shown("capture", "--json"))["capture"]["not_captured"] > 0, "packets are dropped and counted", 60)
+        done = json.loads(self.shown("capture", "stop", "--json"))["captured"]
+        self.assertFalse(done["complete"])
+        self.assertTrue(self.group.status()["protected"])
+        self.assertEqual(self.group.status()["takeovers"], 0)
+        self.assert_good(stream)
+
     def test_what_can_never_work_is_refused_before_anything_starts(self):
         for number, (options, words) in enumerate([
                 (["--neighbor", f"{Network.v4(1)} as=65002"], "own --address"),

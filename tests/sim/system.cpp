@@ -368,7 +368,7 @@ bool has_hung_up(int socket) {
   return end == nullptr || (end->received.empty() && end->peer == nullptr);
 }
 
-std::ptrdiff_t receive(int socket, std::span<char> buffer) {
+std::ptrdiff_t receive(int socket, std::span<char> buffer, std::vector<Descriptor>&) {
   auto* const end = socket_of(socket);
   if (end == nullptr || end->received.empty()) {
     errno = EAGAIN;

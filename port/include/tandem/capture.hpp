@@ -33,4 +33,31 @@ struct CaptureOptions {
 /// writing fails later (a full disk), capturing stops, warning() says so, and the device goes on.
 std::unique_ptr<Device> capture_device(std::unique_ptr<Device> device, CaptureOptions options);
 
+/// A capture that begins and ends while a device works, on primary or alone. What is shown and what leaves is written by a thread
+/// from the start, so that no turn waits for the file; 4 MiB may wait for it, and packets beyond are counted. It ends with its
+/// process: what the thread has not written then is lost.
+class RunningCapture {
+ public:
+  /// `descriptor` is open for writing, and duplicated. Throws DeviceError when it is nothing that can be written to, or no thread
+  /// can be had.
+  RunningCapture(Device& device, int descriptor, const std::string& interface);
+  /// Gives what is left a second at most, unless finish() was called: then it does not wait.
+  ~RunningCapture();
+  RunningCapture(const RunningCapture&) = delete;
+  RunningCapture& operator=(const RunningCapture&) = delete;
+
+  /// Gives what has come together to the thread. Never waits.
+  void end_turn();
+  /// Captures nothing any more. True once all that was captured is in the file, or the file has failed; never waits.
+  bool finish();
+  /// Why it has ended by itself; empty while it has not.
+  [[nodiscard]] std::string failure() const;
+  [[nodiscard]] std::uint64_t packets() const;
+  [[nodiscard]] std::uint64_t not_captured() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
 }  // namespace tandem

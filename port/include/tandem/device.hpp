@@ -60,6 +60,9 @@ struct FrameCensus {
   [[nodiscard]] std::size_t sum() const { return free + fill + receiving + held + staged + transmitting + missing; }
 };
 
+/// Sees frames as they are on the wire, `outbound` when they are ours. What it is shown is its only during the call.
+using FrameObserver = std::function<void(Bytes frame, bool outbound)>;
+
 /// What look_at_link() has found. The owner then asks capabilities(), mac() and link_reason().
 enum class LinkChange : std::uint8_t {
   none,
@@ -94,6 +97,10 @@ class Device : public LinkDevice {
   virtual void tx_kick() = 0;
   /// To poll for POLLIN before sleeping; -1 when there is none (wire).
   [[nodiscard]] virtual int poll_fd() const = 0;
+
+  /// From now on `observer` sees each frame that is shown and each packet that leaves, before it does; an empty one: nobody. While
+  /// there is none it costs a comparison a batch. Packets of a dead owner are observe_adopted()'s.
+  virtual void observe_frames(FrameObserver observer) = 0;
 
   // ---- The interface's life (primary and twin) ----
 

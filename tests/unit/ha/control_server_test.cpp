@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <catch2/catch.hpp>
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <array>
+#include <cerrno>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "control_server.hpp"
 #include "release_log.hpp"
+#include "system.hpp"
 
 using namespace tandem::ha;
 
@@ -147,4 +152,52 @@ TEST_CASE("a turn hands the kernel no more of a long answer than a slice", "[io_
   CHECK(received == kBytes + 1);
   // What the loop sends when room appears may come on top of the turn's own.
   CHECK(most <= 2 * 65536);
+}
+
+TEST_CASE("a descriptor that comes with a request is given to its answer alone, and closed when that does not want it",
+          "[io_uring]") {
+  const Listener listener;
+  tandem::Loop loop({});
+  ReleaseLog device;
+  OutputGate gate(device);
+  std::vector<Descriptor> taken;
+  ControlServer* asked = nullptr;
+  ControlServer server(loop, listener.socket_.get(), [&](const std::string& command) -> ControlServer::Reply {
+    if (command == "take") taken.push_back(asked->take_descriptor());
+    return {"true", {}};
+  });
+  asked = &server;
+  // Whether the other end of the pipe is open anywhere is what its reader sees.
+  const auto is_open = [](const Descriptor& reader) {
+    char byte = 0;
+    return read(reader.get(), &byte, 1) < 0 && errno == EAGAIN;
+  };
+  const auto ask = [&](const std::string& command, bool passes) {
+    int ends[2];
+    REQUIRE(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+    Descriptor reader(ends[0]);
+    {
+      const Descriptor writer(ends[1]);
+      const Descriptor client = listener.connect_client();
+      const std::string text = "{\"command\":\"" + command + "\"}\n";
+      const std::array<int, 1> descriptors{writer.get()};
+      REQUIRE(system::send_packet(client.get(), {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()},
+                                  passes ? std::span<const int>(descriptors) : std::span<const int>()));
+      CHECK(answer_to(server, loop, gate, client) == "true\n");
+    }
+    return reader;
+  };
+  const Descriptor wanted = ask("take", true);
+  REQUIRE(taken.size() == 1);
+  CHECK(taken[0].valid());
+  CHECK(is_open(wanted));
+  // Not the one before.
+  static_cast<void>(ask("take", false));
+  REQUIRE(taken.size() == 2);
+  CHECK_FALSE(taken[1].valid());
+  const Descriptor unwanted = ask("status", true);
+  for (int turn = 0; is_open(unwanted) && turn < 1000; ++turn) loop.run_once(tandem::monotonic_ns() + 1'000'000);
+  CHECK_FALSE(is_open(unwanted));
+  taken.clear();
+  CHECK_FALSE(is_open(wanted));
 }

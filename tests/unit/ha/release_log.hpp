@@ -34,6 +34,7 @@ struct ReleaseLog final : tandem::Device {
   std::vector<std::uint8_t> adoption_info() const override { return {}; }
   void adopt(const tandem::WireMark*) override {}
   std::uint64_t adopted_packets() const override { return 0; }
+  void observe_frames(tandem::FrameObserver) override {}
   void observe_adopted(std::function<void(tandem::Bytes)>) override {}
   bool adoption_sent() const override { return false; }
   bool adoption_is_exact() const override { return true; }

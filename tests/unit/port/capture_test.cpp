@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -231,6 +232,87 @@ TEST_CASE("a pipe that nobody reads holds up no turn; packets that were not capt
                                        [](const Record& record) { return record.commented; });
   CHECK(commented >= 1);
   CHECK(contents.packets.back().frame == std::vector<std::uint8_t>(60, 2));
+}
+
+TEST_CASE("a capture begins and ends while the device works, and sees what passes in between") {
+  const Directory directory;
+  Pair pair;
+  const auto device = pair.wire.open(pair.a);
+  const auto turn = [&](std::uint8_t in, std::uint8_t out) {
+    stage(*pair.peer, in);
+    pair.peer->tx_release(pair.peer->mark().tx_index);
+    REQUIRE(peek_all(*device) == 1);
+    stage(*device, out);
+    stage(*device, static_cast<std::uint8_t>(out + 1));
+    device->tx_release(device->mark().tx_index - 1);
+    device->tx_release(device->mark().tx_index);
+    device->rx_release();
+    device->refill();
+    peek_all(*pair.peer);
+    pair.peer->rx_release();
+    pair.peer->refill();
+  };
+  turn(1, 2);
+  const auto path = directory.path / "run.pcapng";
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+  REQUIRE(fd >= 0);
+  {
+    RunningCapture capture(*device, fd, "wire0");
+    ::close(fd);
+    turn(3, 4);
+    capture.end_turn();
+    turn(6, 7);
+    CHECK(capture.packets() == 6);
+    CHECK(capture.not_captured() == 0);
+    ::alarm(60);
+    while (!capture.finish()) {
+    }
+    ::alarm(0);
+    CHECK(capture.failure().empty());
+    turn(9, 10);
+    CHECK(capture.packets() == 6);
+  }
+  turn(12, 13);
+  const Contents contents = read_capture(path);
+  CHECK(contents.sections == 1);
+  std::vector<std::pair<std::uint32_t, int>> seen;
+  for (const Record& record : contents.packets) seen.emplace_back(record.direction, record.frame.at(0));
+  CHECK(seen == std::vector<std::pair<std::uint32_t, int>>{{1, 3}, {2, 4}, {2, 5}, {1, 6}, {2, 7}, {2, 8}});
+}
+
+TEST_CASE("a capture that runs waits for nobody: neither a turn nor its end") {
+  Pair pair;
+  const auto device = pair.wire.open(pair.a);
+  int ends[2];
+  REQUIRE(::pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+  CHECK_THROWS_WITH(RunningCapture(*device, ends[0], "wire0"), Catch::Contains("no file that can be written to"));
+  // A wait is a test that ends here.
+  ::alarm(60);
+  {
+    RunningCapture capture(*device, ends[1], "wire0");
+    for (int turns = 0; turns < 200'000 && capture.not_captured() == 0; ++turns) {
+      stage(*device, 1);
+      device->tx_release(device->mark().tx_index);
+      device->refill();
+      peek_all(*pair.peer);
+      pair.peer->rx_release();
+      pair.peer->refill();
+      capture.end_turn();
+    }
+    CHECK(capture.not_captured() > 0);
+    CHECK_FALSE(capture.finish());
+    CHECK_FALSE(capture.finish());
+  }
+  ::close(ends[0]);
+  ::close(ends[1]);
+  // A reader that has gone is a file that fails.
+  REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+  ::close(ends[0]);
+  RunningCapture capture(*device, ends[1], "wire0");
+  while (capture.failure().empty()) capture.end_turn();
+  CHECK(capture.failure() == std::strerror(EPIPE));
+  ::alarm(0);
+  ::close(ends[1]);
 }
 
 TEST_CASE("what is written behind is taken without waiting, up to a bound, and arrives in order") {
