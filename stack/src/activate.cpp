@@ -52,18 +52,17 @@ void Stack::Impl::activate(Adoption how) {
   // Nobody says whether the process before has sent any.
   expect_cookies();
   start_timers();
-  muted = how == Adoption::exact;
-  if (prepared && !muted) {
-    // Coming up is what announces the addresses.
-    take_down();
-  }
-  if (!prepared || !muted) {
+  if (!prepared) {
+    // What lwIP says as it comes up is said below, or need not be said at all.
+    muted = true;
     bring_up();
+    muted = false;
   }
-  muted = false;
   TANDEM_STEP("activate.up");
   if (how != Adoption::exact) {
+    // Before all else: a switch is to know the way back before the first answer comes.
     announce();
+    announce_if_due();
   }
   TANDEM_STEP("activate.neighbours");
   for (const auto& listener : listeners) {

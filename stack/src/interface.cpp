@@ -129,12 +129,6 @@ void Stack::Impl::bring_up() {
   }
 }
 
-void Stack::Impl::take_down() {
-  for (netif& interface : netifs) {
-    netif_set_down(&interface);
-  }
-}
-
 void Stack::Impl::add_zone(ip_addr_t& address) {
   if (IP_IS_V6_VAL(address) && ip6_addr_lacks_zone(ip_2_ip6(&address), IP6_UNKNOWN)) {
     ip6_addr_assign_zone(ip_2_ip6(&address), IP6_UNKNOWN, &netifs.front());

@@ -74,7 +74,6 @@ struct Stack::Impl {
   std::optional<MacAddress> input_from;  ///< who put the frame that is being processed on the link
   void make_interfaces();
   void bring_up();
-  void take_down();
   void announce_addresses();
   void add_zone(ip_addr_t& address);
   void input(RxFrame frame);
