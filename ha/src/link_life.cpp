@@ -39,11 +39,11 @@ void Node::Impl::unwatch_link() {
 }
 
 void Node::Impl::watch_frames(bool wanted) {
-  if (wanted == (frames_watch_ != 0) || (wanted && device_->poll_fd() < 0)) return;
-  if (wanted)
-    frames_watch_ = loop_->wake_on(device_->poll_fd(), POLLIN);
-  else
-    loop_->unwatch(std::exchange(frames_watch_, 0));
+  if (!wanted) {
+    for (const Loop::WatchId id : std::exchange(frames_watches_, {})) loop_->unwatch(id);
+  } else if (frames_watches_.empty()) {
+    for (const int fd : device_->poll_fds()) frames_watches_.push_back(loop_->wake_on(fd, POLLIN));
+  }
 }
 
 void Node::Impl::look_at_link() {

@@ -53,6 +53,8 @@ struct Node::Impl {
   /// The thread's claims go before the memory that they lie in.
   void drop_claims();
   void check_options() const;
+  /// Our link-local address joins those that were given.
+  void take_link_local();
   void make_stack();
   void watch_signals();
   void log(std::string_view text, LogLevel level = LogLevel::notice);
@@ -191,6 +193,7 @@ struct Node::Impl {
   Application* application_ = nullptr;
   std::vector<std::function<void(Stack&)>> setup_;
   std::vector<std::uint16_t> listening_ports_;
+  std::optional<IpPrefix> link_local_;  ///< the derived one
   LogHook log_hook_;
   ha::LogLimiter log_limiter_;
   StateHook state_hook_;
@@ -230,9 +233,9 @@ struct Node::Impl {
 
   // The link.
   std::vector<Loop::WatchId> link_watches_;
-  Loop::WatchId frames_watch_ = 0;  ///< of the device's poll_fd; 0 = none
-  bool link_event_ = false;         ///< something has been told about it
-  bool link_was_up_ = true;         ///< as the log says
+  std::vector<Loop::WatchId> frames_watches_;  ///< of the device's poll_fds
+  bool link_event_ = false;                    ///< something has been told about it
+  bool link_was_up_ = true;                    ///< as the log says
   std::uint32_t link_mtu_ = 0;
   std::uint64_t reopen_at_ns_ = 0;  ///< an interface that is there again is tried again; 0 = none
   std::uint64_t reopen_pause_ns_ = 0;

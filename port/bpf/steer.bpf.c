@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Gives the AF_XDP socket what is ours and leaves everything else to the kernel. Ours are, for owned addresses: ARP for
-// them, neighbour solicitations for them and advertisements to them, ICMP, fragments, and the owned TCP and UDP ports. What
-// is ours is dropped while no socket is there (a takeover): the kernel must not answer our peers with RST.
+// Gives the AF_XDP socket what is ours alone and leaves everything else to the kernel. Ours are, of what is sent to one host on
+// the link, for owned addresses: ARP for them, neighbour solicitations for them and advertisements to them, ICMP, fragments, and
+// the owned TCP and UDP ports. What is sent to a group on the link (broadcasts, too) may concern the kernel's stack as well as
+// ours, and a program like this one cannot give a frame to both: the kernel gets it, and we a copy through a packet socket
+// (src/packet_socket.hpp). What is ours is dropped while no socket is there (a takeover): the kernel must not answer our peers
+// with RST.
 // VLAN-tagged frames and frames too short to tell are the kernel's.
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -50,6 +53,7 @@ const volatile __u32 largest = 0xffffffff;
 
 enum verdict { NOT_OURS, OURS, TOO_SHORT };
 
+#define LINK_GROUP 1         /* of the first octet: sent to more than one */
 #define IPV4_FRAGMENT 0x3fff /* more fragments, or an offset */
 #define IPV6_EXTENSION_HEADERS 6
 #define ND_SOLICITATION 135
@@ -156,6 +160,10 @@ int tandem_steer(struct xdp_md* ctx) {
 
   if (at + ETH_HLEN > end) {
     count(STEER_TRUNCATED);
+    return XDP_PASS;
+  }
+  if (at[0] & LINK_GROUP) {
+    count(STEER_PASSED);
     return XDP_PASS;
   }
   type = (__u16)(at[12] << 8 | at[13]);

@@ -93,7 +93,7 @@ class CaptureDevice final : public Device {
   void tx_kick() override { device_->tx_kick(); }
   void take_back() override { device_->take_back(); }
   void give_back_memory() override { device_->give_back_memory(); }
-  [[nodiscard]] int poll_fd() const override { return device_->poll_fd(); }
+  [[nodiscard]] std::vector<int> poll_fds() const override { return device_->poll_fds(); }
   [[nodiscard]] std::vector<NamedDescriptor> descriptors() const override { return device_->descriptors(); }
   [[nodiscard]] std::vector<std::uint8_t> adoption_info() const override { return device_->adoption_info(); }
   void adopt(const WireMark* committed) override {

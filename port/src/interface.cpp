@@ -74,8 +74,9 @@ InterfaceInfo interface_info(const std::string& name) {
   if (::ioctl(fd.get(), SIOCETHTOOL, &request) == 0) {
     static constexpr std::string_view kVirtual[] = {"veth",   "macvlan", "macvtap", "ipvlan",     "ipvtap",
                                                     "bridge", "netkit",  "tun",     "virtio_net", "dummy"};
-    info.is_virtual =
-        std::find(std::begin(kVirtual), std::end(kVirtual), std::string_view(driver.driver)) != std::end(kVirtual);
+    const std::string_view name(driver.driver);
+    info.one_address = name == "macvlan" || name == "ipvlan";
+    info.is_virtual = std::find(std::begin(kVirtual), std::end(kVirtual), name) != std::end(kVirtual);
   }
   return info;
 }

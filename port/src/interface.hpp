@@ -16,6 +16,7 @@ struct InterfaceInfo {
   std::uint32_t mtu = 0;
   bool up = false;
   std::uint32_t queues = 1;  ///< receive queues in use
+  bool one_address = false;  ///< frames to another link address than its own never reach it, whoever asks for them
   bool is_virtual = false;   ///< nothing but memory lies between it and whoever sends to it
 };
 

@@ -32,7 +32,7 @@ class MemoryWire::PortDevice final : public RingDevice<FunctionProbe> {
     refill();
   }
   [[nodiscard]] std::string description() const override { return "memory wire, port " + std::to_string(id_); }
-  [[nodiscard]] int poll_fd() const override { return -1; }
+  [[nodiscard]] std::vector<int> poll_fds() const override { return {}; }
   [[nodiscard]] std::vector<NamedDescriptor> descriptors() const override { return {}; }
   [[nodiscard]] std::vector<std::uint8_t> adoption_info() const override { return {}; }
   [[nodiscard]] DeviceStatistics statistics() override {

@@ -90,7 +90,7 @@ class RingDevice : public Device {
   /// keeps that memory while there is any.
   void renew_rings(const WireView& view, const Rings& rings) {
     rings_ = WireRings<Probe>(view, rings);
-    life_ = (life_ + 1) & (~std::uint32_t{0} >> kFrameBits);
+    life_ = (life_ + 1) & kLifeMask;
     adoption_sent_ = false;
   }
 
@@ -106,9 +106,10 @@ class RingDevice : public Device {
   LinkCapabilities capabilities_;
 
  private:
-  /// A cookie: the frame, and above it in which life of the interface it came.
+  /// A cookie: the frame, above it in which life of the interface it came, and a bit that is free for frames of another kind.
   static constexpr std::uint32_t kFrameBits = 24;
   static constexpr std::uint32_t kFrameMask = (1U << kFrameBits) - 1;
+  static constexpr std::uint32_t kLifeMask = 0x7f;
   std::uint32_t life_ = 0;
   bool adoption_sent_ = false;
   FrameObserver observer_;

@@ -85,7 +85,7 @@ class TapDevice final : public RingDevice<DeviceProbe> {
 
   [[nodiscard]] std::string description() const override { return "tap " + info_.interface; }
   [[nodiscard]] std::string warning() const override { return warning_; }
-  [[nodiscard]] int poll_fd() const override { return tap_.get(); }
+  [[nodiscard]] std::vector<int> poll_fds() const override { return {tap_.get()}; }
   [[nodiscard]] bool rx_ready() override {
     if (!rings_.rx_ready() && rings_.active()) receive(1);
     return rings_.rx_ready();

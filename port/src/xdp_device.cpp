@@ -9,6 +9,7 @@
 
 #include "interface.hpp"
 #include "link_life.hpp"
+#include "packet_socket.hpp"
 #include "ring_device.hpp"
 #include "xdp_program.hpp"
 #include "xdp_socket.hpp"
@@ -82,16 +83,27 @@ Opened open_some_mode(const DeviceOptions& options, const InterfaceInfo& interfa
                     "opening " + options.spec.to_string() + " failed in every mode tried: " + tried);
 }
 
+PacketSocket open_packets(const DeviceOptions& options, const InterfaceInfo& interface) {
+  PacketSocket::Options packets;
+  packets.interface = options.spec.interface;
+  packets.index = interface.index;
+  packets.addresses = options.steering.addresses;
+  packets.udp_ports = options.steering.udp_ports;
+  if (options.mac && *options.mac != interface.mac) packets.unicast = options.mac;
+  return PacketSocket::open(packets);
+}
+
 class XdpDevice final : public RingDevice<DeviceProbe> {
  public:
   XdpDevice(const DeviceOptions& options, AdoptionInfo info, WireMemory memory, XdpProgram program, XdpSocket socket,
-            std::string warning)
+            PacketSocket packets, std::string warning)
       : RingDevice(memory.view(), socket.rings(), info.mac, info.mtu),
         options_(options),
         info_(std::move(info)),
         memory_(std::move(memory)),
         program_(std::move(program)),
         socket_(std::move(socket)),
+        packets_(std::move(packets)),
         warning_(std::move(warning)),
         life_(info_.interface, true) {
     capabilities_.unfinished_checksums = interface_info(info_.interface).is_virtual;
@@ -112,7 +124,25 @@ class XdpDevice final : public RingDevice<DeviceProbe> {
     return "xdp " + info_.interface + " queue " + std::to_string(info_.queue) + ", " + mode + ", need_wakeup";
   }
   [[nodiscard]] std::string warning() const override { return warning_; }
-  [[nodiscard]] int poll_fd() const override { return socket_.fd(); }
+  [[nodiscard]] std::vector<int> poll_fds() const override { return {socket_.fd(), packets_.fd()}; }
+
+  std::size_t rx_peek(std::span<RxFrame> frames) override {
+    const std::size_t count = RingDevice::rx_peek(frames);
+    return rings_.active() ? count + packets_.peek(frames.subspan(count)) : count;
+  }
+  [[nodiscard]] bool rx_ready() override { return RingDevice::rx_ready() || (rings_.active() && packets_.ready()); }
+  void rx_done(std::uint32_t cookie) override {
+    if (PacketSocket::owns(cookie)) return packets_.done(cookie);
+    RingDevice::rx_done(cookie);
+  }
+  void rx_release() override {
+    RingDevice::rx_release();
+    if (rings_.active()) packets_.release();
+  }
+  void adopt(const WireMark* committed) override {
+    RingDevice::adopt(committed);
+    packets_.adopt();
+  }
 
   void refill() override {
     RingDevice::refill();
@@ -121,7 +151,8 @@ class XdpDevice final : public RingDevice<DeviceProbe> {
 
   [[nodiscard]] std::vector<NamedDescriptor> descriptors() const override {
     return {{"xsk", socket_.fd()},        {"umem", memory_.umem_fd()}, {"wire", memory_.wire_fd()},
-            {"link", program_.link_fd()}, {"map", program_.map_fd()},  {"counters", program_.counters_fd()}};
+            {"link", program_.link_fd()}, {"map", program_.map_fd()},  {"counters", program_.counters_fd()},
+            {"packet", packets_.fd()}};
   }
   [[nodiscard]] std::vector<std::uint8_t> adoption_info() const override { return info_.encode(); }
 
@@ -129,6 +160,7 @@ class XdpDevice final : public RingDevice<DeviceProbe> {
   [[nodiscard]] std::string link_reason() const override { return life_.reason(); }
   LinkChange look_at_link() override {
     const LinkChange change = life_.look();
+    packets_.clear_error();
     follow_link();
     return change;
   }
@@ -139,6 +171,7 @@ class XdpDevice final : public RingDevice<DeviceProbe> {
   [[nodiscard]] DeviceStatistics statistics() override {
     DeviceStatistics statistics = RingDevice::statistics();
     socket_.add_statistics(statistics);
+    if (rings_.active()) statistics.rx_dropped += packets_.dropped();
     const XdpCounters steered = program_.counters();
     statistics.rx_no_socket = steered.no_socket;
     statistics.rx_too_large = steered.too_large;
@@ -163,6 +196,7 @@ class XdpDevice final : public RingDevice<DeviceProbe> {
   WireMemory memory_;
   XdpProgram program_;
   XdpSocket socket_;
+  PacketSocket packets_;
   std::string warning_;
   LinkLife life_;
   std::vector<WireMemory> kept_;  ///< of former lives, for frames that the stack still refers to
@@ -171,12 +205,14 @@ class XdpDevice final : public RingDevice<DeviceProbe> {
 void XdpDevice::reopen() {
   const InterfaceInfo interface = interface_info(info_.interface);
   WireMemory memory = WireMemory::create(info_.geometry);
+  PacketSocket packets = open_packets(options_, interface);
   Opened opened = open_some_mode(options_, interface, memory, 0);
   if (rings_.held() != 0) kept_.push_back(std::move(memory_));
   info_.mode = opened.mode;
   memory_ = std::move(memory);
   program_ = std::move(opened.program);
   socket_ = std::move(opened.socket);
+  packets_ = std::move(packets);
   renew_rings(memory_.view(), socket_.rings());
   life_.bind();
   capabilities_.unfinished_checksums = interface.is_virtual;
@@ -196,10 +232,9 @@ std::unique_ptr<Device> open_xdp_device(const DeviceOptions& options) {
                                                            spec.interface + " up`");
   std::string warning;
   check_queue(spec, interface, warning);
-  if (options.mac && *options.mac != interface.mac)
-    warning += "frames for the given MAC address reach " + spec.interface +
-               " only if it takes them: set the interface to that "
-               "address, or to promiscuous mode. ";
+  if (options.mac && *options.mac != interface.mac && interface.one_address)
+    warning += "frames for the given MAC address do not reach " + spec.interface +
+               ", which takes none but its own: set the interface to that address. ";
 
   AdoptionInfo info;
   info.kind = DeviceSpec::Kind::xdp;
@@ -215,10 +250,11 @@ std::unique_ptr<Device> open_xdp_device(const DeviceOptions& options) {
   if (const auto error = info.geometry.error(); !error.empty()) throw DeviceError(DeviceError::Kind::bad_option, error);
   WireMemory memory = WireMemory::create(info.geometry);
 
+  PacketSocket packets = open_packets(options, interface);
   Opened opened = open_some_mode(options, interface, memory, kBusyRetryNs);
   info.mode = opened.mode;
   auto device = std::make_unique<XdpDevice>(options, info, std::move(memory), std::move(opened.program),
-                                            std::move(opened.socket), warning);
+                                            std::move(opened.socket), std::move(packets), warning);
   device->start();
   return device;
 }
@@ -230,8 +266,9 @@ std::unique_ptr<Device> attach_xdp_device(const DeviceOptions& options, const Ad
   XdpProgram program(take_descriptor(descriptors, "link"), take_descriptor(descriptors, "map"),
                      take_descriptor(descriptors, "counters"));
   XdpSocket socket(take_descriptor(descriptors, "xsk"), info.geometry.ring_entries);
+  PacketSocket packets(take_descriptor(descriptors, "packet"));
   return std::make_unique<XdpDevice>(options, info, std::move(memory), std::move(program), std::move(socket),
-                                     std::string{});
+                                     std::move(packets), std::string{});
 }
 
 }  // namespace tandem

@@ -153,7 +153,7 @@ class NicDevice final : public RingDevice<KernelProbe> {
     refill();
   }
   [[nodiscard]] std::string description() const override { return "simulated wire"; }
-  [[nodiscard]] int poll_fd() const override { return fd_; }
+  [[nodiscard]] std::vector<int> poll_fds() const override { return {fd_}; }
   [[nodiscard]] std::vector<NamedDescriptor> descriptors() const override { return {{"wire", fd_}}; }
   [[nodiscard]] std::vector<std::uint8_t> adoption_info() const override { return {1}; }
   void adopt(const WireMark* committed) override {

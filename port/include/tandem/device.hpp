@@ -95,8 +95,8 @@ class Device : public LinkDevice {
   /// True while packets that were released have not been taken by the kernel (it wants another kick: tx_kick).
   [[nodiscard]] virtual bool tx_pending() const = 0;
   virtual void tx_kick() = 0;
-  /// To poll for POLLIN before sleeping; -1 when there is none (wire).
-  [[nodiscard]] virtual int poll_fd() const = 0;
+  /// To poll for POLLIN before sleeping: frames wait while one of them is ready. Empty when there is none (wire).
+  [[nodiscard]] virtual std::vector<int> poll_fds() const = 0;
 
   /// From now on `observer` sees each frame that is shown and each packet that leaves, before it does; an empty one: nobody. While
   /// there is none it costs a comparison a batch. Packets of a dead owner are observe_adopted()'s.
@@ -104,7 +104,7 @@ class Device : public LinkDevice {
 
   // ---- The interface's life (primary and twin) ----
 
-  /// Descriptors to watch for POLLIN beside poll_fd, awake or asleep: when one of them is ready, look_at_link() before the next
+  /// Descriptors to watch for POLLIN beside poll_fds, awake or asleep: when one of them is ready, look_at_link() before the next
   /// rx_peek. They stay the same until reopen().
   [[nodiscard]] virtual std::vector<int> event_fds() const = 0;
   /// Takes what the kernel has told about the interface since the last call, and never waits. While the link is not up nothing is
@@ -113,7 +113,7 @@ class Device : public LinkDevice {
   /// Why the link is not up, for people ("lab0 is down (`ip link set dev lab0 up`)"); empty while it is.
   [[nodiscard]] virtual std::string link_reason() const = 0;
   /// Primary, between two turns, after LinkChange::returned: rings of a new socket over the frames that there are. What was in the
-  /// old rings is lost, and mark(), poll_fd(), event_fds(), descriptors() and adoption_info() are others. Throws DeviceError, and
+  /// old rings is lost, and mark(), poll_fds(), event_fds(), descriptors() and adoption_info() are others. Throws DeviceError, and
   /// is as before then; trying again later may help (kinds busy and no_interface).
   virtual void reopen() = 0;
 

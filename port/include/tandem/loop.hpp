@@ -31,7 +31,7 @@ class Loop {
   /// Calls back with the poll(2) revents each time the descriptor becomes ready (multishot poll; level is re-checked by the
   /// callback draining the descriptor). The descriptor is borrowed.
   WatchId watch(int fd, short events, std::function<void(short revents)> callback);
-  /// Ends a sleep when the descriptor is ready, and nothing else: for a device's poll_fd, whose frames the spin condition
+  /// Ends a sleep when the descriptor is ready, and nothing else: for a device's poll_fds, whose frames the spin condition
   /// sees. Armed only before a sleep, so that a busy wire costs no completion a batch.
   WatchId wake_on(int fd, short events);
   /// Calls back once when the word in shared memory no longer holds `expected` and somebody woke it, or its owner died

@@ -25,7 +25,7 @@ struct ReleaseLog final : tandem::Device {
   void refill() override {}
   bool tx_pending() const override { return false; }
   void tx_kick() override {}
-  int poll_fd() const override { return -1; }
+  std::vector<int> poll_fds() const override { return {}; }
   std::vector<int> event_fds() const override { return {}; }
   tandem::LinkChange look_at_link() override { return tandem::LinkChange::none; }
   std::string link_reason() const override { return {}; }

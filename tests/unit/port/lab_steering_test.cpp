@@ -23,6 +23,11 @@ Frame joined(std::initializer_list<Frame> pieces) {
   return frame;
 }
 
+/// To a group on the link, or to all.
+Frame to_group(const Frame& mac, std::uint16_t type) {
+  return joined({mac, {2, 0, 0, 0, 0, 11, static_cast<std::uint8_t>(type >> 8), static_cast<std::uint8_t>(type)}});
+}
+
 Frame ethernet(std::uint16_t type) {
   return {2, 0, 0, 0, 0, 10, 2, 0, 0, 0, 0, 11, static_cast<std::uint8_t>(type >> 8), static_cast<std::uint8_t>(type)};
 }
@@ -91,6 +96,13 @@ std::vector<Row> rows() {
       {"ARP request for an owned address", joined({ethernet(0x0806), arp(1, 0x0a4d0002, kOwned)}), true},
       {"ARP reply to an owned address", joined({ethernet(0x0806), arp(2, 0x0a4d0002, kOwned)}), true},
       {"ARP request for another address", joined({ethernet(0x0806), arp(1, 0x0a4d0002, kOther)}), false},
+      {"broadcast ARP request for an owned address: the kernel's too",
+       joined({to_group(Frame(6, 0xff), 0x0806), arp(1, 0x0a4d0002, kOwned)}), false},
+      {"neighbour solicitation for an owned address, to its group: the kernel's too",
+       joined({to_group({0x33, 0x33, 0xff, 0, 0, 1}, 0x86dd), ipv6(kSolicitedNode, kIcmpV6), icmpv6(135, kOwnedV6)}),
+       false},
+      {"TCP to an owned port in a broadcast",
+       joined({to_group(Frame(6, 0xff), 0x0800), ipv4(kOwned, kTcp), ports(179)}), false},
       {"TCP over IPv6 to an owned port", v6(ipv6(kOwnedV6, kTcp), ports(179)), true},
       {"TCP over IPv6 to another port", v6(ipv6(kOwnedV6, kTcp), ports(22)), false},
       {"TCP over IPv6 to another address", v6(ipv6(kOtherV6, kTcp), ports(179)), false},

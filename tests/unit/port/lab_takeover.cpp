@@ -123,7 +123,7 @@ void one_turn(Device& device, Shared& shared) {
 [[noreturn]] void own(std::unique_ptr<Device> device, Shared& shared, std::uint32_t generation) {
   // A twin holds the device's descriptors from here on; the loop is the owner's own.
   Loop loop(LoopOptions{15, false});
-  loop.wake_on(device->poll_fd(), POLLIN);
+  for (const int fd : device->poll_fds()) loop.wake_on(fd, POLLIN);
   loop.set_spin_condition([&] { return device->rx_ready(); });
   shared.generation = generation;
   while (shared.stop == 0) {

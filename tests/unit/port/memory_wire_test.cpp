@@ -46,7 +46,7 @@ TEST_CASE("a memory wire carries frames from each port to all others") {
   const auto device_a = wire.open(a), device_b = wire.open(b), device_c = wire.open(c);
   CHECK(device_a->mac() == kA);
   CHECK(device_a->mtu() == 1500);
-  CHECK(device_a->poll_fd() == -1);
+  CHECK(device_a->poll_fds().empty());
   send(*device_a, packet(1));
   CHECK(device_b->rx_ready());
   CHECK_FALSE(device_a->rx_ready());
