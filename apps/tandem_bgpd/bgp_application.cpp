@@ -149,6 +149,7 @@ bgp::Endpoints BgpApplication::endpoints_of(const Connection& connection) const 
   endpoints.remote = to_bgp(connection.remote().address);
   if (const IpAddress ipv4 = node_->local_address(4); !ipv4.is_any()) endpoints.next_hop_ipv4 = to_bgp(ipv4);
   if (const IpAddress ipv6 = node_->local_address(6); !ipv6.is_any()) endpoints.next_hop_ipv6 = to_bgp(ipv6);
+  if (connection.remote().address.is_link_local()) endpoints.link_local = endpoints.local;
   return endpoints;
 }
 

@@ -92,6 +92,15 @@ bool Node::out_of_time() const { return impl_->role_ != Role::twin && impl_->sta
 void Node::still_working() { impl_->still_working(); }
 void Node::log(std::string_view text, LogLevel level) const { impl_->log(text, level); }
 
+IpAddress Node::local_address(const IpAddress& remote) const {
+  if (remote.is_link_local()) {
+    for (const IpPrefix& prefix : impl_->options_.addresses) {
+      if (prefix.address.is_link_local()) return prefix.address;
+    }
+  }
+  return local_address(remote.version);
+}
+
 IpAddress Node::local_address(std::uint8_t version) const {
   for (const IpPrefix& prefix : impl_->options_.addresses) {
     if (prefix.address.version == version) return prefix.address;
@@ -100,7 +109,7 @@ IpAddress Node::local_address(std::uint8_t version) const {
 }
 
 Connection* Node::connect(const Endpoint& remote, Replication replication, std::uint16_t service, EndReason* why) {
-  return impl_->stack_->connect({local_address(remote.address.version), 0}, remote, replication, service, why);
+  return impl_->stack_->connect({local_address(remote.address), 0}, remote, replication, service, why);
 }
 
 void Node::note(Bytes bytes) {
@@ -144,6 +153,8 @@ ha::Fingerprint Node::Impl::fingerprint() const {
   ha::Fingerprint result;
   std::string addresses;
   std::vector<IpPrefix> sorted = options_.addresses;
+  // It follows from the others.
+  if (link_local_) std::erase(sorted, *link_local_);
   std::sort(sorted.begin(), sorted.end());
   for (const IpPrefix& prefix : sorted) addresses += (addresses.empty() ? "" : " ") + prefix.to_string();
   result["address"] = addresses;
@@ -190,10 +201,22 @@ void Node::Impl::check_options() const {
   if (options_.detect_ms < 10 || options_.detect_ms > 60'000) {
     throw NodeError(exit_code::kUsage, "--detect must be from 10 to 60000 milliseconds.");
   }
-  if (const std::string taken = ha::system::address_of_the_kernel(options_.addresses); !taken.empty()) {
+  if (const std::string taken = ha::system::address_of_the_kernel(options_.addresses, options_.device.spec.interface);
+      !taken.empty()) {
     throw NodeError(exit_code::kBusy, "the address " + taken +
                                           ", so the kernel would answer for it too. Give Tandem an address of "
                                           "its own, or remove it there with \"ip address del\".");
+  }
+}
+
+void Node::Impl::take_link_local() {
+  link_local_ = derived_link_local(options_.group, options_.addresses);
+  if (link_local_) options_.addresses.push_back(*link_local_);
+  std::vector<IpAddress>& steered = options_.device.steering.addresses;
+  if (steered.empty()) {
+    for (const IpPrefix& prefix : options_.addresses) steered.push_back(prefix.address);
+  } else if (link_local_) {
+    steered.push_back(link_local_->address);
   }
 }
 
@@ -367,13 +390,11 @@ int Node::Impl::play_roles() {
     thread_ = std::this_thread::get_id();
     identity_ = ha::system::draw_identity();
     step_in();
+    take_link_local();
     check_options();
     loop_ = std::make_unique<Loop>(options_.loop);
     watch_signals();
     options_.device.group = options_.group;
-    if (options_.device.steering.addresses.empty()) {
-      for (const IpPrefix& prefix : options_.addresses) options_.device.steering.addresses.push_back(prefix.address);
-    }
     if (options_.group.empty()) {
       start_alone();
       return run_primary();

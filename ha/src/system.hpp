@@ -25,8 +25,9 @@ namespace tandem::ha::system {
 /// One line on standard error, with `priority` (syslog's) in front when the journal reads it. Never waits for whoever reads a
 /// pipe, a socket or a terminal: false when it cannot be taken now. A line longer than 4,096 bytes is cut.
 bool write_log_line(int priority, std::string_view role, std::string_view text);
-/// The first of `ours` that the kernel has too, with the interface's name, as a text; empty when there is none.
-[[nodiscard]] std::string address_of_the_kernel(const std::vector<IpPrefix>& ours);
+/// The first of `ours` that the kernel has too, with the interface's name, as a text; empty when there is none. A link-local one
+/// counts on `interface` alone: elsewhere it is that of another link.
+[[nodiscard]] std::string address_of_the_kernel(const std::vector<IpPrefix>& ours, const std::string& interface);
 
 /// Ready when SIGTERM, SIGINT, SIGHUP, SIGUSR1 or SIGUSR2 has come; from now on they do nothing else. SIGPIPE and SIGXFSZ are ignored: whoever
 /// writes sees the error.

@@ -87,7 +87,7 @@ bool write_log_line(int priority, std::string_view role, std::string_view text) 
   return write_to_stderr(line);
 }
 
-std::string address_of_the_kernel(const std::vector<IpPrefix>& ours) {
+std::string address_of_the_kernel(const std::vector<IpPrefix>& ours, const std::string& interface) {
   ifaddrs* list = nullptr;
   if (getifaddrs(&list) != 0) return {};
   std::string taken;
@@ -102,6 +102,7 @@ std::string address_of_the_kernel(const std::vector<IpPrefix>& ours) {
     } else {
       continue;
     }
+    if (address.is_link_local() && item->ifa_name != interface) continue;
     for (const IpPrefix& prefix : ours) {
       if (prefix.address == address)
         taken = address.to_string() + " is configured on the kernel's interface " + item->ifa_name;

@@ -2,7 +2,9 @@
 #include "tandem/addressing.hpp"
 
 #include <algorithm>
+#include <vector>
 
+#include "siphash.hpp"
 #include "wire/neighbour_discovery.hpp"
 
 namespace tandem {
@@ -85,6 +87,39 @@ bool is_host_address(const IpAddress& address) {
   constexpr std::uint8_t kThisNetwork = 0, kLoopback = 127, kReserved = 240;
   const std::uint8_t first = address.octets[0];
   return first != kThisNetwork && first != kLoopback && first < kReserved;
+}
+
+std::optional<IpPrefix> derived_link_local(std::string_view group, std::span<const IpPrefix> addresses) {
+  const IpAddress* lowest = nullptr;
+  for (const IpPrefix& own : addresses) {
+    if (wire::is_link_local(own.address) && own.address.is_v6()) {
+      return std::nullopt;
+    }
+    if (own.address.is_v6() && (lowest == nullptr || own.address < *lowest)) {
+      lowest = &own.address;
+    }
+  }
+  if (lowest == nullptr) {
+    return std::nullopt;
+  }
+  // No secret: whoever may ask for the address is told it.
+  constexpr SipKey kKey{0x74616e64656d2d6c, 0x696e6b2d6c6f6361};
+  std::vector<std::uint8_t> input(group.begin(), group.end());
+  input.insert(input.end(), lowest->octets.begin(), lowest->octets.end());
+  const std::uint64_t hash = siphash(kKey, input);
+  IpPrefix made{{6, {0xfe, 0x80}}, 64};
+  constexpr std::size_t kInterfaceAt = 8;
+  std::uint8_t* const interface = made.address.octets.data() + kInterfaceAt;
+  for (std::size_t i = 0; i < 8; ++i) {
+    interface[i] = static_cast<std::uint8_t>(hash >> (8 * i));
+  }
+  // Neither universal nor a group, so none of those that are reserved (RFC 5453) but zero; and not made of a MAC address, as the
+  // kernel's may be (ff:fe in the middle).
+  interface[0] = static_cast<std::uint8_t>((interface[0] & 0xfc) | 0x04);
+  if (interface[3] == 0xff && interface[4] == 0xfe) {
+    interface[4] = 0xfd;
+  }
+  return made;
 }
 
 std::string addressing_error(std::span<const IpPrefix> addresses, std::span<const IpAddress> gateways) {

@@ -240,7 +240,7 @@ bool write_log_line(int /*priority*/, std::string_view role, std::string_view te
   return true;
 }
 
-std::string address_of_the_kernel(const std::vector<IpPrefix>&) { return {}; }
+std::string address_of_the_kernel(const std::vector<IpPrefix>&, const std::string&) { return {}; }
 
 Descriptor catch_signals() {
   Process& process = *the_kernel->current;

@@ -49,7 +49,8 @@ inline constexpr int kPrivilege = 77;     ///< a privilege is missing
 inline constexpr int kMismatch = 78;      ///< primary and twin were started with options that do not fit
 inline constexpr int kTwinAttached = 79;  ///< the group has its twin already
 inline constexpr int kTakeoverLoop = 80;  ///< the same position fails takeover after takeover
-inline constexpr int kShutDown = 83;  ///< the whole group was shut down: not to be started again (81 and 82 are tandemctl's)
+inline constexpr int kShutDown =
+    83;  ///< the whole group was shut down: not to be started again (81 and 82 are tandemctl's)
 }  // namespace exit_code
 
 /// Priorities of log lines, with the numbers of syslog (RFC 5424 section 6.2.1), which the journal knows too.
@@ -203,9 +204,11 @@ class Node {
   /// believed, and for kLongestWork_ms of one turn at most: what takes longer is taken for a hang, and so is an endless loop.
   void still_working();
   static constexpr std::uint32_t kLongestWork_ms = 1000;
-  /// Address of ours to speak from, of the version of `remote`.
+  /// The first of our addresses of this version (any, if there is none).
   [[nodiscard]] IpAddress local_address(std::uint8_t version) const;
-  /// Stack::connect from local_address(). Null with `why` set when it cannot begin. Primary.
+  /// The one to speak to `remote` from: the link-local one to a link-local one (RFC 4007 section 6), else the first of its version.
+  [[nodiscard]] IpAddress local_address(const IpAddress& remote) const;
+  /// Stack::connect from local_address(remote). Null with `why` set when it cannot begin. Primary.
   Connection* connect(const Endpoint& remote, Replication replication, std::uint16_t service, EndReason* why = nullptr);
   /// Primary: a note to Application::on_note on the twin, at most 1 MiB (see the head of this file). Nothing without a twin.
   void note(Bytes bytes);

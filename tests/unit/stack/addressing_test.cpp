@@ -325,4 +325,44 @@ TEST_CASE("whoever starts asks whether its addresses are free, and waits for nob
   }
 }
 
+TEST_CASE("a group's link-local address follows from its name and its lowest IPv6 address, and from nothing else",
+          "[addressing]") {
+  const auto derived = [](const std::string& group, const std::vector<std::string>& prefixes) {
+    std::vector<IpPrefix> addresses;
+    for (const auto& prefix : prefixes) {
+      addresses.push_back(IpPrefix::parse(prefix).value());
+    }
+    return derived_link_local(group, addresses);
+  };
+  const auto made = derived("edge", {"10.0.0.1/24", "2001:db8::1/64", "2001:db8::2/64"});
+  REQUIRE(made);
+  CHECK(made->address.is_link_local());
+  CHECK(made->length == 64);
+  CHECK(IpPrefix::parse("fe80::/64")->contains(made->address));
+  // Twins may be given them in another order; an address that joins behind the lowest changes nothing.
+  CHECK(derived("edge", {"2001:db8::2/64", "2001:db8::1/48"}) == made);
+  CHECK(derived("edge", {"2001:db8::1/64"}) == made);
+  CHECK(derived("edge2", {"2001:db8::1/64"}) != made);
+  CHECK(derived("", {"2001:db8::1/64"}) != made);
+  CHECK(derived("edge", {"2001:db8::3/64"}) != made);
+  // It stays what it was over versions of the program: peers know it.
+  CHECK(made->address.to_string() == "fe80::3ca5:1098:12bc:423b");
+  CHECK_FALSE(derived("edge", {"10.0.0.1/24"}));
+  CHECK_FALSE(derived("edge", {"2001:db8::1/64", "fe80::1/64"}));
+  CHECK(derived("edge", {"2001:db8::1/64", "169.254.1.1/16"}));
+}
+
+TEST_CASE("a group's link-local address is never one that is made of a MAC address, nor reserved", "[addressing]") {
+  for (unsigned i = 0; i < 200'000; ++i) {
+    const auto made = derived_link_local(std::to_string(i), std::vector{IpPrefix::parse("2001:db8::1/64").value()});
+    REQUIRE(made);
+    const auto& octets = made->address.octets;
+    REQUIRE_FALSE((octets[11] == 0xff && octets[12] == 0xfe));
+    // Local, of one interface: RFC 5453's reserved ones are zero, universal, or end in a group's.
+    REQUIRE((octets[8] & 3) == 0);
+    REQUIRE(octets[8] != 0);
+    REQUIRE(octets[8] != 0xfd);
+  }
+}
+
 }  // namespace tandem::test
