@@ -37,10 +37,13 @@ class Scenario(unittest.TestCase):
         self.seed = int(os.environ.get("TANDEM_SEED", random.SystemRandom().randrange(1 << 32)))
         self.random = random.Random(self.seed)
         print(f"seed {self.seed} (TANDEM_SEED chooses it)")
-        self.network = Network(self.kind, self.extra_peers)
+        self.network = self.make_network()
         self.addCleanup(self.network.close)
         self._watch_wire()
         self.group = self.make_group()
+
+    def make_network(self):
+        return Network(self.kind, self.extra_peers)
 
     def _remove_directory(self):
         if self._failed() and "TANDEM_KEEP" in os.environ:
@@ -59,7 +62,7 @@ class Scenario(unittest.TestCase):
         path = capture.stop()
         options = ["--judge", Network.v4(Network.PAIR), "--judge", Network.v6(Network.PAIR)]
         if self.kind == "xdp":
-            options += ["--mac", Network.BOX_MAC, "--also", Network.v4(Network.HOST), "--also", Network.v6(Network.HOST)]
+            options += ["--mac", self.network.BOX_MAC, "--also", Network.v4(Network.HOST), "--also", Network.v6(Network.HOST)]
         lost = capture.lost()
         if lost:
             options.append("--gaps")
