@@ -30,7 +30,7 @@ FAMILIES = {"AF_UNIX": 1, "AF_INET": 2, "AF_INET6": 10, "AF_NETLINK": 16, "AF_PA
 
 #: Directives that are for systemd itself: when to start and how to end. The tests act upon them.
 FOR_THE_MANAGER = {
-    "Type", "NotifyAccess", "ExecStart", "Restart", "RestartSec", "RestartPreventExitStatus", "WatchdogSec", "KillMode",
+    "Type", "NotifyAccess", "ExecStart", "Restart", "RestartSec", "RestartPreventExitStatus", "SuccessExitStatus", "WatchdogSec", "KillMode",
     "KillSignal", "TimeoutStartSec", "TimeoutStopSec", "RuntimeDirectoryPreserve"}
 #: Directives that a process feels.
 APPLIED = {
