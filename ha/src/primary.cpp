@@ -62,6 +62,7 @@ constexpr std::uint64_t kLookForReader_ns = 500'000;
 }  // namespace
 
 void Node::Impl::start_alone() {
+  now_ns_ = monotonic_ns();
   role_ = Role::alone;
   device_ = open_device(options_.device);
   log("alone on " + device_->description());
@@ -85,6 +86,8 @@ void Node::Impl::open_control_alone() {
 }
 
 void Node::Impl::start_primary(ha::Rendezvous::PrimaryDescriptors descriptors) {
+  // One that was a twin has the time of the log that it read.
+  now_ns_ = monotonic_ns();
   role_ = Role::primary;
   descriptors_ = std::move(descriptors);
   device_ = open_device(options_.device);
