@@ -52,6 +52,7 @@ enum class RecordType : std::uint16_t {
   snapshot_application = 17,  ///< bytes of Application::save
   snapshot_end = 18,          ///< 0 u64 connections
   role_change = 19,           ///< 0 u32 reason (1 = switchover) | 4 u32 zero
+  told = 20,                  ///< 0 u32 what (Told) | 4 u32 zero: its handler is called now
   stack_secret = 60,          ///< 0 secret[32]; optional. StackOptions::secret, at the beginning of a snapshot
 };
 

@@ -13,6 +13,7 @@
 #include "system.hpp"
 #include "tandem/addressing.hpp"
 #include "tandem/planted.hpp"
+#include "tandem/shown.hpp"
 
 namespace tandem {
 
@@ -113,7 +114,9 @@ Connection* Node::connect(const Endpoint& remote, Replication replication, std::
 }
 
 void Node::note(Bytes bytes) {
-  if (impl_->recorder_ && impl_->recorder_->active()) impl_->writer_->append_bytes(ha::RecordType::note, 0, bytes);
+  if (!impl_->recorder_ || !impl_->recorder_->active()) return;
+  impl_->writer_->append_bytes(ha::RecordType::note, 0, bytes);
+  TANDEM_SHOWN(Shown::application_note, 0, bytes.size());
 }
 
 void Node::Impl::log(std::string_view text, LogLevel level) {

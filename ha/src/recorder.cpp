@@ -30,7 +30,10 @@ void Recorder::start_partial() {
 
 void Recorder::encode(const TcpState& state) {
   scratch_.clear();
-  encode_tcp_state(state, scratch_);
+  TcpState written = state;
+  // A reader of that format knows neither the flags nor the records that they go with, and refuses them.
+  if (log_.format() == 1) written.flags &= ~(tcp_flag::kEofTold | tcp_flag::kClosedTold);
+  encode_tcp_state(written, scratch_);
   if (log_.format() == 1) shorten_tcp_state(scratch_, kFirstTcpStateBytes);
 }
 
@@ -102,15 +105,34 @@ void Recorder::on_note(Connection& connection, Bytes bytes) {
   if (is_recorded(connection.id())) log_.append(RecordType::note, connection.id(), {bytes});
 }
 
+void Recorder::on_told(Connection& connection, Told what) {
+  if (!is_recorded(connection.id())) return;
+  if (TANDEM_PLANTED(told_late) && what == Told::eof) {
+    told_late_.push_back(connection.id());
+    return;
+  }
+  if (TANDEM_PLANTED(told_late)) tell_late(connection.id());
+  const std::uint32_t payload[2] = {static_cast<std::uint32_t>(what), 0U};
+  log_.append(RecordType::told, connection.id(), {as_bytes(payload)});
+}
+
+void Recorder::tell_late(ConnectionId id) {
+  if (std::erase(told_late_, id) == 0) return;
+  const std::uint32_t payload[2] = {static_cast<std::uint32_t>(Told::eof), 0U};
+  log_.append(RecordType::told, id, {as_bytes(payload)});
+}
+
 void Recorder::on_state(Connection& connection, const TcpState& state) {
   const bool early = TANDEM_PLANTED(snapshot_mixed) && active_;
   if ((!is_recorded(connection.id()) && !early) || TANDEM_PLANTED_SELDOM(record_dropped, 64)) return;
+  if (TANDEM_PLANTED(told_late)) tell_late(connection.id());
   encode(state);
   log_.append(RecordType::state, connection.id(), {scratch_});
 }
 
 void Recorder::on_close(Connection& connection, bool reset) {
   if (!is_recorded(connection.id())) return;
+  if (TANDEM_PLANTED(told_late)) tell_late(connection.id());
   // A reader looks at the first number for whether, and at the second, where it knows of it, for why.
   const std::uint32_t payload[2] = {reset ? 1U : 0U, static_cast<std::uint32_t>(connection.end_reason())};
   log_.append(RecordType::close, connection.id(), {as_bytes(payload)});

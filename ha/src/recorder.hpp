@@ -40,6 +40,7 @@ class Recorder final : public ConnectionObserver {
   void on_written(Connection& connection, Bytes bytes) override;
   void on_consumed(Connection& connection, std::uint64_t count) override;
   void on_note(Connection& connection, Bytes bytes) override;
+  void on_told(Connection& connection, Told what) override;
   void on_state(Connection& connection, const TcpState& state) override;
   void on_close(Connection& connection, bool reset) override;
   void on_neighbour(const Neighbour& neighbour) override;
@@ -52,6 +53,8 @@ class Recorder final : public ConnectionObserver {
   bool complete_ = false;
   std::unordered_set<ConnectionId> given_;
   std::vector<std::uint8_t> scratch_;
+  void tell_late(ConnectionId id);
+  std::vector<ConnectionId> told_late_;  ///< with a fault planted (tandem/planted.hpp), else empty
 };
 
 }  // namespace tandem::ha

@@ -6,6 +6,7 @@
 
 #include "tandem/loop.hpp"
 #include "tandem/planted.hpp"
+#include "tandem/shown.hpp"
 #include "tandem/stop_point.hpp"
 
 namespace tandem::ha {
@@ -23,6 +24,7 @@ bool is_long_enough(RecordType type, std::size_t length) {
     case RecordType::snapshot_end:
     case RecordType::close:
     case RecordType::role_change:
+    case RecordType::told:
     case RecordType::out_of_order:
       return length >= 8;
     case RecordType::neighbour:
@@ -108,7 +110,7 @@ bool Replica::apply(std::uint64_t published, std::uint64_t deadline_ns) {
 bool Replica::apply_record(const Record& record) {
   const auto type = static_cast<RecordType>(record.type & ~kOptionalRecord);
   const bool optional = (record.type & kOptionalRecord) != 0;
-  const bool known = ((type >= RecordType::transaction_begin && type <= RecordType::role_change) ||
+  const bool known = ((type >= RecordType::transaction_begin && type <= RecordType::told) ||
                       type == RecordType::stack_secret) &&
                      record.version == 1;
   if (!known) {
@@ -138,6 +140,7 @@ bool Replica::apply_record(const Record& record) {
       mark_ = WireMark{commit.rx_index, commit.tx_index};
       ++transactions_;
       in_transaction_ = false;
+      TANDEM_SHOWN(Shown::transaction, 0, reader_.position());
       return true;
     }
     case RecordType::snapshot_begin:
@@ -174,6 +177,7 @@ bool Replica::apply_record(const Record& record) {
       return true;
     case RecordType::note:
       if (record.id == 0) {
+        TANDEM_SHOWN(Shown::application_note, 0, record.payload.size());
         if (application_ != nullptr) application_->on_note(node_, record.payload);
         return true;
       }
@@ -249,6 +253,11 @@ bool Replica::apply_connection_record(const Record& record) {
     case RecordType::note:
       good = stack_.mirror_note(*connection, record.payload);
       break;
+    case RecordType::told: {
+      const auto what = load<std::uint32_t>(record.payload);
+      good = what <= UINT8_MAX && stack_.mirror_told(*connection, static_cast<Told>(what));
+      break;
+    }
     case RecordType::state: {
       const auto state = decode_tcp_state(record.payload);
       good = state && stack_.mirror_state(*connection, *state);

@@ -8,6 +8,7 @@
 #include "connection_impl.hpp"
 #include "lwip.hpp"
 #include "stack_impl.hpp"
+#include "tandem/shown.hpp"
 
 namespace tandem {
 
@@ -46,7 +47,9 @@ std::size_t Connection::writable() const {
   if (room > budget && impl_->stack.write_budget < impl_->stack.turn_write_budget) {
     impl_->stack.starve(*impl_);
   }
-  return std::min(room, budget);
+  const auto all = std::min(room, budget);
+  impl_->room_was_short = impl_->room_was_short || all < impl_->stack.options.send_queue_bytes;
+  return all;
 }
 
 bool Connection::write(Bytes bytes) {
@@ -70,6 +73,7 @@ void Connection::note(Bytes bytes) {
   if (impl_->announced && impl_->stack.observer != nullptr && !impl_->stack.dormant && !impl_->gone &&
       !impl_->is_half_open()) {
     impl_->stack.observer->on_note(*this, bytes);
+    TANDEM_SHOWN(Shown::note, impl_->id, bytes.size());
   }
 }
 

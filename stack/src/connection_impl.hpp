@@ -78,6 +78,7 @@ struct Connection::Impl {
   bool connected : 1 = false;  ///< on_connected was called, or was due on another stack
   bool fin_received : 1 = false;
   bool eof_delivered : 1 = false;
+  bool closed_delivered : 1 = false;  ///< in TIME_WAIT; then there is no handler any more
   bool close_requested : 1 = false;
   bool half_closed : 1 = false;  ///< with `close_requested`: the peer may take as long as it likes
   bool reset : 1 = false;        ///< how it went, once `gone`
@@ -96,7 +97,8 @@ struct Connection::Impl {
   bool connect_due : 1 = false;
   bool offer_due : 1 = false;
   bool room_due : 1 = false;
-  bool kick_hold : 1 = false;  ///< data waits for the answer to a kick
+  bool room_was_short : 1 = false;  ///< in the last offer the handler asked for room and there was less than all
+  bool kick_hold : 1 = false;       ///< data waits for the answer to a kick
   bool kick_answered : 1 = false;
 
   // ---- Kick (kick.cpp) ----
@@ -141,6 +143,8 @@ struct Connection::Impl {
   bool ensure_handler();
   /// A passive open whose peer has not answered our SYN-ACK: it has no handler yet, and nothing can be written to it.
   [[nodiscard]] bool is_half_open() const;
+  /// The one place from which a handler is told what a twin's is told too. Either role.
+  void tell(Told what);
   void deliver_eof();
   void deliver_closed();
   void finish(bool was_reset);
@@ -153,11 +157,12 @@ struct Connection::Impl {
   bool mirror_written(Bytes bytes);
   bool mirror_consumed(std::uint64_t count);
   bool mirror_note(Bytes bytes);
+  bool mirror_told(Told what);
   bool mirror_state(const TcpState& state);
 
   // ---- State (pcb_state.cpp) ----
   [[nodiscard]] TcpState state() const;
-  /// What the application has asked for, as tcp_flag.
+  /// What the application has asked for and what it was told, as tcp_flag.
   [[nodiscard]] std::uint32_t requests() const;
   [[nodiscard]] std::vector<OutOfOrderPiece> out_of_order_pieces() const;
   [[nodiscard]] ConnectionImage image() const;

@@ -8,6 +8,7 @@
 #include "lwip.hpp"
 #include "stack_impl.hpp"
 #include "tandem/planted.hpp"
+#include "tandem/shown.hpp"
 
 namespace tandem {
 
@@ -87,10 +88,8 @@ Connection::Impl* Stack::Impl::add_image(ConnectionId id, const ConnectionImage&
   for (const auto& piece : image.out_of_order) {
     connection.out_of_order.add(piece.seq, piece.bytes, piece.fin, options.receive_window_bytes);
   }
-  // In TIME-WAIT, with everything read, the primary's handler is gone already.
-  const bool outlived = in_time_wait && connection.unread().empty();
-  connection.eof_delivered = outlived;
-  if (!outlived && !connection.is_half_open() && !make_handler(connection)) {
+  // In TIME-WAIT the primary's handler may be gone already; a half-open connection has none yet.
+  if (!connection.closed_delivered && !connection.is_half_open() && !make_handler(connection)) {
     connection.gone = true;
     forget(connection);
     graveyard.pop_back();
@@ -111,7 +110,10 @@ Connection::Impl* Stack::Impl::mirror_open(ConnectionId id, const ConnectionImag
   list_dormant(*connection);
   if (connection->handler != nullptr) {
     connection->handler->on_opened(connection->handle);
-    connection->deliver_eof();
+    // One that comes late, by a snapshot or tagged late, hears what was told before.
+    if (connection->eof_delivered) {
+      connection->handler->on_eof(connection->handle);
+    }
   }
   return connection;
 }
@@ -176,6 +178,7 @@ bool Connection::Impl::mirror_written(Bytes bytes) {
   send.append(bytes);
   stack.note_unsettled(*this, true);
   if (wants_stream && handler != nullptr) {
+    TANDEM_SHOWN(Shown::written, id, bytes.size());
     handler->on_written(handle, bytes);
   }
   return true;
@@ -192,6 +195,7 @@ bool Connection::Impl::mirror_consumed(std::uint64_t count) {
   consumed += count;
   stack.note_unsettled(*this, true);
   if (wants_stream && handler != nullptr) {
+    TANDEM_SHOWN(Shown::consumed, id, taken.size());
     handler->on_consumed(handle, taken);
   }
   receive.trim();
@@ -203,8 +207,40 @@ bool Connection::Impl::mirror_note(Bytes bytes) {
     return false;
   }
   if (handler != nullptr) {
+    TANDEM_SHOWN(Shown::note, id, bytes.size());
     handler->on_note(handle, bytes);
   }
+  return true;
+}
+
+bool Connection::Impl::mirror_told(Told what) {
+  if (!is_mirrored() || !ensure_handler() || handler == nullptr) {
+    return false;
+  }
+  switch (what) {
+    case Told::connected:
+      if (connected) {
+        return false;
+      }
+      break;
+    case Told::eof:
+      if (eof_delivered) {
+        return false;
+      }
+      break;
+    case Told::closed:
+      if (!eof_delivered) {
+        return false;
+      }
+      break;
+    default:
+      return false;
+  }
+  // That the FIN is there is said by the state when the turn ends.
+  if (what != Told::connected) {
+    stack.note_unsettled(*this, true);
+  }
+  tell(what);
   return true;
 }
 
@@ -216,6 +252,8 @@ bool Connection::Impl::mirror_state(const TcpState& state) {
       state.bytes_received != received || state.bytes_consumed != consumed || state.bytes_acked < acked ||
       distance(before.snd_una, state.snd_una) < 0 || distance(before.snd_nxt, state.snd_nxt) < 0 ||
       (!answered && distance(before.rcv_nxt, state.rcv_nxt) < 0) ||
+      ((state.flags & tcp_flag::kEofTold) != 0) != eof_delivered ||
+      ((state.flags & tcp_flag::kClosedTold) != 0) != closed_delivered ||
       (!out_of_order.empty() &&
        (state.phase == TcpPhase::syn_sent || !out_of_order.is_within(state.rcv_nxt, kMaxWindowBytes)))) {
     return false;
@@ -223,17 +261,13 @@ bool Connection::Impl::mirror_state(const TcpState& state) {
   if (state.phase != TcpPhase::syn_rcvd && !ensure_handler()) {
     return false;
   }
-  const bool eof = eof_delivered;
   stack.note_unsettled(*this, false);
   adopt_state(state);
-  eof_delivered = eof;
   send.release(acked);
   if (!out_of_order.empty()) {
     out_of_order.trim(state.rcv_nxt);
   }
   stack.list_dormant(*this);
-  deliver_eof();
-  deliver_closed();
   return true;
 }
 
@@ -241,7 +275,6 @@ void Stack::Impl::mirror_close(Connection::Impl& connection, bool reset) {
   if (!connection.is_mirrored()) {
     return;
   }
-  connection.deliver_eof();
   connection.finish(reset);
   graveyard.clear();
 }

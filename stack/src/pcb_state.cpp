@@ -84,7 +84,8 @@ std::uint32_t initial_cwnd(const tcp_pcb& pcb) {
 
 std::uint32_t Connection::Impl::requests() const {
   return (close_requested ? tcp_flag::kCloseRequested : 0) | (half_closed ? tcp_flag::kHalfClosed : 0) |
-         (abort_requested ? tcp_flag::kAbortRequested : 0);
+         (abort_requested ? tcp_flag::kAbortRequested : 0) | (eof_delivered ? tcp_flag::kEofTold : 0) |
+         (closed_delivered ? tcp_flag::kClosedTold : 0);
 }
 
 TcpState Connection::Impl::state() const {
@@ -194,6 +195,8 @@ void Connection::Impl::adopt_state(const TcpState& s) {
   half_closed = (s.flags & tcp_flag::kHalfClosed) != 0;
   abort_requested = (s.flags & tcp_flag::kAbortRequested) != 0;
   fin_received = (s.flags & tcp_flag::kFinReceived) != 0;
+  eof_delivered = (s.flags & tcp_flag::kEofTold) != 0;
+  closed_delivered = (s.flags & tcp_flag::kClosedTold) != 0;
   connected = s.phase != TcpPhase::syn_sent && s.phase != TcpPhase::syn_rcvd;
   shown = s;
   stack.note_time_wait(*this, s.phase == TcpPhase::time_wait);

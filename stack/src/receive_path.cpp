@@ -11,6 +11,7 @@
 #include "lwip.hpp"
 #include "stack_impl.hpp"
 #include "tandem/planted.hpp"
+#include "tandem/shown.hpp"
 
 namespace tandem {
 
@@ -71,6 +72,8 @@ void Connection::Impl::take_fin() {
   stack.give_work(*this);
   if (handler != nullptr && !abort_requested) {
     begin_serving();
+    // What is unread is offered once more, in this turn, before the handler is told.
+    offer_due = !receive.empty();
     deliver_eof();
   }
 }
@@ -95,6 +98,9 @@ void Connection::Impl::consume(std::size_t count) {
       stack.observer->on_skipped(handle, count);
     } else {
       stack.observer->on_consumed(handle, count);
+      if (wants_stream) {
+        TANDEM_SHOWN(Shown::consumed, id, count);
+      }
     }
   }
   stack.touch(*this);

@@ -7,6 +7,7 @@
 #include "connection_impl.hpp"
 #include "lwip.hpp"
 #include "stack_impl.hpp"
+#include "tandem/shown.hpp"
 
 namespace tandem {
 
@@ -34,8 +35,11 @@ std::size_t Connection::Impl::send_room() const {
 }
 
 bool Connection::Impl::write(Bytes bytes) {
-  if (bytes.size() > std::min(send_room(), stack.write_budget_left()) || stack.dormant || gone || close_requested ||
-      abort_requested || !ensure_linked()) {
+  if (bytes.size() > std::min(send_room(), stack.write_budget_left())) {
+    room_was_short = true;
+    return false;
+  }
+  if (stack.dormant || gone || close_requested || abort_requested || !ensure_linked()) {
     return false;
   }
   if (bytes.empty()) {
@@ -46,6 +50,9 @@ bool Connection::Impl::write(Bytes bytes) {
   stack.write_budget -= bytes.size() + Stack::Impl::kWriteCostBytes;
   if (announced && stack.observer != nullptr) {
     stack.observer->on_written(handle, bytes);
+    if (wants_stream) {
+      TANDEM_SHOWN(Shown::written, id, bytes.size());
+    }
   }
   stack.touch(*this);
   stack.give_work(*this);

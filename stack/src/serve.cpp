@@ -2,9 +2,13 @@
 //
 // What is due for a handler, in order: it learns that it was promoted or connected, is offered what is unread, learns of the
 // end of the stream, of room to write, and last that the connection is closed.
+//
+// What a twin's handler is told too is shown to the observer right before the handler hears it: whatever the handler does about
+// it, to this connection or to others, comes behind its cause, here and there.
 #include "connection_impl.hpp"
 #include "lwip.hpp"
 #include "stack_impl.hpp"
+#include "tandem/shown.hpp"
 
 namespace tandem {
 
@@ -15,6 +19,29 @@ constexpr int kOffersPerTurn = 64;
 
 }  // namespace
 
+void Connection::Impl::tell(Told what) {
+  if (announced && stack.observer != nullptr && !stack.dormant) {
+    stack.observer->on_told(handle, what);
+    stack.touch(*this);
+  }
+  TANDEM_SHOWN(Shown::told, announced ? id : 0, static_cast<std::uint64_t>(what));
+  switch (what) {
+    case Told::connected:
+      connected = true;
+      stack.dormant ? handler->on_established(handle) : handler->on_connected(handle);
+      break;
+    case Told::eof:
+      eof_delivered = true;
+      handler->on_eof(handle);
+      break;
+    case Told::closed:
+      closed_delivered = true;
+      handler->on_closed(handle);
+      handler.reset();
+      break;
+  }
+}
+
 void Connection::Impl::begin_serving() {
   if (promote_due) {
     promote_due = false;
@@ -22,8 +49,7 @@ void Connection::Impl::begin_serving() {
   }
   if (connect_due) {
     connect_due = false;
-    connected = true;
-    handler->on_connected(handle);
+    tell(Told::connected);
   }
 }
 
@@ -42,6 +68,7 @@ bool Connection::Impl::serve(Serving how) {
       }
       const auto consumed_before = consumed;
       const auto written_before = send.end();
+      room_was_short = false;
       handler->on_receive(handle, receive.unread());
       offer_due = consumed != consumed_before || send.end() != written_before;
       if (!offer_due && is_late()) {
@@ -64,7 +91,7 @@ bool Connection::Impl::serve(Serving how) {
     // It may have returned for want of time here as well.
     if (is_late()) again = room_due = true;
   }
-  if (!abort_requested) {
+  if (!abort_requested && !again) {
     deliver_eof();
     deliver_closed();
   }
@@ -72,9 +99,13 @@ bool Connection::Impl::serve(Serving how) {
 }
 
 void Connection::Impl::deliver_eof() {
-  if (fin_received && !eof_delivered && unread().empty() && handler != nullptr) {
-    eof_delivered = true;
-    handler->on_eof(handle);
+  if (!fin_received || eof_delivered || handler == nullptr) {
+    return;
+  }
+  // A handler that leaves bytes lying waits for more, which will not come, or for room to answer, which will.
+  const bool has_seen_all = !offer_due && (!room_was_short || close_requested);
+  if (unread().empty() || has_seen_all) {
+    tell(Told::eof);
   }
 }
 
@@ -83,9 +114,9 @@ void Connection::Impl::deliver_closed() {
     stack.note_time_wait(*this, pcb->state == TIME_WAIT);
     stack.note_live(*this, pcb->state >= ESTABLISHED && pcb->state != TIME_WAIT);
   }
-  if (in_time_wait && eof_delivered && handler != nullptr) {
-    handler->on_closed(handle);
-    handler.reset();
+  // Whoever still has something to read is left to it for as long as the connection lasts.
+  if (in_time_wait && eof_delivered && handler != nullptr && unread().empty()) {
+    tell(Told::closed);
   }
 }
 
@@ -104,6 +135,10 @@ void Connection::Impl::finish(bool was_reset) {
   } else if (end_reason == EndReason::none) {
     end_reason = abort_requested ? EndReason::aborted : EndReason::unknown;
   }
+  if (announced && stack.observer != nullptr && !stack.dormant) {
+    stack.observer->on_close(handle, was_reset);
+  }
+  TANDEM_SHOWN(was_reset ? Shown::reset : Shown::ended, announced ? id : 0, 0);
   if (handler != nullptr) {
     if (was_reset) {
       handler->on_reset(handle);
@@ -111,9 +146,6 @@ void Connection::Impl::finish(bool was_reset) {
       handler->on_closed(handle);
     }
     handler.reset();
-  }
-  if (announced && stack.observer != nullptr && !stack.dormant) {
-    stack.observer->on_close(handle, was_reset);
   }
   stack.forget(*this);
 }

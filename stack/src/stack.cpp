@@ -332,6 +332,8 @@ bool Stack::mirror_note(Connection& connection, Bytes bytes) {
   return connection.impl_->mirror_note(bytes);
 }
 
+bool Stack::mirror_told(Connection& connection, Told what) { return connection.impl_->mirror_told(what); }
+
 bool Stack::mirror_is_settled() const { return impl_->unsettled_count == 0; }
 
 bool Stack::mirror_state(Connection& connection, const TcpState& state) {

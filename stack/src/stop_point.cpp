@@ -2,12 +2,16 @@
 #include "tandem/stop_point.hpp"
 
 #include "tandem/planted.hpp"
+#include "tandem/shown.hpp"
+#include "tandem/work.hpp"
 
 #ifdef TANDEM_SIMULATION
 namespace tandem {
 // A program that simulates nothing passes by.
 void step(std::string_view) {}
 bool planted(Planted, std::uint32_t) { return false; }
+void shown(Shown, std::uint64_t, std::uint64_t) {}
+void work(Work) {}
 }  // namespace tandem
 #endif
 

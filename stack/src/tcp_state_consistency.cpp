@@ -12,7 +12,7 @@ namespace {
 constexpr std::uint32_t kMaxWindow = 0xffffU << 14;  // RFC 7323 section 2.3
 constexpr std::uint8_t kMaxScale = 14;
 constexpr std::uint64_t kMaxQueueBytes = 1U << 30;
-constexpr std::uint32_t kKnownFlags = (tcp_flag::kHalfClosed << 1) - 1;
+constexpr std::uint32_t kKnownFlags = (tcp_flag::kClosedTold << 1) - 1;
 constexpr std::size_t kMaxPieces = 1U << 16;
 
 /// Sequence numbers from `from` to `to`, as a distance that is negative when `to` lies behind.
@@ -156,6 +156,13 @@ std::string_view inconsistency(const TcpState& state) {
   }
   if (((state.flags & tcp_flag::kFinReceived) != 0) != has_received_fin(state.phase)) {
     return "the phase and the peer's FIN contradict each other";
+  }
+  if ((state.flags & tcp_flag::kEofTold) != 0 && (state.flags & tcp_flag::kFinReceived) == 0) {
+    return "the handler was told of a FIN that was not received";
+  }
+  if ((state.flags & tcp_flag::kClosedTold) != 0 &&
+      (state.phase != TcpPhase::time_wait || (state.flags & tcp_flag::kEofTold) == 0)) {
+    return "the handler was told of an end that has not come";
   }
   for (const auto part : {tuple_inconsistency, send_inconsistency, receive_inconsistency}) {
     if (const auto why = part(state); !why.empty()) {

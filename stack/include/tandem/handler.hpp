@@ -28,8 +28,11 @@ class Handler {
   /// Primary. Room in the send queue has grown, or the connection has just been promoted. Called again in the next turn when it
   /// returned while Stack::out_of_time() held.
   virtual void on_writable(Connection&) {}
-  /// Primary and twin. The peer has sent FIN and every byte before it has been consumed. On the primary the default
-  /// closes the connection.
+  /// Primary and twin, once. The peer has sent FIN (RFC 9293 section 3.6), and every byte before it has been consumed, or
+  /// offered to on_receive when no more was to come: then `connection.unread()` is what the handler left, half a message most
+  /// often, and it may still be consumed, now or later. A handler that was short of room to write (it asked for
+  /// Connection::writable and there was less than the whole queue) is not told before it has had room. On the primary the
+  /// default closes the connection, which leaves what is unread lying.
   virtual void on_eof(Connection&);
   /// Primary and twin. Reset, given up or aborted (Connection::end_reason says which); nothing more comes, and the object is
   /// destroyed after the call.
@@ -38,8 +41,15 @@ class Handler {
   /// after the call (TIME_WAIT goes on without it).
   virtual void on_closed(Connection&) {}
 
-  /// Twin. The primary's connection appeared: fresh, or from a snapshot with its queues as they were.
+  // A twin's calls come in exactly the order in which the primary's handlers were called and did what they did, across all
+  // connections and the application's own notes. What has no call on the twin (on_receive, on_writable, on_promote,
+  // Application::on_turn) may change a state that is to survive only by what is seen: consuming, writing, noting, closing.
+
+  /// Twin. The primary's connection appeared: fresh, or from a snapshot with its queues as they were, and then on_eof follows
+  /// at once if it was told there.
   virtual void on_opened(Connection&) {}
+  /// Twin. The primary's handler has on_connected now; what it writes and notes there follows.
+  virtual void on_established(Connection&) {}
   /// Twin, only if wants_stream(). What the primary's handler consumed and wrote, in its order and pieces.
   virtual void on_consumed(Connection&, Bytes) {}
   virtual void on_written(Connection&, Bytes) {}

@@ -21,6 +21,13 @@ struct Neighbour {
   auto operator<=>(const Neighbour&) const = default;
 };
 
+/// What a handler is told, on the primary when it happens and on the twin in the same place of the order. Numbers of the log.
+enum class Told : std::uint8_t {
+  connected = 1,  ///< Handler::on_connected, on the twin Handler::on_established
+  eof = 2,        ///< Handler::on_eof
+  closed = 3,     ///< Handler::on_closed, while the connection stays in TIME_WAIT without a handler
+};
+
 class ConnectionObserver {
  public:
   virtual ~ConnectionObserver() = default;
@@ -36,9 +43,12 @@ class ConnectionObserver {
   virtual void on_written(Connection& connection, Bytes bytes) = 0;
   virtual void on_consumed(Connection& connection, std::uint64_t count) = 0;
   virtual void on_note(Connection& connection, Bytes bytes) = 0;
+  /// The handler is about to be told; what it does about that is shown next.
+  virtual void on_told(Connection& connection, Told what) = 0;
   /// Once a turn, from Stack::end_turn, for each connection whose state a packet or a call has touched.
   virtual void on_state(Connection& connection, const TcpState& state) = 0;
-  /// The connection is gone (closed, reset, aborted, TIME_WAIT over). `reset` tells how.
+  /// The connection is gone (closed, reset, aborted, TIME_WAIT over). `reset` tells how. If it still has a handler that is told
+  /// next: on_reset or on_closed.
   virtual void on_close(Connection& connection, bool reset) = 0;
   /// A neighbour entry is new or has changed (shown whether or not a replicated connection uses it).
   virtual void on_neighbour(const Neighbour& neighbour) = 0;

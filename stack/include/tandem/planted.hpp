@@ -25,6 +25,7 @@ enum class Planted : std::uint8_t {
   note_out_of_order,
   snapshot_mixed,
   partial_transaction,
+  told_late,
   // The twin.
   consumed_lost,
   saved_state_lost,
@@ -58,6 +59,7 @@ enum class Planted : std::uint8_t {
   bgp_keepalives_stop,
   bgp_hold_time_stops,
   bgp_told_not_mirrored,
+  bgp_turn_unbounded,
 };
 
 /// Whether `fault` is planted in the process that runs now, and comes into force here: at each `one_in`-th of such places.

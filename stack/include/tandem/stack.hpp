@@ -204,6 +204,7 @@ class Stack {
   bool mirror_written(Connection& connection, Bytes bytes);
   bool mirror_consumed(Connection& connection, std::uint64_t count);
   bool mirror_note(Connection& connection, Bytes bytes);
+  bool mirror_told(Connection& connection, Told what);
   bool mirror_state(Connection& connection, const TcpState& state);
   void mirror_close(Connection& connection, bool reset, EndReason why = EndReason::unknown);
   /// Whether each byte that was mirrored has been followed by the state that counts it, as it is when a turn ends. What is not

@@ -49,6 +49,8 @@ inline constexpr std::uint32_t kRtoRecovery = 1U << 11;     ///< retransmission 
 inline constexpr std::uint32_t kReadClosed = 1U << 12;      ///< the application reads no more
 inline constexpr std::uint32_t kAbortRequested = 1U << 13;  ///< the application has aborted; RST waits for memory
 inline constexpr std::uint32_t kHalfClosed = 1U << 14;      ///< the application has closed its half and reads on
+inline constexpr std::uint32_t kEofTold = 1U << 15;         ///< the handler has had on_eof
+inline constexpr std::uint32_t kClosedTold = 1U << 16;      ///< it has had on_closed, and TIME_WAIT goes on without it
 }  // namespace tcp_flag
 
 /// Fixed-size part. Plain data: comparable, copyable, no padding that carries meaning. Sequence numbers are 32 bit as on

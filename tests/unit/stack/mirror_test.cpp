@@ -103,14 +103,14 @@ TEST_CASE("a handler that wants the stream is shown it in the primary's order an
   DiaryWorld world(true);
   world.say("abcd");
   world.say("efg");
+  CHECK(world.mirrored().bytes_consumed() == 6);
+  CHECK(world.mirrored().unread().size() == 1);
   world.connection->close();
   run(
       world.clock, {&world.client, &world.pair}, [] { return false; }, 300);
   CHECK_FALSE(world.pair.log_refused);
   CHECK(*world.twin_lines == Lines{"opened 0", "consumed a", "note a at 1", "consumed bc", "written abc", "consumed d",
-                                   "note d at 4", "consumed ef", "written def"});
-  CHECK(world.mirrored().bytes_consumed() == 6);
-  CHECK(world.mirrored().unread().size() == 1);
+                                   "note d at 4", "consumed ef", "written def", "eof", "closed"});
 }
 
 TEST_CASE("a handler that does not want the stream still finds notes and queues in place", "[mirror]") {

@@ -292,6 +292,7 @@ TEST_CASE("thousands of neighbours are in the twin, shown once each", "[neighbou
     void on_written(Connection&, Bytes) override {}
     void on_consumed(Connection&, std::uint64_t) override {}
     void on_note(Connection&, Bytes) override {}
+    void on_told(Connection&, Told) override {}
     void on_state(Connection&, const TcpState&) override {}
     void on_close(Connection&, bool) override {}
     void on_neighbour(const Neighbour& neighbour) override { shown.push_back(neighbour); }

@@ -213,6 +213,11 @@ void Log::on_note(Connection& connection, Bytes bytes) {
       }));
 }
 
+void Log::on_told(Connection& connection, Told what) {
+  add("told",
+      about(connection, [what](Stack& twin, Connection& mirrored) { return twin.mirror_told(mirrored, what); }));
+}
+
 void Log::on_state(Connection& connection, const TcpState& state) {
   CHECK(inconsistency(state) == "");
   add("state",

@@ -120,6 +120,7 @@ class Log final : public ConnectionObserver {
   void on_written(Connection& connection, Bytes bytes) override;
   void on_consumed(Connection& connection, std::uint64_t count) override;
   void on_note(Connection& connection, Bytes bytes) override;
+  void on_told(Connection& connection, Told what) override;
   void on_state(Connection& connection, const TcpState& state) override;
   void on_close(Connection& connection, bool reset) override;
   void on_neighbour(const Neighbour& neighbour) override;
