@@ -5,6 +5,7 @@
 #include <cassert>
 
 #include "attribute_types.hpp"
+#include "tandem/work.hpp"
 
 namespace tandem::bgp {
 
@@ -23,19 +24,15 @@ void AdjRibOut::end() {
   open_ = false;
   for (const Family family : kAllFamilies) {
     PerFamily& f = of(family);
-    for (const PrefixId id : f.queue) rib_.prefixes(family).unref(id);
-    for (std::size_t i = f.batch_at; i < f.batch.size(); ++i) rib_.prefixes(family).unref(f.batch[i].id);
+    // It may be a whole table: the work is done by Rib::sweep().
+    rib_.put_aside(family, std::move(f.queue));
+    std::deque<PrefixId> batch;
+    for (std::size_t i = f.batch_at; i < f.batch.size(); ++i) batch.push_back(f.batch[i].id);
+    rib_.put_aside(family, std::move(batch));
     f = PerFamily{};
   }
-  drop_cache();
-}
-
-void AdjRibOut::drop_cache() {
-  // Freeing a set may call forget() for another entry of this cache, so that it is moved away first.
-  Paged<AttributeId> old = std::move(cache_);
+  rib_.put_aside(std::move(cache_));
   cache_ = {};
-  for (std::size_t id = 0; id < old.limit(); ++id)
-    if (const AttributeId e = old.get(id); e != kNoRoute && e != kWithheld) rib_.attributes().unref(e);
 }
 
 void AdjRibOut::forget(AttributeId id) {
@@ -93,6 +90,7 @@ bool AdjRibOut::set_own_next_hop(Family family, PathAttributes& a) const {
 }
 
 AttributeId AdjRibOut::make_exported(Family family, AttributeId id) {
+  TANDEM_WORK(attributes);
   PathAttributes a = rib_.attributes().get(id);
   if (a.has_community(kNoAdvertise)) return kWithheld;
   if (context_.external && (a.has_community(kNoExport) || a.has_community(kNoExportSubconfed))) return kWithheld;
@@ -148,37 +146,47 @@ bool AdjRibOut::has_work() const {
   return std::any_of(kAllFamilies.begin(), kAllFamilies.end(), [&](Family family) {
     const PerFamily& f = of(family);
     if (!context_.family[index_of(family)]) return false;
-    return f.walked != kWalked || !f.queue.empty() || f.batch_at < f.batch.size() || !f.end_of_rib_sent;
+    return has_sources(family) || f.batch_at < f.batch.size() || !f.end_of_rib_sent;
   });
 }
 
-void AdjRibOut::refill(Family family) {
-  PerFamily& f = of(family);
+/// A prefix that may have to be said something about. `counted`: it has a user for it already.
+void AdjRibOut::look_at(Family family, PrefixId id, bool counted) {
+  TANDEM_WORK(route);
   PrefixTable& prefixes = rib_.prefixes(family);
-  f.batch.clear();
-  f.batch_at = 0;
+  const AttributeId attributes = wanted(family, id);
+  if (is_outstanding(family, id, attributes)) {
+    if (!counted) prefixes.ref(id);
+    of(family).batch.push_back({attributes, id});
+  } else if (counted) {
+    prefixes.unref(id);
+  }
+}
+
+/// One share of what the next batch is made of; in order once it is full, or nothing is left to look at.
+void AdjRibOut::collect(Family family) {
+  PerFamily& f = of(family);
+  if (!f.collecting) {
+    f.batch.clear();
+    f.batch_at = 0;
+    f.collecting = true;
+  }
+  PrefixTable& prefixes = rib_.prefixes(family);
   if (!f.queue.empty()) {
     for (std::size_t i = 0; i < kShare && !f.queue.empty(); ++i) {
       const PrefixId id = f.queue.front();
       f.queue.pop_front();
       f.marked.at(id) = 0;
-      const AttributeId attributes = wanted(family, id);
-      if (is_outstanding(family, id, attributes))
-        f.batch.push_back({attributes, id});
-      else
-        prefixes.unref(id);
+      look_at(family, id, true);
     }
   } else if (f.walked != kWalked) {
     const PrefixId end = std::min<PrefixId>(prefixes.limit(), f.walked + kShare);
-    for (; f.walked < end; ++f.walked) {
-      if (!prefixes.in_use(f.walked)) continue;
-      const AttributeId attributes = wanted(family, f.walked);
-      if (!is_outstanding(family, f.walked, attributes)) continue;
-      prefixes.ref(f.walked);
-      f.batch.push_back({attributes, f.walked});
-    }
+    for (; f.walked < end; ++f.walked)
+      if (prefixes.in_use(f.walked)) look_at(family, f.walked, false);
     if (f.walked >= prefixes.limit()) f.walked = kWalked;
   }
+  if (f.batch.size() < kBatch && has_sources(family)) return;
+  f.collecting = false;
   std::sort(f.batch.begin(), f.batch.end(), [](const Item& a, const Item& b) {
     return a.attributes != b.attributes ? a.attributes < b.attributes : a.id < b.id;
   });
@@ -186,7 +194,8 @@ void AdjRibOut::refill(Family family) {
 
 Pulled AdjRibOut::next_of(Family family, std::span<std::uint8_t> room, std::size_t& written_bytes) {
   PerFamily& f = of(family);
-  if (f.batch_at == f.batch.size()) refill(family);
+  if (f.collecting || f.batch_at == f.batch.size()) collect(family);
+  if (f.collecting) return Pulled::busy;
   while (f.batch_at < f.batch.size()) {
     const AttributeId attributes = f.batch[f.batch_at].attributes;
     UpdateBuilder builder(room);
@@ -216,7 +225,7 @@ Pulled AdjRibOut::next_of(Family family, std::span<std::uint8_t> room, std::size
       return Pulled::message;
     }
   }
-  if (f.walked != kWalked || !f.queue.empty()) return Pulled::busy;
+  if (has_sources(family)) return Pulled::busy;
   if (!f.end_of_rib_sent) {
     const auto message = encode_end_of_rib(family);
     if (room.size() < message.size()) return Pulled::no_room;

@@ -43,10 +43,12 @@ class AdjRibOut {
   const UpdateContext& context() const { return context_; }
 
  private:
-  static constexpr std::size_t kShare = 8192;  // prefixes looked at in one call
+  static constexpr std::size_t kShare = 256;  // prefixes looked at in one call
+  static constexpr std::size_t kBatch =
+      8192;  // collected before they are packed, so that those that have a set in common meet
   static constexpr PrefixId kWalked = 0xffffffff;
   // In the cache of exported sets, beside numbers of sets; 0: not computed yet.
-  static constexpr AttributeId kWithheld = 0xffffffff;
+  static constexpr AttributeId kWithheld = kWithheldRoute;
 
   struct Item {
     AttributeId attributes;  // wanted when it was looked at; withdrawals sort first
@@ -58,18 +60,20 @@ class AdjRibOut {
     std::deque<PrefixId> queue;
     std::vector<Item> batch;
     std::size_t batch_at = 0;
+    bool collecting = false;  // the batch is not complete and not in order
     bool end_of_rib_sent = false;
   };
 
   PerFamily& of(Family family) { return families_[index_of(family)]; }
   const PerFamily& of(Family family) const { return families_[index_of(family)]; }
   bool is_outstanding(Family family, PrefixId id, AttributeId wanted) const;
-  void refill(Family family);
+  void collect(Family family);
+  void look_at(Family family, PrefixId id, bool counted);
+  bool has_sources(Family family) const { return of(family).walked != kWalked || !of(family).queue.empty(); }
   Pulled next_of(Family family, std::span<std::uint8_t> room, std::size_t& written_bytes);
   AttributeId exported(Family family, AttributeId id);
   AttributeId make_exported(Family family, AttributeId id);
   bool set_own_next_hop(Family family, PathAttributes& attributes) const;
-  void drop_cache();
 
   Rib& rib_;
   std::uint32_t neighbor_;

@@ -15,6 +15,8 @@ namespace tandem::bgp {
 /// 0 is no set: "no route". The highest bit is free for the user's purposes.
 using AttributeId = std::uint32_t;
 inline constexpr AttributeId kNoRoute = 0;
+/// In a cache of exported sets: there is nothing to be said.
+inline constexpr AttributeId kWithheldRoute = 0xffffffffu;
 inline constexpr AttributeId kAttributeTag = 0x80000000u;
 inline constexpr AttributeId untagged(AttributeId id) { return id & ~kAttributeTag; }
 

@@ -13,8 +13,9 @@ namespace {
 constexpr std::uint64_t kOpenHoldMs = 240'000;
 // An attempt to connect is given at least this long before it is given up for the next.
 constexpr std::uint32_t kConnectMs = 4'000;
-// How many prefixes of an ended session are cleared away in one tick.
-constexpr std::size_t kSweepShare = 4096;
+// How many prefixes of an ended session are cleared away in one tick, and how many neighbours of a promoted speaker are woken.
+constexpr std::size_t kSweepShare = 256;
+constexpr std::uint32_t kWakeShare = 32;
 
 constexpr Link other_of(Link link) {
   return {link.neighbor, link.direction == Direction::outgoing ? Direction::incoming : Direction::outgoing};
@@ -33,10 +34,11 @@ void Speaker::Impl::start(std::uint64_t now_ms) {
 
 void Speaker::Impl::stop(std::uint64_t now_ms) {
   now_ms_ = now_ms;
+  wake_some(UINT32_MAX);
   started_ = false;
   for (std::uint32_t i = 0; i < neighbors_.size(); ++i) {
     for (const Direction d : {Direction::outgoing, Direction::incoming}) {
-      session({i, d}).deadline_ms.fill(std::nullopt);
+      for (auto& deadline : session({i, d}).deadline_ms) clear_deadline(deadline);
       neighbors_[i]->reason = "stopped by the operator";
       drive({i, d}, Event::manual_stop);
     }
@@ -45,10 +47,10 @@ void Speaker::Impl::stop(std::uint64_t now_ms) {
 
 void Speaker::Impl::begin_machine(Link link) {
   auto& idle_until_ms = session(link).deadline_ms[Session::kIdleHold];
-  idle_until_ms.reset();
+  clear_deadline(idle_until_ms);
   PrefixLimit& limit = neighbor(link).limit;
   if (limit.is_held(now_ms_)) {
-    if (!limit.is_held_for_good()) idle_until_ms = limit.held_until_ms;
+    if (!limit.is_held_for_good()) set_deadline(idle_until_ms, *limit.held_until_ms);
     return;
   }
   limit.held_until_ms.reset();
@@ -64,6 +66,7 @@ std::optional<Link> Speaker::Impl::accept(const Address& remote, std::uint64_t n
   if (!active() || !started_) return std::nullopt;
   for (std::uint32_t i = 0; i < neighbors_.size(); ++i) {
     if (neighbors_[i]->configuration.address != remote) continue;
+    wake(i);
     if (neighbors_[i]->established) return std::nullopt;
     const Link link{i, Direction::incoming};
     // A peer has no use for two connections of its own: it has forgotten the older one.
@@ -93,6 +96,7 @@ void Speaker::Impl::bind(Link link, const Endpoints& endpoints) {
 
 void Speaker::Impl::transport_connected(Link link, const Endpoints& endpoints, std::uint64_t now_ms) {
   now_ms_ = now_ms;
+  wake(link.neighbor);
   const State state = session(link).fsm.state();
   if (state != State::connect && state != State::active) {
     actions_.push_back({Action::Kind::close, link, {}});
@@ -103,6 +107,7 @@ void Speaker::Impl::transport_connected(Link link, const Endpoints& endpoints, s
 
 void Speaker::Impl::transport_closed(Link link, std::uint64_t now_ms, std::string_view why) {
   now_ms_ = now_ms;
+  wake(link.neighbor);
   Session& s = session(link);
   s.closing = false;
   if (!s.transport && !s.connecting) return;
@@ -134,6 +139,8 @@ void Speaker::Impl::execute(Link link, const FsmAction& action, const Notificati
     case Kind::connect:
       if (!active()) break;
       s.connecting = true;
+      // An attempt that was given up for this one says nothing more, and a twin is not to close this one for it.
+      s.closing = false;
       actions_.push_back({Action::Kind::connect, link, {}});
       break;
     case Kind::send_open:
@@ -159,7 +166,7 @@ void Speaker::Impl::execute(Link link, const FsmAction& action, const Notificati
       start_timer(link, action.timer);
       break;
     case Kind::stop_timer:
-      s.deadline_ms[static_cast<std::size_t>(action.timer)].reset();
+      clear_deadline(s.deadline_ms[static_cast<std::size_t>(action.timer)]);
       break;
     case Kind::session_up:
       session_up(link);
@@ -220,7 +227,7 @@ void Speaker::Impl::settle(std::uint32_t index) {
   Neighbor& n = *neighbors_[index];
   if (n.established) {
     const Link other = other_of({index, *n.established});
-    session(other).deadline_ms[Session::kIdleHold].reset();
+    clear_deadline(session(other).deadline_ms[Session::kIdleHold]);
     const State state = session(other).fsm.state();
     if (state == State::idle) return;
     drive(other, state >= State::open_sent ? Event::open_collision_dump : Event::automatic_stop);
@@ -234,9 +241,9 @@ void Speaker::Impl::settle(std::uint32_t index) {
     if (n.limit.is_held(now_ms_)) {
       begin_machine({index, d});
     } else if (d == Direction::outgoing) {
-      if (!n.configuration.passive) deadline = now_ms_ + jittered(next_backoff(n));
+      if (!n.configuration.passive) set_deadline(deadline, now_ms_ + jittered(next_backoff(n)));
     } else if (s.damped) {
-      deadline = now_ms_ + jittered(next_backoff(n));
+      set_deadline(deadline, now_ms_ + jittered(next_backoff(n)));
     } else {
       begin_machine({index, d});
     }
@@ -248,20 +255,32 @@ void Speaker::Impl::start_timer(Link link, Timer timer) {
   Neighbor& n = neighbor(link);
   Session& s = session(link);
   auto& deadline = s.deadline_ms[static_cast<std::size_t>(timer)];
-  deadline.reset();
+  clear_deadline(deadline);
   if (timer == Timer::connect_retry) {
     // The machine that accepts connections never opens one: the other does.
-    if (link.direction == Direction::outgoing) deadline = now_ms_ + jittered(std::max(n.backoff_ms, kConnectMs));
+    if (link.direction == Direction::outgoing)
+      set_deadline(deadline, now_ms_ + jittered(std::max(n.backoff_ms, kConnectMs)));
     return;
   }
   const auto agreed = negotiate(s);
   if (s.fsm.state() == State::open_sent || !agreed) {
-    if (timer == Timer::hold) deadline = now_ms_ + kOpenHoldMs;
+    if (timer == Timer::hold) set_deadline(deadline, now_ms_ + kOpenHoldMs);
     return;
   }
   const std::uint64_t hold_ms = agreed->hold_time_s * std::uint64_t{1000};
   if (hold_ms == 0) return;  // RFC 4271 section 4.4: then there are neither
-  deadline = now_ms_ + (timer == Timer::hold ? hold_ms : jittered(hold_ms / 3));
+  set_deadline(deadline, now_ms_ + (timer == Timer::hold ? hold_ms : jittered(hold_ms / 3)));
+}
+
+void Speaker::Impl::set_deadline(std::optional<std::uint64_t>& deadline, std::uint64_t at_ms) {
+  clear_deadline(deadline);
+  deadline = at_ms;
+  earliest_ms_ = std::min(earliest_ms_, at_ms);
+}
+
+void Speaker::Impl::clear_deadline(std::optional<std::uint64_t>& deadline) {
+  if (deadline && *deadline <= earliest_ms_) earliest_is_exact_ = false;
+  deadline.reset();
 }
 
 /// RFC 4271 section 10: less up to a quarter.
@@ -281,21 +300,27 @@ std::uint64_t Speaker::Impl::next_backoff(Neighbor& n) {
   return now;
 }
 
-std::optional<std::uint64_t> Speaker::Impl::next_deadline_ms() const {
-  if (rib_.has_leftovers()) return 0;
-  std::optional<std::uint64_t> earliest;
-  if (!active()) return earliest;
-  for (const auto& n : neighbors_)
-    for (const Session& s : n->sessions)
-      for (const auto& deadline : s.deadline_ms)
-        if (deadline && (!earliest || *deadline < *earliest)) earliest = deadline;
-  return earliest;
+std::optional<std::uint64_t> Speaker::Impl::next_deadline_ms() {
+  if (rib_.has_leftovers() || (active() && next_to_wake_ < neighbors_.size())) return 0;
+  if (!active() || earliest_ms_ == kNever) return std::nullopt;
+  // One that was stopped since may have been the earliest. Asked each turn, so looked for only then.
+  if (!earliest_is_exact_) {
+    earliest_is_exact_ = true;
+    earliest_ms_ = kNever;
+    for (const auto& n : neighbors_)
+      for (const Session& s : n->sessions)
+        for (const auto& deadline : s.deadline_ms)
+          if (deadline) earliest_ms_ = std::min(earliest_ms_, *deadline);
+  }
+  return earliest_ms_ == kNever ? std::nullopt : std::optional(earliest_ms_);
 }
 
 void Speaker::Impl::tick(std::uint64_t now_ms) {
   now_ms_ = now_ms;
   rib_.sweep(kSweepShare);
   if (!active()) return;
+  wake_some(kWakeShare);
+  if (earliest_ms_ > now_ms) return;
   constexpr std::array<Event, kTimers> kExpiry{Event::connect_retry_timer_expires, Event::hold_timer_expires,
                                                Event::keepalive_timer_expires};
   for (std::uint32_t i = 0; i < neighbors_.size(); ++i) {
@@ -304,7 +329,7 @@ void Speaker::Impl::tick(std::uint64_t now_ms) {
       for (std::size_t timer = 0; timer <= kTimers; ++timer) {
         auto& deadline = session(link).deadline_ms[timer];
         if (!deadline || *deadline > now_ms) continue;
-        deadline.reset();
+        clear_deadline(deadline);
         if (timer == Session::kIdleHold) {
           begin_machine(link);
         } else {

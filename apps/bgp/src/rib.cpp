@@ -1,7 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "rib.hpp"
 
+#include "tandem/work.hpp"
+
 namespace tandem::bgp {
+
+namespace {
+
+/// Of places that hold nothing so many count as one that does.
+constexpr std::size_t kEmptyPlaces = 64;
+
+}  // namespace
+
+void AdjRib::settle_page_of(std::size_t id) {
+  const std::size_t page = id / routes.page_items();
+  if (page >= tagged_pages.size() || !tagged_pages[page]) return;
+  tagged_pages[page] = false;
+  const std::size_t first = page * routes.page_items();
+  for (std::size_t i = first; i < first + routes.page_items(); ++i)
+    if (AttributeId& route = routes.at(i); route != kNoRoute) route |= kAttributeTag;
+}
 
 Rib::Rib(const Configuration& configuration)
     : as_(configuration.as),
@@ -78,7 +96,9 @@ void Rib::withdraw(std::uint32_t neighbor, const Prefix& prefix) {
 
 void Rib::set_told(std::uint32_t neighbor, Family family, PrefixId id, AttributeId attributes) {
   PerFamily& f = of(family);
+  TANDEM_WORK(route);
   AdjRib& told = f.told[neighbor];
+  told.settle_page_of(id);
   const AttributeId old = told.routes.get(id);
   if (old == attributes) return;
   if (attributes != kNoRoute) attributes_.ref(attributes);
@@ -105,12 +125,11 @@ void Rib::set_told(std::uint32_t neighbor, const Prefix& prefix, AttributeId att
 }
 
 void Rib::tell_again(std::uint32_t neighbor, Family family) {
-  Paged<AttributeId>& routes = of(family).told[neighbor].routes;
-  for (std::size_t id = 0; id < routes.limit(); id += routes.page_items()) {
-    if (!routes.has_page_of(id)) continue;
-    for (std::size_t i = id; i < id + routes.page_items(); ++i)
-      if (AttributeId& route = routes.at(i); route != kNoRoute) route |= kAttributeTag;
-  }
+  AdjRib& told = of(family).told[neighbor];
+  const Paged<AttributeId>& routes = told.routes;
+  told.tagged_pages.assign(routes.limit() / routes.page_items(), false);
+  for (std::size_t id = 0; id < routes.limit(); id += routes.page_items())
+    told.tagged_pages[id / routes.page_items()] = routes.has_page_of(id);
 }
 
 void Rib::tell_again(std::uint32_t neighbor, const Prefix& prefix) {
@@ -123,7 +142,13 @@ void Rib::detach(std::uint32_t neighbor) {
   for (const Family family : kAllFamilies) {
     PerFamily& f = of(family);
     const auto put_aside = [&](AdjRib& rib, bool received) {
-      if (rib.count > 0) leftovers_.push_back({family, neighbor, received, std::move(rib.routes), 0});
+      if (rib.count > 0)
+        leftovers_.push_back({received ? Leftover::Kind::received : Leftover::Kind::told,
+                              family,
+                              neighbor,
+                              std::move(rib.routes),
+                              {},
+                              0});
       rib = AdjRib{};
     };
     put_aside(f.received[neighbor], true);
@@ -131,24 +156,53 @@ void Rib::detach(std::uint32_t neighbor) {
   }
 }
 
+void Rib::put_aside(Paged<AttributeId> exported) {
+  if (exported.limit() != 0)
+    leftovers_.push_back({Leftover::Kind::exported, Family::ipv4, 0, std::move(exported), {}, 0});
+}
+
+void Rib::put_aside(Family family, std::deque<PrefixId> queued) {
+  if (!queued.empty()) leftovers_.push_back({Leftover::Kind::queued, family, 0, {}, std::move(queued), 0});
+}
+
 bool Rib::sweep(std::size_t budget) {
   while (!leftovers_.empty()) {
-    Leftover& left = leftovers_.front();
-    PrefixTable& prefixes = of(left.family).prefixes;
-    const std::size_t limit = left.routes.limit();
-    for (; left.cursor < limit; ++left.cursor) {
-      const AttributeId route = left.routes.get(left.cursor);
-      if (route == kNoRoute) continue;
-      if (budget == 0) return true;
-      --budget;
-      const auto id = static_cast<PrefixId>(left.cursor);
-      if (left.received) decide(left.family, id, left.neighbor);
-      attributes_.unref(untagged(route));
-      prefixes.unref(id);
-    }
+    if (!sweep_one(leftovers_.front(), budget)) return true;
     leftovers_.pop_front();
   }
   return false;
+}
+
+/// False: the budget is spent before it.
+bool Rib::sweep_one(Leftover& left, std::size_t& budget) {
+  PrefixTable& prefixes = of(left.family).prefixes;
+  for (; !left.queued.empty(); left.queued.pop_front()) {
+    if (budget == 0) return false;
+    --budget;
+    prefixes.unref(left.queued.front());
+  }
+  const std::size_t limit = left.routes.limit();
+  std::size_t empty = 0;
+  while (left.cursor < limit) {
+    if (budget == 0) return false;
+    if (!left.routes.has_page_of(left.cursor)) {
+      left.cursor += left.routes.page_items();
+      --budget;
+      continue;
+    }
+    const auto id = static_cast<PrefixId>(left.cursor++);
+    const AttributeId route = left.routes.peek(id);
+    if (route == kNoRoute || (left.kind == Leftover::Kind::exported && route == kWithheldRoute)) {
+      if (++empty % kEmptyPlaces == 0) --budget;
+      continue;
+    }
+    --budget;
+    TANDEM_WORK(route);
+    if (left.kind == Leftover::Kind::received) decide(left.family, id, left.neighbor);
+    attributes_.unref(left.kind == Leftover::Kind::exported ? route : untagged(route));
+    if (left.kind != Leftover::Kind::exported) prefixes.unref(id);
+  }
+  return true;
 }
 
 Rib::Chosen Rib::best(Family family, PrefixId id) {
@@ -170,6 +224,7 @@ Rib::Chosen Rib::best(Family family, PrefixId id) {
 }
 
 void Rib::decide(Family family, PrefixId id, std::uint32_t touched) {
+  TANDEM_WORK(route);
   PerFamily& f = of(family);
   const std::uint16_t old = f.best.get(id).source;
   std::uint16_t best = kNoSource;

@@ -23,6 +23,17 @@ namespace tandem::bgp {
 struct AdjRib {
   Paged<AttributeId> routes;
   std::uint64_t count = 0;
+  /// A told table's pages of which every route has the tag, although it does not stand there yet: to put it on each would be a
+  /// walk through the table.
+  std::vector<bool> tagged_pages;
+
+  [[nodiscard]] AttributeId get(std::size_t id) const {
+    const AttributeId route = routes.get(id);
+    const std::size_t page = id / routes.page_items();
+    return route != kNoRoute && page < tagged_pages.size() && tagged_pages[page] ? route | kAttributeTag : route;
+  }
+  /// Puts the tag on the routes of this one's page, if that is due.
+  void settle_page_of(std::size_t id);
 };
 
 class Rib {
@@ -47,7 +58,7 @@ class Rib {
   void withdraw(std::uint32_t neighbor, const Prefix& prefix);
 
   AttributeId told(std::uint32_t neighbor, Family family, PrefixId id) const {
-    return of(family).told[neighbor].routes.get(id);
+    return of(family).told[neighbor].get(id);
   }
   /// kNoRoute: withdrawn. Replaces what was told and the request to tell it again.
   void set_told(std::uint32_t neighbor, Family family, PrefixId id, AttributeId attributes);
@@ -61,6 +72,9 @@ class Rib {
   /// Works off what detach() left, at most `budget` prefixes. False: nothing is left.
   bool sweep(std::size_t budget);
   bool has_leftovers() const { return !leftovers_.empty(); }
+  /// What an Adj-RIB-Out leaves behind: sets that it had exported, numbers of prefixes that it had queued. sweep() lets go of them.
+  void put_aside(Paged<AttributeId> exported);
+  void put_aside(Family family, std::deque<PrefixId> queued);
 
   /// The best route and where it is from; kNoRoute, kNoSource: there is none. Decides first where a route of an ended session
   /// was the best and sweep() has not come by yet.
@@ -99,12 +113,16 @@ class Rib {
     Address address;
   };
   struct Leftover {
-    Family family;
-    std::uint32_t neighbor;
-    bool received;  // else told
-    Paged<AttributeId> routes;
+    enum class Kind : std::uint8_t { received, told, exported, queued };
+    Kind kind = Kind::told;
+    Family family = Family::ipv4;
+    std::uint32_t neighbor = 0;
+    Paged<AttributeId> routes;    // of all kinds but queued
+    std::deque<PrefixId> queued;  // of that
     std::size_t cursor = 0;
   };
+
+  bool sweep_one(Leftover& left, std::size_t& budget);
 
   PerFamily& of(Family family) { return families_[index_of(family)]; }
   const PerFamily& of(Family family) const { return families_[index_of(family)]; }

@@ -15,6 +15,7 @@ void count(MalformationCounters& counters, Malformation m) { ++counters[static_c
 
 std::size_t Speaker::Impl::receive(Link link, ByteSpan unread, std::uint64_t now_ms) {
   now_ms_ = now_ms;
+  wake(link.neighbor);
   std::size_t consumed = 0;
   while (session(link).transport) {
     const Frame frame = next_frame(unread.subspan(consumed), neighbor(link).counters.malformations);
@@ -150,6 +151,7 @@ void Speaker::Impl::take_refresh(Link link, ByteSpan message) {
 Pulled Speaker::Impl::next_message(Link link, std::span<std::uint8_t> room, std::size_t& written_bytes) {
   written_bytes = 0;
   if (!active()) return Pulled::idle;
+  wake(link.neighbor);
   Neighbor& n = neighbor(link);
   Session& s = session(link);
   if (!s.transport && !s.closing) return Pulled::idle;

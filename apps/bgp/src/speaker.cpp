@@ -70,7 +70,11 @@ void Speaker::observe_written(Link link, ByteSpan written, std::uint64_t now_ms)
   impl_->observe_written(link, written, now_ms);
 }
 void Speaker::observe_closed(Link link, std::uint64_t now_ms) { impl_->observe_closed(link, now_ms); }
-void Speaker::promote(std::uint64_t now_ms) { impl_->promote(now_ms); }
+void Speaker::begin_promotion(std::uint64_t now_ms) { impl_->begin_promotion(now_ms); }
+void Speaker::promote(std::uint64_t now_ms) {
+  impl_->begin_promotion(now_ms);
+  impl_->wake_some(UINT32_MAX);
+}
 
 bool Speaker::save(SaveCursor& cursor, std::size_t max_bytes, std::vector<std::uint8_t>& piece,
                    std::uint64_t now_ms) const {

@@ -61,6 +61,7 @@ struct Neighbor {
   // Reasons for which no session came up that were told since one was: each attempt fails for the same ones.
   static constexpr std::size_t kMaxToldFailures = 8;
   std::vector<std::string> told_failures;
+  bool asleep = false;  // a promoted speaker has not come to it
 };
 
 class Speaker::Impl {
@@ -73,7 +74,7 @@ class Speaker::Impl {
   std::optional<Link> accept(const Address& remote, std::uint64_t now_ms);
   void transport_connected(Link link, const Endpoints& endpoints, std::uint64_t now_ms);
   void transport_closed(Link link, std::uint64_t now_ms, std::string_view why);
-  std::optional<std::uint64_t> next_deadline_ms() const;
+  std::optional<std::uint64_t> next_deadline_ms();
   void tick(std::uint64_t now_ms);
 
   // routing.cpp
@@ -86,7 +87,9 @@ class Speaker::Impl {
   void observe_received(Link link, ByteSpan consumed, std::uint64_t now_ms);
   void observe_written(Link link, ByteSpan written, std::uint64_t now_ms);
   void observe_closed(Link link, std::uint64_t now_ms);
-  void promote(std::uint64_t now_ms);
+  void begin_promotion(std::uint64_t now_ms);
+  /// Up to `count` more neighbours of a promoted speaker, in their order.
+  void wake_some(std::uint32_t count);
 
   // snapshot.cpp
   bool save(SaveCursor& cursor, std::size_t max_bytes, std::vector<std::uint8_t>& piece, std::uint64_t now_ms) const;
@@ -123,6 +126,8 @@ class Speaker::Impl {
   void send_control(Session& s, std::vector<std::uint8_t> message);
   void send_notification(Neighbor& n, Session& s, const Notification& notification);
   void start_timer(Link link, Timer timer);
+  void set_deadline(std::optional<std::uint64_t>& deadline, std::uint64_t at_ms);
+  void clear_deadline(std::optional<std::uint64_t>& deadline);
   std::uint64_t jittered(std::uint64_t interval_ms);
   std::uint64_t next_backoff(Neighbor& n);
   bool loses_collision(Link link, const Open& open);
@@ -144,6 +149,8 @@ class Speaker::Impl {
   void announce(std::uint32_t index, const std::vector<Prefix>& prefixes);
 
   // twin.cpp
+  /// A promoted neighbour's sessions come to life; nothing where that has been done.
+  void wake(std::uint32_t index);
   void take_written(Link link, const Frame& frame);
   void take_written_update(Link link, ByteSpan message);
   template <class Take>
@@ -155,6 +162,10 @@ class Speaker::Impl {
   std::string restore_attributes(PieceReader& record, AttributeNumbers& sets);
   std::string restore_route(PieceReader& record, const AttributeNumbers& sets);
 
+  static constexpr std::uint64_t kNever = UINT64_MAX;
+  std::uint64_t earliest_ms_ = kNever;       // no deadline is earlier
+  bool earliest_is_exact_ = true;            // else it may have been stopped
+  std::uint32_t next_to_wake_ = UINT32_MAX;  // of a promoted speaker; all before it were
   std::uint64_t random_state_;
   Update update_;  // kept for its memory
   RouteRefresh refresh_;

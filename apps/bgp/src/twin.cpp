@@ -127,43 +127,54 @@ void Speaker::Impl::observe_closed(Link link, std::uint64_t now_ms) {
   transport_closed(link, now_ms, "the connection was closed");
 }
 
-void Speaker::Impl::promote(std::uint64_t now_ms) {
+void Speaker::Impl::begin_promotion(std::uint64_t now_ms) {
   now_ms_ = now_ms;
   mode_ = Mode::active;
   started_ = true;
-  for (std::uint32_t i = 0; i < neighbors_.size(); ++i) {
-    Neighbor& n = *neighbors_[i];
-    n.limit.max = n.configuration.max_prefix;
-    for (const Direction d : {Direction::outgoing, Direction::incoming}) {
-      const Link link{i, d};
-      Session& s = session(link);
-      const State state = s.fsm.state();
-      if (s.closing) actions_.push_back({Action::Kind::close, link, {}});
-      if (s.transport && state >= State::open_sent) {
-        if (!s.partial_written.empty() || !s.partial_received.empty()) {
-          // Half a message stands on the wire and nobody knows its rest: this cannot be continued.
-          n.reason = "the mirrored stream ended within a message";
-          drive(link, Event::automatic_stop);
-          continue;
-        }
-        const auto agreed = negotiate(s);
-        const bool silent = agreed && agreed->hold_time_s == 0;
-        for (const FsmAction& action : s.fsm.resume(state))
-          if (!(silent && action.kind == FsmAction::Kind::send_keepalive)) execute(link, action, nullptr);
-      } else if (s.connecting) {
-        start_timer(link, Timer::connect_retry);
-      } else {
-        s.fsm.mirror(State::idle);
+  for (const auto& n : neighbors_) {
+    n->asleep = true;
+    n->limit.max = n->configuration.max_prefix;
+  }
+  next_to_wake_ = 0;
+}
+
+void Speaker::Impl::wake_some(std::uint32_t count) {
+  for (; count > 0 && next_to_wake_ < neighbors_.size(); --count) wake(next_to_wake_++);
+}
+
+void Speaker::Impl::wake(std::uint32_t index) {
+  Neighbor& n = *neighbors_[index];
+  if (!n.asleep) return;
+  n.asleep = false;
+  for (const Direction d : {Direction::outgoing, Direction::incoming}) {
+    const Link link{index, d};
+    Session& s = session(link);
+    const State state = s.fsm.state();
+    if (s.closing && !s.transport && !s.connecting) actions_.push_back({Action::Kind::close, link, {}});
+    if (s.transport && state >= State::open_sent) {
+      if (!s.partial_written.empty() || !s.partial_received.empty()) {
+        // Half a message stands on the wire and nobody knows its rest: this cannot be continued.
+        n.reason = "the mirrored stream ended within a message";
+        drive(link, Event::automatic_stop);
+        continue;
       }
+      const auto agreed = negotiate(s);
+      const bool silent = agreed && agreed->hold_time_s == 0;
+      for (const FsmAction& action : s.fsm.resume(state))
+        if (!(silent && action.kind == FsmAction::Kind::send_keepalive)) execute(link, action, nullptr);
+    } else if (s.connecting) {
+      start_timer(link, Timer::connect_retry);
+    } else {
+      s.fsm.mirror(State::idle);
     }
-    if (n.established && !TANDEM_PLANTED(bgp_difference_lost)) n.out.walk();
-    if (n.established) check_prefix_limit({i, *n.established});
   }
-  for (std::uint32_t i = 0; i < neighbors_.size(); ++i) {
-    if (neighbors_[i]->established) continue;
-    for (const Direction d : {Direction::outgoing, Direction::incoming})
-      if (session({i, d}).fsm.state() == State::idle) begin_machine({i, d});
+  if (n.established) {
+    if (!TANDEM_PLANTED(bgp_difference_lost)) n.out.walk();
+    check_prefix_limit({index, *n.established});
+    return;
   }
+  for (const Direction d : {Direction::outgoing, Direction::incoming})
+    if (session({index, d}).fsm.state() == State::idle) begin_machine({index, d});
 }
 
 }  // namespace tandem::bgp

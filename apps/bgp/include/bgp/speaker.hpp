@@ -122,7 +122,8 @@ class Speaker {
   /// In order; false: none left.
   bool next_action(Action& action);
 
-  /// The earliest time at which tick() has something to do; nothing: never. 0 while work is left over from an ended session.
+  /// The earliest time at which tick() has something to do; nothing: never. 0 while work is left over from an ended session or
+  /// a promotion: a share of it, some hundred routes or some tens of neighbours, is done by each call.
   std::optional<std::uint64_t> next_deadline_ms() const;
   /// Timers that are due, and a bounded share of left-over work. On the twin only the latter.
   void tick(std::uint64_t now_ms);
@@ -141,6 +142,8 @@ class Speaker {
   /// From now on this is the primary: timers start afresh, each live session gets a KEEPALIVE at once and is compared with what it
   /// was told, neighbours without a session are started. Takes time in the number of neighbours, not of routes.
   void promote(std::uint64_t now_ms);
+  /// The same, put off: each neighbour comes to life when it is asked for something, and some with every tick().
+  void begin_promotion(std::uint64_t now_ms);
 
   // ---- Late joiner ---------------------------------------------------------------------------------------------------
 
