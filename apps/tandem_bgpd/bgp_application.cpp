@@ -6,12 +6,19 @@
 #include <nlohmann/json.hpp>
 
 #include "session.hpp"
+#include "tandem/planted.hpp"
 
 namespace tandem::bgpd {
 namespace {
 
 /// Names the factory of connections that this speaker opens; those that it accepts have the listening port's number.
 constexpr std::uint16_t kOutgoingService = 0;
+/// How many shares of left-over work a twin does for each piece that it is shown.
+constexpr int kSweepsACall = 4;
+/// A peer that has opened a second connection is asked on the first for so long, several times, whether it still has it.
+constexpr std::uint64_t kAnswerWithin_ms = 5'000;
+/// How often its answer is looked for.
+constexpr std::uint64_t kLookAgain_ns = 20'000'000;
 /// How many a piece of an answer tells of.
 constexpr std::uint64_t kNeighborsAPiece = 8;
 
@@ -93,6 +100,7 @@ std::uint64_t BgpApplication::now_ms() const { return node_->now_ns() / 1'000'00
 void BgpApplication::on_start(Node& node) {
   node_ = &node;
   sessions_.clear();
+  questions_.clear();
   speaker_ = std::make_unique<bgp::Speaker>(
       configuration_, node.role() == Role::twin ? bgp::Speaker::Mode::observing : bgp::Speaker::Mode::active);
   node.define_service(kOutgoingService,
@@ -106,11 +114,13 @@ void BgpApplication::on_start(Node& node) {
 
 void BgpApplication::on_primary(Node&, bool takeover) {
   if (takeover) {
-    speaker_->promote(now_ms());
-  } else {
-    warn_of_next_hop();
-    speaker_->start(now_ms());
+    // The peers wait for the first packets: what each neighbour has to be told is looked up behind them, in slices.
+    speaker_->begin_promotion(now_ms());
+    touched_ = true;
+    return;
   }
+  warn_of_next_hop();
+  speaker_->start(now_ms());
   run_actions();
   pump_all();
 }
@@ -138,9 +148,11 @@ void BgpApplication::on_stop(Node&) {
 
 void BgpApplication::bind(bgp::Link link, Session& session) { sessions_[{link.neighbor, link.direction}] = &session; }
 
-void BgpApplication::unbind(bgp::Link link, const Session& session) {
+bool BgpApplication::unbind(bgp::Link link, const Session& session) {
   const auto found = sessions_.find({link.neighbor, link.direction});
-  if (found != sessions_.end() && found->second == &session) sessions_.erase(found);
+  if (found == sessions_.end() || found->second != &session) return false;
+  sessions_.erase(found);
+  return true;
 }
 
 bgp::Endpoints BgpApplication::endpoints_of(const Connection& connection) const {
@@ -184,6 +196,7 @@ void BgpApplication::run_actions() {
         if (found != sessions_.end()) found->second->finish();
         break;
       case bgp::Action::Kind::session_up:
+        if (found != sessions_.end()) found->second->is_up();
         node_->log("neighbor " + neighbor.address.to_string() + " is established");
         break;
       case bgp::Action::Kind::session_down:
@@ -205,28 +218,101 @@ void BgpApplication::run_actions() {
 
 void BgpApplication::pump_all() {
   touched_ = false;
-  // Pumping may end a session, so the list is copied.
-  std::vector<Session*> sessions;
-  for (const auto& [link, session] : sessions_) sessions.push_back(session);
-  for (Session* session : sessions) {
-    if (session->pump()) touched_ = true;
+  // Pumping may end a session, so each is looked up. Where time runs out the next turn goes on behind.
+  for (std::size_t left = sessions_.size(); left > 0 && !sessions_.empty(); --left) {
+    auto next = sessions_.upper_bound(pump_behind_);
+    if (next == sessions_.end()) next = sessions_.begin();
+    pump_behind_ = next->first;
+    if (next->second->pump()) touched_ = true;
+    if (left > 1 && node_->out_of_time() && !TANDEM_PLANTED(bgp_turn_unbounded)) {
+      touched_ = true;
+      return;
+    }
   }
 }
 
-std::uint64_t BgpApplication::on_turn(Node&, std::uint64_t now_ns) {
-  const std::uint64_t now = now_ns / 1'000'000;
-  if (const auto deadline = speaker_->next_deadline_ms(); deadline && *deadline <= now) {
-    speaker_->tick(now);
+Session* BgpApplication::established_session(std::uint32_t neighbor) const {
+  for (const bgp::Direction direction : {bgp::Direction::outgoing, bgp::Direction::incoming}) {
+    const auto found = sessions_.find({neighbor, direction});
+    if (found != sessions_.end() && speaker_->state({neighbor, direction}) == bgp::State::established)
+      return found->second->connection() != nullptr ? found->second : nullptr;
+  }
+  return nullptr;
+}
+
+bool BgpApplication::wait_for_place(Session& newcomer) {
+  const auto neighbor = speaker_->find_neighbor(to_bgp(newcomer.connection()->remote().address));
+  Session* const holder = neighbor ? established_session(*neighbor) : nullptr;
+  if (holder == nullptr) return false;
+  Question& question = questions_[*neighbor];
+  if (question.newcomer != nullptr) std::exchange(question.newcomer, nullptr)->refuse();
+  holder->ask();
+  question = {&newcomer, holder->heard(), now_ms() + kAnswerWithin_ms};
+  return true;
+}
+
+void BgpApplication::stop_waiting(const Session& session) {
+  const auto at = std::find_if(questions_.begin(), questions_.end(),
+                               [&session](const auto& item) { return item.second.newcomer == &session; });
+  if (at == questions_.end()) return;
+  const std::uint32_t neighbor = at->first;
+  questions_.erase(at);
+  if (Session* const holder = established_session(neighbor)) holder->stop_asking();
+}
+
+void BgpApplication::look_at_questions() {
+  std::vector<std::uint32_t> asked;
+  for (const auto& [neighbor, question] : questions_) asked.push_back(neighbor);
+  for (const std::uint32_t neighbor : asked) {
+    Question& asking = questions_[neighbor];
+    const Question question = asking;
+    const std::string name = configuration_.neighbors[neighbor].address.to_string();
+    Session* const holder = established_session(neighbor);
+    if (holder == nullptr) {
+      questions_.erase(neighbor);
+      question.newcomer->retry();
+    } else if (!holder->is_asked()) {
+      // Memory was short, or it has just been promoted.
+      holder->ask();
+      asking.heard = holder->heard();
+      asking.until_ms = now_ms() + kAnswerWithin_ms;
+    } else if (holder->heard() != question.heard) {
+      node_->log("neighbor " + name + " has opened a second connection and still answers on the first: refused");
+      questions_.erase(neighbor);
+      holder->stop_asking();
+      question.newcomer->refuse();
+    } else if (now_ms() >= question.until_ms) {
+      node_->log("neighbor " + name + " has opened a new connection and does not answer on the old one: replaced");
+      holder->give_up();
+    }
     touched_ = true;
   }
+}
+
+std::uint64_t BgpApplication::on_turn(Node& node, std::uint64_t now_ns) {
+  const std::uint64_t now = now_ns / 1'000'000;
+  const auto tick = [&] {
+    const auto deadline = speaker_->next_deadline_ms();
+    if (!deadline || *deadline > now) return false;
+    speaker_->tick(now);
+    touched_ = true;
+    return true;
+  };
+  tick();
+  if (!questions_.empty()) look_at_questions();
   if (touched_) {
     run_actions();
     pump_all();
     run_actions();
   }
+  // What is left of the turn is for what ended sessions have left behind.
+  while (!node.out_of_time() && tick()) {
+  }
   if (touched_) return now_ns;
   const auto deadline = speaker_->next_deadline_ms();
-  return deadline ? std::max(*deadline * 1'000'000, now_ns + 1'000'000) : UINT64_MAX;
+  std::uint64_t next_ns = deadline ? std::max(*deadline * 1'000'000, now_ns + 1'000'000) : UINT64_MAX;
+  if (!questions_.empty()) next_ns = std::min(next_ns, now_ns + kLookAgain_ns);
+  return next_ns;
 }
 
 bool BgpApplication::save(Node&, std::uint64_t& cursor, std::size_t max_bytes, std::vector<std::uint8_t>& piece) {
@@ -237,7 +323,11 @@ bool BgpApplication::save(Node&, std::uint64_t& cursor, std::size_t max_bytes, s
 }
 
 void BgpApplication::sweep() {
-  if (const auto deadline = speaker_->next_deadline_ms(); deadline && *deadline == 0) speaker_->tick(now_ms());
+  for (int share = 0; share < kSweepsACall; ++share) {
+    const auto deadline = speaker_->next_deadline_ms();
+    if (!deadline || *deadline != 0) return;
+    speaker_->tick(now_ms());
+  }
 }
 
 bool BgpApplication::restore(Node&, Bytes piece) { return restore_piece(piece); }

@@ -40,9 +40,14 @@ class BgpApplication final : public Application {
   [[nodiscard]] std::uint64_t now_ms() const;
   [[nodiscard]] bgp::Endpoints endpoints_of(const Connection& connection) const;
   void bind(bgp::Link link, Session& session);
-  void unbind(bgp::Link link, const Session& session);
+  /// False: the link is another one's by now.
+  bool unbind(bgp::Link link, const Session& session);
   /// The speaker may have something to do or to say: to be looked at in this turn.
   void touch() { touched_ = true; }
+  /// `newcomer`, whose neighbour has a session, is kept until it is known whether that session's peer still has it. False: it has
+  /// none. A neighbour has one that waits: the last that came.
+  bool wait_for_place(Session& newcomer);
+  void stop_waiting(const Session& session);
   void run_actions();
   /// What may be added to a failure: nothing, or that nobody is there at all.
   [[nodiscard]] std::string silence_of(const IpAddress& address, const std::string& reason) const;
@@ -51,15 +56,27 @@ class BgpApplication final : public Application {
   bool restore_piece(Bytes piece);
 
  private:
+  using Place = std::pair<std::uint32_t, bgp::Direction>;
+  /// A neighbour's session whose peer is asked whether it still has it, since it has opened another connection.
+  struct Question {
+    Session* newcomer = nullptr;
+    std::uint64_t heard = 0;  ///< when it was asked
+    std::uint64_t until_ms = 0;
+  };
+
   void pump_all();
   void warn_of_next_hop() const;
+  void look_at_questions();
+  [[nodiscard]] Session* established_session(std::uint32_t neighbor) const;
 
   bgp::Configuration configuration_;
   std::uint16_t listen_port_;
   Node* node_ = nullptr;
   std::unique_ptr<bgp::Speaker> speaker_;
   bgp::Statistics statistics_;  ///< what the pieces of an answer are made from
-  std::map<std::pair<std::uint32_t, bgp::Direction>, Session*> sessions_;
+  std::map<Place, Session*> sessions_;
+  Place pump_behind_{0, bgp::Direction::outgoing};  ///< pumping goes on behind this one
+  std::map<std::uint32_t, Question> questions_;     ///< by neighbour
   bool touched_ = false;
   bool running_actions_ = false;
 };
