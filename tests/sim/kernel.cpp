@@ -3,10 +3,12 @@
 
 #include <linux/futex.h>
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstring>
 
 #include "stack_scope.hpp"
+#include "tandem/work.hpp"
 
 namespace tandem::sim {
 
@@ -17,6 +19,20 @@ namespace {
 bool later(const auto& a, const auto& b) { return a.time_ns != b.time_ns ? a.time_ns > b.time_ns : a.order > b.order; }
 
 }  // namespace
+
+std::uint64_t Kernel::cost_of(Step step) {
+  static const auto costs = [] {
+    constexpr std::uint32_t kStepCost_ns = 20;
+    std::array<std::uint32_t, kSteps> table{};
+    table.fill(kStepCost_ns);
+    table[step_of("turn.input")] = 500;
+    table[step_of("log.record")] = 80;
+    table[step_of("replica.record")] = 150;
+    table[step_of("handler.served")] = 200;
+    return table;
+  }();
+  return costs[step];
+}
 
 Kernel::Kernel(Director& director, std::uint64_t seed)
     : scheduling(seed, 1), random_bytes(seed, 2), director_(director) {
@@ -367,3 +383,14 @@ Listener::~Listener() {
 }
 
 }  // namespace tandem::sim
+
+namespace tandem {
+
+void work(Work kind) {
+  // The peer's speaker has code of its own.
+  if (sim::the_kernel == nullptr || sim::the_kernel->current == nullptr) return;
+  constexpr std::uint64_t kRoutesASet = 4;
+  sim::the_kernel->charge(sim::the_kernel->route_cost_ns * (kind == Work::attributes ? kRoutesASet : 1));
+}
+
+}  // namespace tandem

@@ -28,6 +28,7 @@
 #include "shared_group.hpp"
 #include "steps.hpp"
 #include "tandem/address.hpp"
+#include "tandem/shown.hpp"
 
 namespace tandem {
 class Stack;
@@ -188,7 +189,9 @@ struct Process {
   std::uint64_t stop_at_step = UINT64_MAX;
   std::uint64_t preempt_at_step = UINT64_MAX;
   Step last_step = 0;
-  std::uint64_t slow_ns = 0;  ///< what a step costs it beyond the usual
+  std::uint64_t turn_began_ns = 0;
+  std::uint64_t turn_cost_ns = 0;  ///< processor time since
+  std::uint64_t slow_ns = 0;       ///< what a step costs it beyond the usual
 
   [[nodiscard]] Object* object(int fd) const {
     const auto place = static_cast<std::size_t>(fd) - 3;
@@ -217,6 +220,8 @@ class Director {
   /// The process is going to drive the wire from now on.
   virtual void on_speaker(Process& process, bool adopts) = 0;
   virtual void violation(std::string_view rule, std::string text) = 0;
+  /// A handler of the process was called, or did something that its twin's is called for (tandem/shown.hpp).
+  virtual void on_shown(Process& process, Shown what, std::uint64_t connection, std::uint64_t value) = 0;
 };
 
 class Kernel {
@@ -261,7 +266,8 @@ class Kernel {
   void passed(Step step) {
     Process* const process = current;
     if (process == nullptr) return;
-    now_ns += kStepCost_ns + process->slow_ns;
+    now_ns += process->slow_ns;
+    charge(cost_of(step));
     process->last_step = step;
     ++process->steps;
     director_.at_step(*process, step);
@@ -315,7 +321,14 @@ class Kernel {
   /// Bounds of what a simulated system call or a wake-up takes.
   std::uint64_t wake_latency_ns = 20'000;
 
-  static constexpr std::uint64_t kStepCost_ns = 20;
+  /// Processor time of the current process.
+  void charge(std::uint64_t cost_ns) {
+    now_ns += cost_ns;
+    current->turn_cost_ns += cost_ns;
+  }
+  /// What the work costs that lies before a step: a frame, a record, a call of a handler.
+  static std::uint64_t cost_of(Step step);
+  std::uint64_t route_cost_ns = 200;  ///< of Work::route
 
   // ---- Trace ----
   bool tracing = false;

@@ -45,6 +45,7 @@ constexpr Fault kFaults[] = {
      "live records of connections that the snapshot has not come to", 1400},
     {Planted::partial_transaction, "partial-transaction", "ha/log_ring, ha/replica",
      "each record is visible at once, and applied", 30},
+    {Planted::told_late, "told-late", "ha/recorder", "a twin is told of a FIN when the turn ends", 100},
     {Planted::consumed_lost, "consumed-lost", "stack/mirror", "the twin keeps what was consumed", 10},
     {Planted::saved_state_lost, "saved-state-lost", "ha/replica", "a late joiner's handlers are not given their state",
      10},
@@ -94,6 +95,8 @@ constexpr Fault kFaults[] = {
      "a promoted speaker does not start its KEEPALIVE timer", 50},
     {Planted::bgp_hold_time_stops, "bgp-hold-time-stops", "apps/bgp/fsm",
      "a promoted speaker does not start its hold timer", 100},
+    {Planted::bgp_turn_unbounded, "bgp-turn-unbounded", "apps/tandem_bgpd",
+     "neighbours are told everything in one turn", 300},
 };
 
 Planted armed = Planted::none;
@@ -113,7 +116,7 @@ void copy_text(char* to, std::size_t room, std::string_view text) {
 }
 
 /// Few of the seeds run tandem-bgpd: for its faults each is made to.
-bool is_of_bgp(const Fault& fault) { return fault.where.starts_with("apps/bgp"); }
+bool is_of_bgp(const Fault& fault) { return fault.where.starts_with("apps/"); }
 
 /// Seeds 1 to `runs`, in a process of its own.
 void run_seeds(Planted which, bool bgp, std::uint64_t runs, Report& report) {

@@ -88,6 +88,9 @@ void Setup::draw_bgp() {
   if (prng.one_in(3)) send_queue_bytes = 8192;
   bulk = bulk || prng.one_in(4);
   lazy = lazy || prng.one_in(4);
+  bgp_restarts = prng.one_in(3);
+  // As if the tables were larger.
+  if (bulk && prng.one_in(2)) route_cost_ns = 10'000;
 }
 
 std::string Setup::describe() const {

@@ -70,6 +70,8 @@ struct Setup {
   bool stopped_twins = false;        ///< one stands still for good, and then its primary dies
   std::uint32_t pid_namespaces =
       0;  ///< 1: every process is number 1 of one of its own; 2: every second one, in that of the others
+  bool bgp_restarts = false;          ///< neighbours end their sessions, several at once, and come again
+  std::uint32_t route_cost_ns = 200;  ///< of processor time
   LinkFaults faults;
   Script* script = nullptr;  ///< what happens, where it is not drawn
 
@@ -146,6 +148,8 @@ void Setup::for_each_field(S& s, F f) {
   f("bgp_changes", s.bgp_changes);
   f("pid_namespaces", s.pid_namespaces);
   f("stopped_twins", s.stopped_twins);
+  f("bgp_restarts", s.bgp_restarts);
+  f("route_cost_ns", s.route_cost_ns);
 }
 
 }  // namespace tandem::sim

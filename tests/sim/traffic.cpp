@@ -132,7 +132,9 @@ void Exchange::settle(Connection& c) {
     c.abort();
     return;
   }
-  if (eof_ || (all_read && closes_first) || (client_ && plan_.has(exchange_flag::kClientHalfCloses))) {
+  // What is unread when the end comes is still to be read.
+  if ((eof_ && (all_read || c.unread().empty())) || (all_read && closes_first) ||
+      (client_ && plan_.has(exchange_flag::kClientHalfCloses))) {
     closed_ = true;
     c.close();
   }
@@ -163,6 +165,7 @@ void Exchange::take(Connection& c, Bytes bytes) {
   check_incoming(bytes);
   c.consume(count);
   if (!knew && knows_plan() && !wants_stream_) c.note(header_);
+  conclude(c);
 }
 
 void Exchange::on_receive(Connection& c, Bytes unread) {
@@ -196,6 +199,14 @@ void Exchange::on_eof(Connection& c) {
     if (wants_stream_ && consumed_ != c.bytes_consumed()) observer_.wrong("the twin sees the end before all bytes");
     return;
   }
+  conclude(c);
+  pump(c);
+}
+
+/// The other end has said everything, and it was read.
+void Exchange::conclude(Connection& c) {
+  if (!eof_ || concluded_ || !c.unread().empty()) return;
+  concluded_ = true;
   if (knows_plan() && consumed_ == to_read()) {
     observer_.received_all(plan_.number, client_);
   } else {
@@ -203,7 +214,6 @@ void Exchange::on_eof(Connection& c) {
                                             std::to_string(consumed_) + " bytes of " + std::to_string(to_read()) +
                                             (client_ ? " at the client" : " at the server"));
   }
-  pump(c);
 }
 
 void Exchange::on_reset(Connection& c) {
@@ -260,6 +270,8 @@ void Exchange::on_promote(Connection& c) {
   }
   consumed_ = c.bytes_consumed();
   written_ = c.bytes_written();
+  // Whatever the twin was told was said by the primary, if it had everything.
+  concluded_ = eof_ && c.unread().empty();
   if (!knows_plan() && (consumed_ >= sizeof(Plan) || client_))
     observer_.wrong("a promoted handler does not know its plan");
   pump(c);

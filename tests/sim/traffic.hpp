@@ -117,6 +117,7 @@ class Exchange final : public Handler {
   void check_incoming(Bytes bytes);
   void learn(Bytes header);
   void settle(Connection& c);
+  void conclude(Connection& c);
   [[nodiscard]] std::uint64_t to_write() const;
   [[nodiscard]] std::uint64_t to_read() const;
   [[nodiscard]] bool is_lazy() const {
@@ -130,6 +131,7 @@ class Exchange final : public Handler {
   bool client_;
   bool wants_stream_;
   bool eof_ = false;
+  bool concluded_ = false;  ///< and everything before it was read
   bool closed_ = false;
   bool follows_ = false;  ///< a twin's, and not yet promoted
 };

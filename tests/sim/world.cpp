@@ -9,6 +9,7 @@
 #include "application.hpp"
 #include "attach_clients.hpp"
 #include "bgp_run/peer.hpp"
+#include "checks/call_order.hpp"
 #include "checks/epoch_check.hpp"
 #include "checks/frame_check.hpp"
 #include "checks/twin_view.hpp"
@@ -29,6 +30,12 @@ constexpr std::uint64_t kSilence_ns = 700 * kMs;
 constexpr std::uint32_t kDeafClientBytes = 20'000;
 /// How often it does so.
 constexpr std::uint64_t kDeafPoke_ns = 20 * kMs;
+/// A slow one takes longer than what TCP's timers wait for, and sends again what has arrived.
+constexpr std::uint64_t kLongTurn_ns = 20 * kMs;
+/// A turn's handlers and application have a millisecond, and slices behind it (ha/src/primary.cpp); each may go on for a share of
+/// routes when its time is up. The traffic of exchanges is not cut in slices.
+constexpr std::uint64_t kMostTurn_ns = 6 * kMs;
+constexpr std::uint64_t kMostRoutes = 1800;
 /// More than a window, and than a queue.
 constexpr std::uint64_t kBulkBytes = 300'000;
 constexpr std::uint64_t kDisturbingFor_ns = 600 * kMs;
@@ -50,6 +57,8 @@ struct KnownSteps {
   Step adopted = step_of("adopt.done");
   Step linked = step_of("promote.linked");
   Step handed_over = step_of("switchover.handed_over");
+  Step turn_begun = step_of("turn.begun");
+  Step turn_end = step_of("turn.end");
 };
 const KnownSteps& known() {
   static const KnownSteps steps;
@@ -88,6 +97,7 @@ World::World(const Setup& setup, Totals& totals, bool tracing)
   kernel_->now_ns = start_ns_ = setup_.start_ns;
   kernel_->wake_latency_ns = setup_.wake_latency_ns;
   kernel_->pid_namespaces = setup_.pid_namespaces;
+  kernel_->route_cost_ns = setup_.route_cost_ns;
   link_ = std::make_unique<Link>(*kernel_, setup_.seed,
                                  [this](Direction direction, Bytes frame) { arrive(direction, frame); });
   link_->delay_ns = setup_.link_delay_ns;
@@ -126,6 +136,7 @@ World::World(const Setup& setup, Totals& totals, bool tracing)
       return setup_.script->loses(direction, parse_packet(frame));
     };
   twin_view_ = std::make_unique<TwinView>(*this);
+  call_order_ = std::make_unique<CallOrder>(*this);
   frame_check_ = std::make_unique<FrameCheck>(*this);
   epoch_check_ = std::make_unique<EpochCheck>(*this);
   wire_judge_ = std::make_unique<WireJudge>(*this, bgp_plan_ != nullptr, setup_.v6);
@@ -314,6 +325,17 @@ bool World::is_member(const Process& twin) {
          });
 }
 
+/// And has taken everything that is published.
+bool World::has_applied_all(const Process& twin) {
+  const ha::SharedGroup* const group = group_of(twin);
+  return group != nullptr &&
+         std::any_of(group->readers.begin(), group->readers.end(), [&twin, group](const ha::ReaderSlot& reader) {
+           return reader.state.load() == ha::ReaderState::member &&
+                  reader.identity.load() == static_cast<std::uint64_t>(twin.pid) &&
+                  reader.position.load() == group->published.load();
+         });
+}
+
 World::Context* World::context(const Process& process) {
   const auto at = contexts_.find(process.pid);
   return at == contexts_.end() ? nullptr : &at->second;
@@ -445,11 +467,20 @@ void World::at_step(Process& process, Step step) {
   }
   const KnownSteps& steps = known();
   if (setup_.short_memory_permille != 0) step_further(process, step);
-  if (step == steps.published) {
+  if (step == steps.turn_begun) {
+    process.turn_began_ns = kernel_->now_ns;
+    process.turn_cost_ns = 0;
+  } else if (step == steps.turn_end) {
+    had_long_turn_ = had_long_turn_ || kernel_->now_ns - process.turn_began_ns > kLongTurn_ns;
+    if (const std::uint64_t most = kMostTurn_ns + kMostRoutes * setup_.route_cost_ns; process.turn_cost_ns > most)
+      violation("a turn's time", "a turn takes " + std::to_string(process.turn_cost_ns / 1000) +
+                                     " us of processor time, more than " + std::to_string(most / 1000));
+  } else if (step == steps.published) {
     if (Context* const its = context(process)) {
       ha::SharedGroup* const group = group_of(process);
       if (++publications_ % 3 == 0) twin_view_->published(*its->node, *its->application, *group);
       frame_check_->published(its->node->stack());
+      call_order_->published(*group);
     }
   } else if (step == steps.reported) {
     Context* const its = context(process);
@@ -467,21 +498,26 @@ void World::at_step(Process& process, Step step) {
       epoch_check_->joined(process.pid, *group_of(process));
     } else {
       epoch_check_->began(*group_of(process));
+      call_order_->forget();
     }
   } else if (step == steps.begun) {
     if (setup_.slow_joins && !faults_stopped_) process.slow_ns = script_.skewed(20'000);
   } else if (step == steps.dropped) {
     process.slow_ns = 0;
     const HeapScope heap;
+    call_order_->forget();
     if (setup_.stalls) kernel_->after(script_.skewed(setup_.respawn_within_ns), [this] { spawn_node(); });
   } else if (step == steps.member) {
     process.slow_ns = 0;
     const HeapScope heap;
     twin_view_->joined(*group_of(process));
+    call_order_->joined(*group_of(process));
     disturb(process);
   } else if (step == steps.closing) {
     begin_close(process);
   } else if (step == steps.ineligible || step == steps.adopted) {
+    const HeapScope heap;
+    call_order_->forget();
     frame_check_->forget();
   } else if (step == steps.promoted) {
     const HeapScope heap;
@@ -546,8 +582,9 @@ void World::check_notice(const Process& process) {
   const bool kept_from_it =
       process.held_up_ns >= at->second || process.slow_ns != 0 || setup_.preempt_within_steps != 0;
   notices_.erase(at);
-  // Less than the time after which a twin looks by itself.
-  if (took_ns > kMs / 2 + 4 * setup_.wake_latency_ns && !kept_from_it)
+  // Less than the time after which a twin looks by itself; but it finishes the slice of the log that it is at.
+  const std::uint64_t slice_ns = kMostRoutes * setup_.route_cost_ns;
+  if (took_ns > kMs / 2 + 4 * setup_.wake_latency_ns + slice_ns && !kept_from_it)
     violation("an end is noticed at once", "process " + std::to_string(process.pid) +
                                                " was woken by nobody, and looked " + std::to_string(took_ns / 1000) +
                                                " us after the owner's end");
@@ -589,6 +626,7 @@ void World::lose_group(const Process& process, std::uint64_t& counter) {
   kernel_->trace("nobody is left who has the connections");
   frame_check_->forget();
   twin_view_->forget();
+  call_order_->forget();
   epoch_check_->forget();
   wire_judge_->stop();
   for (Transfer& transfer : transfers_) transfer.may_break = transfer.may_break || transfer.opened;
@@ -652,6 +690,13 @@ void World::on_log_line(Process& process, std::string_view role, std::string_vie
                  static_cast<int>(text.size()), text.data());
 }
 
+void World::on_shown(Process& process, Shown what, std::uint64_t connection, std::uint64_t value) {
+  const Context* const its = context(process);
+  if (its == nullptr) return;
+  const HeapScope heap;
+  call_order_->shown(process.pid, its->node->role() == Role::twin, {what, connection, value});
+}
+
 void World::violation(std::string_view rule, std::string text) {
   const HeapScope heap;
   kernel_->trace("VIOLATION of %.*s: %s", static_cast<int>(rule.size()), rule.data(), text.c_str());
@@ -686,7 +731,7 @@ void World::check_reset(const Packet& packet) {
   if (packet.kind != Packet::Kind::tcp || !packet.has(Packet::kRst)) return;
   // Which exchange it was cannot be told from the ports alone, and a segment that comes late to a connection that is closed is
   // rightly answered so.
-  if (link_->has_disturbed() || !undisturbed_ || nic_->dropped != 0) return;
+  if (link_->has_disturbed() || !undisturbed_ || had_long_turn_ || nic_->dropped != 0) return;
   if (bgp_plan_ != nullptr && (finishing_ || bgp_peer()->has_broken())) return;
   if (std::any_of(transfers_.begin(), transfers_.end(),
                   [](const Transfer& item) { return item.may_break || item.reset_wanted; }))

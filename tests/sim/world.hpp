@@ -29,6 +29,7 @@ namespace tandem::sim {
 class Hosted;
 class BgpPeer;
 struct BgpPlan;
+class CallOrder;
 class TwinView;
 class FrameCheck;
 class EpochCheck;
@@ -77,6 +78,7 @@ class World final : public Director, public TrafficObserver {
   void on_death(Process& process) override;
   void on_speaker(Process& process, bool adopts) override;
   void violation(std::string_view rule, std::string text) override;
+  void on_shown(Process& process, Shown what, std::uint64_t connection, std::uint64_t value) override;
 
   // ---- TrafficObserver ----
   void wrong(std::string text) override;
@@ -143,6 +145,7 @@ class World final : public Director, public TrafficObserver {
   void poke();
   static bool has_member(const Process& primary);
   static bool is_member(const Process& twin);
+  static bool has_applied_all(const Process& twin);
   void disturb(Process& primary);
   void doom(Process& process, Doom::What what);
   void doom_at_some_step();
@@ -203,6 +206,7 @@ class World final : public Director, public TrafficObserver {
   std::unique_ptr<BgpPlan> bgp_plan_;
   std::unique_ptr<Peer> peer_;
   std::unique_ptr<TwinView> twin_view_;
+  std::unique_ptr<CallOrder> call_order_;
   std::unique_ptr<FrameCheck> frame_check_;
   std::unique_ptr<EpochCheck> epoch_check_;
   std::unique_ptr<WireJudge> wire_judge_;
@@ -219,6 +223,7 @@ class World final : public Director, public TrafficObserver {
   bool bgp_settled_ = false;
   std::int32_t closing_ = 0;  ///< the primary that closes its connections, because it was told to end; 0: none
   bool undisturbed_ = true;   ///< nothing has happened that TCP's timers have to repair
+  bool had_long_turn_ = false;
   std::uint64_t start_ns_ = 0;
   std::map<std::int32_t, Doom> dooms_;
   std::set<std::int32_t> told_;                    ///< who has had SIGTERM

@@ -26,11 +26,16 @@ class BgpPeer::Session final : public Handler {
   Session(BgpPeer& peer, std::size_t index) : peer_(peer), index_(index) {}
   void on_connected(Connection& c) override { peer_.connected(index_, c); }
   void on_receive(Connection& c, Bytes unread) override {
-    const std::size_t taken = peer_.take(index_, c, unread);
+    const std::size_t taken = peer_.take(index_, c, unread, false);
     if (taken != 0) c.consume(taken);
   }
   void on_writable(Connection&) override { peer_.pump(index_); }
   void on_eof(Connection& c) override {
+    // One that reads slowly reads the rest now.
+    for (std::size_t taken = 1; taken != 0 && !c.unread().empty();) {
+      taken = peer_.take(index_, c, c.unread(), true);
+      c.consume(taken);
+    }
     peer_.gone(index_, c, "was closed");
     c.close();
   }
@@ -131,7 +136,8 @@ void BgpPeer::gone(std::size_t index, Connection& connection, const char* how) {
   if (n.connection != &connection) return;
   happens();
   kernel_.trace("the session of neighbour %s %s", name(index).c_str(), how);
-  if (!n.may_break && !finishing_ && !n.silent) wrong("no session ends", index, std::string("its connection ") + how);
+  if (!n.may_break && !n.restarts && !finishing_ && !n.silent)
+    wrong("no session ends", index, std::string("its connection ") + how);
   has_broken_ = true;
   if (n.state == State::established)
     for (const auto& [prefix, route] : n.announced) remember(index, prefix, nullptr);
@@ -148,6 +154,21 @@ void BgpPeer::give_up(std::size_t index) {
   Connection* const connection = neighbours_[index].connection;
   gone(index, *connection, "is given up");
   connection->abort();
+}
+
+/// Neighbours that connect end their sessions, by FIN or by RST, at one and the same moment, and come again.
+void BgpPeer::restart_some() {
+  for (std::size_t i = 0; i < neighbours_.size(); ++i) {
+    Neighbour& n = neighbours_[i];
+    if (!plan_.neighbours[i].passive || n.state != State::established || n.silent || prng_.one_in(4)) continue;
+    n.may_break = n.restarts = true;
+    Connection* const connection = n.connection;
+    gone(i, *connection, "is ended by the neighbour");
+    if (prng_.one_in(2))
+      connection->close();
+    else
+      connection->abort();
+  }
 }
 
 void BgpPeer::may_break(bool also_new_ones) {
@@ -192,14 +213,14 @@ void BgpPeer::pump(std::size_t index) {
   }
 }
 
-std::size_t BgpPeer::take(std::size_t index, Connection& connection, Bytes unread) {
+std::size_t BgpPeer::take(std::size_t index, Connection& connection, Bytes unread, bool all) {
   Neighbour& n = neighbours_[index];
   if (n.connection != &connection) return unread.size();
-  if (plan_.lazy && !reading_ && n.state == State::established) return 0;
+  if (plan_.lazy && !all && !reading_ && n.state == State::established) return 0;
   std::size_t taken = 0;
   for (std::size_t messages = 0; n.connection == &connection; ++messages) {
     const Bytes rest = unread.subspan(taken);
-    if (rest.size() < kBgpHeaderBytes || (plan_.lazy && messages == kLazyMessages)) return taken;
+    if (rest.size() < kBgpHeaderBytes || (plan_.lazy && !all && messages == kLazyMessages)) return taken;
     const std::size_t length = std::size_t{rest[16]} << 8 | rest[17];
     if (length < kBgpHeaderBytes || length > kBgpMostBytes ||
         std::any_of(rest.begin(), rest.begin() + 16, [](std::uint8_t octet) { return octet != 0xff; })) {
@@ -249,6 +270,7 @@ void BgpPeer::take_message(std::size_t index, Bytes message) {
 void BgpPeer::establish(std::size_t index) {
   Neighbour& n = neighbours_[index];
   n.state = State::established;
+  n.restarts = false;
   happens();
   n.keepalive_at_ns = kernel_.now_ns;
   kernel_.trace("the session of neighbour %s is established", name(index).c_str());
@@ -301,6 +323,7 @@ void BgpPeer::announce(std::size_t index, const BgpUpdate& update) {
 }
 
 void BgpPeer::change() {
+  if (script_.restarts && !hurries_ && prng_.one_in(8)) return restart_some();
   const std::size_t index = prng_.below(neighbours_.size());
   Neighbour& n = neighbours_[index];
   const auto& own = plan_.neighbours[index].prefixes;
@@ -374,7 +397,7 @@ void BgpPeer::on_poke(Stack&) {
     // What was left unread is offered again only with more.
     Connection* const connection = neighbours_[i].connection;
     if (connection == nullptr || connection->unread().empty()) continue;
-    const std::size_t taken = take(i, *connection, connection->unread());
+    const std::size_t taken = take(i, *connection, connection->unread(), false);
     if (taken != 0 && neighbours_[i].connection == connection) connection->consume(taken);
   }
   reading_ = false;

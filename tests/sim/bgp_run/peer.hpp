@@ -33,6 +33,7 @@ class BgpPeer final : public PeerProgram {
     std::uint64_t begin_ns = 0;  ///< nobody connects before
     std::uint32_t changes = 0;   ///< how often routes change
     std::uint64_t every_ns = 0;  ///< about so often
+    bool restarts = false;       ///< sessions are ended by neighbours now and then
   };
   BgpPeer(Kernel& kernel, const BgpPlan& plan, const Script& script);
 
@@ -77,7 +78,8 @@ class BgpPeer final : public PeerProgram {
     State state = State::idle;
     Connection* connection = nullptr;
     bool may_break = false;
-    bool lost = false;  ///< it was made with a group that is lost
+    bool restarts = false;  ///< it has ended a session, and its next attempt may meet the end of that
+    bool lost = false;      ///< it was made with a group that is lost
     bool silent = false, noticed = false;
     Routes announced;
     Routes told;
@@ -95,9 +97,10 @@ class BgpPeer final : public PeerProgram {
   void wrong(const char* rule, std::size_t neighbour, const std::string& text);
   void happens();
   void connect(std::size_t index);
+  void restart_some();
   void connected(std::size_t index, Connection& connection);
   void gone(std::size_t index, Connection& connection, const char* how);
-  std::size_t take(std::size_t index, Connection& connection, Bytes unread);
+  std::size_t take(std::size_t index, Connection& connection, Bytes unread, bool all);
   void take_message(std::size_t index, Bytes message);
   void take_update(std::size_t index, const BgpUpdate& update);
   void judge(std::size_t index, const IpPrefix& prefix, const BgpRoute* route);

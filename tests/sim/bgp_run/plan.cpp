@@ -104,6 +104,7 @@ BgpPlan BgpPlan::draw(const Setup& setup) {
   plan.v6 = host_of(true, 1);
   const bool clean_wire = setup.faults.loss_permille == 0 && setup.faults.corruption_permille == 0 &&
                           !setup.partitions && !setup.mtu_changes && setup.short_memory_permille == 0;
+  plan.clean_wire = clean_wire;
   plan.hold_s = clean_wire ? 3 : 30;
   plan.lazy = setup.lazy;
   plan.bulk = setup.bulk;

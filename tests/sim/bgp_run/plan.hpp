@@ -34,6 +34,7 @@ struct BgpPlan {
   std::vector<IpPrefix> networks;   ///< of the group's own
   std::vector<IpPrefix> contested;  ///< announced by any neighbour
   std::vector<Neighbour> neighbours;
+  bool clean_wire = false;    ///< TCP has nothing to repair there
   bool lazy = false;          ///< the peer reads only now and then
   bool bulk = false;          ///< more routes than fit into the windows, or into a piece of a snapshot
   bool long_rest = false;     ///< at the end all is quiet for longer than the hold time

@@ -18,6 +18,7 @@ void World::prepare_bgp(Peer::Options& peer) {
   script.seed = setup_.seed;
   script.begin_ns = start_ns_ + 2 * kMs;
   script.changes = setup_.bgp_changes;
+  script.restarts = setup_.bgp_restarts && bgp_plan_->clean_wire;
   script.every_ns = setup_.disturbances * 8 * kMs / (setup_.bgp_changes + 1);
   peer.addresses.clear();
   for (const IpPrefix& own : {bgp_plan_->v4, bgp_plan_->v6}) {
@@ -51,8 +52,11 @@ void World::hurry_bgp() {
 /// How long a process that looks at the wire only now and then may need for what the neighbours have announced meanwhile: each change
 /// comes as one frame, and is told to every neighbour, whose acknowledgement is another; it may take one frame at a time.
 std::uint64_t World::bgp_backlog_ns() const {
-  if (bgp_plan_ == nullptr || !setup_.lazy) return 0;
-  return setup_.bgp_changes * (1 + bgp_plan_->neighbours.size()) * setup_.poke_interval_ns;
+  if (bgp_plan_ == nullptr) return 0;
+  // Whatever a table is gone through for, again and again.
+  const std::uint64_t tables_ns = bgp_plan_->bulk ? 20'000 * std::uint64_t{setup_.route_cost_ns} : 0;
+  if (!setup_.lazy) return tables_ns;
+  return tables_ns + setup_.bgp_changes * (1 + bgp_plan_->neighbours.size()) * setup_.poke_interval_ns;
 }
 
 /// Where TCP may have to repair something, what is under way can take a while.
@@ -76,7 +80,7 @@ void World::check_bgp_at_rest() {
   if (const std::string text = bgp_peer()->amiss(); !text.empty()) return violation("routes at rest", text);
   for (auto& [pid, its] : contexts_) {
     // A newcomer has not got everything.
-    if (!its.primary && !is_member(*its.process)) continue;
+    if (!its.primary && !has_applied_all(*its.process)) continue;
     std::string text;
     {
       const HeapScope heap(its.process->arena);
