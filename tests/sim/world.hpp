@@ -179,6 +179,7 @@ class World final : public Director, public TrafficObserver {
   [[nodiscard]] std::uint64_t deaf_for_ns() const;
   void stop_faults();
   void finish();
+  [[nodiscard]] std::size_t primaries() const;
   void check_at_rest();
   // ---- bgp_run/world.cpp ----
   void prepare_bgp(Peer::Options& peer);

@@ -27,6 +27,11 @@ void Judge::learn() {
   if (tcp.has(flag::syn)) learn_syn();
   if (!from.known) from.learned_from = from.nxt;
   from.known = true;
+  if (connection.negotiated && to.has_edge && tcp.payload_length == 1 && seq == to.edge_max) {
+    from.probed = true;
+    from.probe_at = seq;
+    from.probe_taken_ns = 0;
+  }
   const bool is_new = end > from.nxt && tcp.length() > 0;
   from.nxt = std::max(from.nxt, end);
   if (tcp.payload_length > 0) from.data_max = std::max(from.data_max, data_end);
@@ -42,6 +47,7 @@ void Judge::learn() {
     learn_sack();
     from.ack_max = from.acks ? std::max(from.ack_max, ack) : ack;
     from.acks = true;
+    if (to.probed && to.probe_taken_ns == 0 && ack > to.probe_at) to.probe_taken_ns = now_ns;
     from.window_last = tcp.window;
     from.remember_ack(tcp.ack);
     connection.synchronized |=

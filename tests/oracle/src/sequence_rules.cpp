@@ -9,6 +9,13 @@
 
 namespace tandem::oracle {
 
+namespace {
+
+/// For so long an ACK may be on its way, or lie unread.
+constexpr std::uint64_t kUnderWayNs = 200'000'000;
+
+}  // namespace
+
 void Judge::judge_sequence() const {
   if (from.ended_by_reset && options.in_order) {
     violation("sent-after-reset", "a segment follows this host's own RST");
@@ -26,7 +33,11 @@ void Judge::judge_sequence() const {
                                        from_text(to.edge_max), "; Linux drops it, and the ACK with it"));
     }
   }
-  if (is_pure_ack() && options.in_order && !options.gaps && to.acks && seq < to.ack_max && tells_needed_news()) {
+  // A peer whose window opens as a probe of one byte arrives takes it; until its ACK is read, the edge is where the probe stood.
+  const bool probe_just_taken = from.probed && seq == from.probe_at && to.ack_max == seq + 1 &&
+                                from.probe_taken_ns != 0 && now_ns - from.probe_taken_ns < kUnderWayNs;
+  if (is_pure_ack() && options.in_order && !options.gaps && to.acks && seq < to.ack_max && !probe_just_taken &&
+      tells_needed_news()) {
     violation("ack-ignored",
               words("an empty ACK at ", from_text(seq), " tells something new, but the other has everything up to ",
                     from_text(to.ack_max), ": Linux takes no ACK from it"));

@@ -107,6 +107,24 @@ TEST_CASE("an empty ACK stands where the peer takes it") {
     talk.we_send(segment);
     CHECK(talk.broken() == "ack-ignored");
   }
+  SECTION("unless the peer has taken a probe and the news of that is under way") {
+    talk.we_send(std::string(128, 'x'));
+    talk.we_send("p");
+    Segment taken = talk.from_peer("news");
+    taken.window = 0;
+    talk.peer_sends(taken);
+    segment = talk.from_us();
+    segment.seq -= 1;
+    SECTION("not for long") {
+      talk.wait(300'000'000);
+      talk.we_send(segment);
+      CHECK(talk.broken() == "ack-ignored");
+    }
+    SECTION("at first") {
+      talk.we_send(segment);
+      CHECK(talk.broken() == "");
+    }
+  }
   SECTION("what no longer mentions a duplicate tells nothing") {
     const Segment twice = talk.from_peer("twice");
     talk.peer_sends(twice);
