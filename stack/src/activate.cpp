@@ -110,6 +110,9 @@ bool Stack::Impl::bring_to_life(Connection::Impl& connection) {
     return false;
   }
   connection.promote_due = connection.handler != nullptr;
+  // The turn in which the primary had to tell its handler that it is connected may not have come.
+  connection.connect_due =
+      connection.handler != nullptr && !connection.connected && connection.pcb->state >= ESTABLISHED;
   connection.offer_due = !connection.receive.empty();
   connection.room_due = true;
   if (connection.pcb->state == SYN_RCVD && !connection.active_open) {

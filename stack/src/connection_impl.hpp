@@ -75,7 +75,7 @@ struct Connection::Impl {
   bool replicated : 1;
   bool wants_stream : 1 = false;
   bool active_open : 1 = false;
-  bool connected : 1 = false;  ///< on_connected was called, or was due on another stack
+  bool connected : 1 = false;  ///< on_connected was called, here or on another stack
   bool fin_received : 1 = false;
   bool eof_delivered : 1 = false;
   bool closed_delivered : 1 = false;  ///< in TIME_WAIT; then there is no handler any more

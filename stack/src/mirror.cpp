@@ -252,6 +252,7 @@ bool Connection::Impl::mirror_state(const TcpState& state) {
       state.bytes_received != received || state.bytes_consumed != consumed || state.bytes_acked < acked ||
       distance(before.snd_una, state.snd_una) < 0 || distance(before.snd_nxt, state.snd_nxt) < 0 ||
       (!answered && distance(before.rcv_nxt, state.rcv_nxt) < 0) ||
+      ((state.flags & tcp_flag::kConnectedTold) != 0) != connected ||
       ((state.flags & tcp_flag::kEofTold) != 0) != eof_delivered ||
       ((state.flags & tcp_flag::kClosedTold) != 0) != closed_delivered ||
       (!out_of_order.empty() &&

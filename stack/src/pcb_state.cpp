@@ -85,7 +85,7 @@ std::uint32_t initial_cwnd(const tcp_pcb& pcb) {
 std::uint32_t Connection::Impl::requests() const {
   return (close_requested ? tcp_flag::kCloseRequested : 0) | (half_closed ? tcp_flag::kHalfClosed : 0) |
          (abort_requested ? tcp_flag::kAbortRequested : 0) | (eof_delivered ? tcp_flag::kEofTold : 0) |
-         (closed_delivered ? tcp_flag::kClosedTold : 0);
+         (closed_delivered ? tcp_flag::kClosedTold : 0) | (connected ? tcp_flag::kConnectedTold : 0);
 }
 
 TcpState Connection::Impl::state() const {
@@ -197,7 +197,7 @@ void Connection::Impl::adopt_state(const TcpState& s) {
   fin_received = (s.flags & tcp_flag::kFinReceived) != 0;
   eof_delivered = (s.flags & tcp_flag::kEofTold) != 0;
   closed_delivered = (s.flags & tcp_flag::kClosedTold) != 0;
-  connected = s.phase != TcpPhase::syn_sent && s.phase != TcpPhase::syn_rcvd;
+  connected = (s.flags & tcp_flag::kConnectedTold) != 0;
   shown = s;
   stack.note_time_wait(*this, s.phase == TcpPhase::time_wait);
   stack.note_live(*this, s.phase >= TcpPhase::established && s.phase != TcpPhase::time_wait);

@@ -79,7 +79,8 @@ void Connection::Impl::take_fin() {
 }
 
 void Connection::Impl::consume(std::size_t count) {
-  if (stack.dormant || gone || abort_requested || !ensure_linked()) {
+  // One that has ended is read to its end without a connection under it.
+  if (stack.dormant || gone || abort_requested || (listed && !ensure_linked())) {
     return;
   }
   count = std::min(count, unread().size());

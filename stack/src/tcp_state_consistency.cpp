@@ -12,7 +12,7 @@ namespace {
 constexpr std::uint32_t kMaxWindow = 0xffffU << 14;  // RFC 7323 section 2.3
 constexpr std::uint8_t kMaxScale = 14;
 constexpr std::uint64_t kMaxQueueBytes = 1U << 30;
-constexpr std::uint32_t kKnownFlags = (tcp_flag::kClosedTold << 1) - 1;
+constexpr std::uint32_t kKnownFlags = (tcp_flag::kConnectedTold << 1) - 1;
 constexpr std::size_t kMaxPieces = 1U << 16;
 
 /// Sequence numbers from `from` to `to`, as a distance that is negative when `to` lies behind.

@@ -61,6 +61,8 @@ Setup Setup::draw(std::uint64_t seed) {
     constexpr std::uint32_t kWithin[] = {100, 1000, 10'000};
     s.preempt_within_steps = kWithin[prng.below(3)];
     s.preempt_ns = static_cast<std::uint32_t>(1000 + prng.skewed(300'000));
+    // Longer than a turn may take, so that what is due comes turns later.
+    if (s.preempt_ns % 4 == 0) s.preempt_ns *= 10;
   }
   if (prng.one_in(12)) s.short_memory_permille = static_cast<std::uint32_t>(1 + prng.skewed(100));
   if (prng.one_in(8)) s.send_queue_bytes = prng.one_in(2) ? 8192 : 262'144;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <deque>
+#include <limits>
 
 #include "streams.hpp"
 #include "world.hpp"
@@ -228,6 +229,41 @@ TEST_CASE("a FIN behind half a message is told once, before or after a takeover"
   CHECK(std::count(lines.begin(), lines.end(), "eof with 2") == 1);
   CHECK_FALSE(guild.pair.log_refused);
   CHECK(guild.pair.stack().connection_count() == 1);
+}
+
+TEST_CASE("who is told turns later that it is connected is told once, on the twin and after a takeover too", "[told]") {
+  Guild guild;
+  guild.quiet = true;
+  for (const std::uint16_t port : {5001, 5002, 5003}) {
+    REQUIRE(
+        guild.client.stack().connect(endpoint("10.0.0.2", port), endpoint("10.0.0.1", kService), unreplicated, kTalk));
+  }
+  // The deadline of each turn is over before it begins: one handler is served in each, and handshakes go on.
+  const auto all_established = [&] {
+    std::size_t count = 0;
+    guild.pair.stack().for_each_connection(
+        [&](Connection& one) { count += one.phase() == TcpPhase::established ? 1U : 0U; });
+    return count == 3;
+  };
+  guild.pair.stack().set_turn_deadline(1);
+  for (int i = 0; i < 100 && !all_established(); ++i) {
+    guild.deliver_together();
+  }
+  REQUIRE(all_established());
+  REQUIRE(guild.ours.lines.size() < 3);
+  CHECK(guild.theirs().lines == guild.ours.lines);
+  CHECK_FALSE(guild.pair.log_refused);
+  const Book* last = &guild.ours;
+  SECTION("without a death") { guild.pair.stack().set_turn_deadline(std::numeric_limits<std::uint64_t>::max()); }
+  SECTION("the process dies in between") {
+    guild.pair.kill(Pair::Moment::between_turns, GENERATE(Stack::Adoption::exact, Stack::Adoption::kicked));
+    last = &guild.books[1];
+  }
+  guild.settle();
+  for (const std::uint16_t port : {5001, 5002, 5003}) {
+    CHECK(guild.of(port, *last) == Lines{"connected"});
+  }
+  CHECK_FALSE(guild.pair.log_refused);
 }
 
 TEST_CASE("a late joiner hears of an end that was told before, with the bytes that are unread", "[told]") {
