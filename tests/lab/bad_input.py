@@ -4,6 +4,7 @@
 import fcntl
 import json
 import os
+import re
 import socket
 import struct
 import sys
@@ -112,25 +113,60 @@ class BadInput(Scenario):
         finally:
             client.close()
 
-    @staticmethod
-    def attach_message(kind, *numbers):
-        """A message of the attach protocol (ha/src/attach_protocol.cpp): magic, kind, and what of it is plain numbers."""
-        return struct.pack(f"<{2 + len(numbers)}I", 0x31546474, kind, *numbers)
+    FIRST_MAGIC, MAGIC = 0x31546474, 0x32546474
+    HELLO, REFUSAL = 1, 2
+
+    @classmethod
+    def attach_message(cls, kind, fields):
+        """A message of the attach protocol (ha/src/attach_protocol.hpp)."""
+        return struct.pack("<2I", cls.MAGIC, kind) + b"".join(struct.pack("<2HI", tag, 0, len(value)) + value for tag, value in fields)
+
+    @classmethod
+    def attach_fields(cls, message):
+        """Kind, and the fields by tag."""
+        magic, kind = struct.unpack_from("<2I", message)
+        assert magic == cls.MAGIC, message
+        fields, at = {}, 8
+        while at < len(message):
+            tag, _, length = struct.unpack_from("<2HI", message, at)
+            fields[tag] = message[at + 8:at + 8 + length]
+            at += 8 + length
+        return kind, fields
+
+    @classmethod
+    def hello(cls, log_formats, layouts):
+        return cls.attach_message(cls.HELLO, [(1, struct.pack("<2I", *log_formats)), (2, struct.pack("<2I", *layouts)),
+                                              (3, bytes(8)), (12, struct.pack("<Q", 1)), (13, struct.pack("<I", 1))])
+
+    @classmethod
+    def first_message(cls, kind, *numbers):
+        """One of the protocol's first version: plain numbers."""
+        return struct.pack(f"<{2 + len(numbers)}I", cls.FIRST_MAGIC, kind, *numbers)
 
     def test_a_twin_of_another_version(self):
         self.group.start_primary()
         stream = self.perf("echo", "--rate", "5M")
         path = os.path.join(self.group.runtime_dir, self.group.name, "attach.sock")
-        hello = 1
-        answers = []
-        for log_format, layout in ((7, 2), (1, 7)):
-            answer = self.say(path, self.attach_message(hello, log_format, layout, 0), socket.SOCK_SEQPACKET)
-            magic, kind, code, length = struct.unpack_from("<4I", answer)
-            self.assertEqual((magic, kind, code), (0x31546474, 2, exit_code.PROTOCOL))
-            answers.append(answer[16:16 + length].decode())
-        self.assertIn("log format 7 and group layout 2, the primary 1 and 2", answers[0])
-        self.assertIn("log format 1 and group layout 7, the primary 1 and 2", answers[1])
-        self.assertTrue(all("same version on both sides" in answer for answer in answers))
+
+        def refusal(message):
+            kind, fields = self.attach_fields(self.say(path, message, socket.SOCK_SEQPACKET))
+            self.assertEqual((kind, struct.unpack("<i", fields[5])[0]), (self.REFUSAL, exit_code.PROTOCOL))
+            return fields[6].decode()
+
+        newer = refusal(self.hello((90, 91), (92, 92)))
+        self.assertRegex(newer, r"log format 90 to 91 and group layout 92, the primary \d.* and \d")
+        self.assertIn("Install versions on both sides", newer)
+        formats, layout = re.search(r"the primary (\d+)(?: to \d+)? and (\d+)\.", newer).groups()
+        # Each of the two alone is a reason.
+        for hello, words in ((self.hello((90, 91), (int(layout),) * 2), "log format 90 to 91"),
+                             (self.hello((int(formats),) * 2, (92, 92)), "group layout 92")):
+            self.assertIn(words, refusal(hello))
+        # What cannot be understood at all, and a twin from before messages could grow, which hears it in its own words.
+        self.say(path, self.attach_message(self.HELLO, [(77, b"new")]), socket.SOCK_SEQPACKET)
+        answer = self.say(path, self.first_message(self.HELLO, 1, 2, 0), socket.SOCK_SEQPACKET)
+        magic, kind, code, length = struct.unpack_from("<4I", answer)
+        self.assertEqual((magic, kind, code), (self.FIRST_MAGIC, self.REFUSAL, exit_code.PROTOCOL))
+        self.assertIn("same version on both sides", answer[16:16 + length].decode())
         # The primary is as ready for a twin of its own version as before.
         self.group.start()
         self.group.wait_protected()
@@ -140,7 +176,9 @@ class BadInput(Scenario):
         directory = os.path.join(self.group.runtime_dir, self.group.name)
         os.makedirs(directory, mode=0o700)
         refusal = "the twin speaks log format 1, the primary 7. Install the same version on both sides."
-        for answer, code, word in ((self.attach_message(2, exit_code.PROTOCOL, len(refusal)) + refusal.encode(), exit_code.PROTOCOL, refusal),
+        newer = self.attach_message(self.REFUSAL, [(5, struct.pack("<i", exit_code.PROTOCOL)), (6, refusal.encode())])
+        first = self.first_message(self.REFUSAL, exit_code.PROTOCOL, len(refusal)) + refusal.encode()
+        for answer, code, word in ((newer, exit_code.PROTOCOL, refusal), (first, exit_code.PROTOCOL, refusal),
                                    (b"of quite another kind", exit_code.PROTOCOL, "same version on both sides")):
             with open(os.path.join(directory, "lock"), "w", encoding="ascii") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
@@ -155,7 +193,7 @@ class BadInput(Scenario):
                     client, _ = listener.accept()
                     with client:
                         client.settimeout(20)
-                        self.assertEqual(client.recv(4096)[:8], self.attach_message(1))
+                        self.assertEqual(client.recv(4096)[:8], struct.pack("<2I", self.MAGIC, self.HELLO))
                         client.send(answer)
                         self.assertEqual(twin.wait(20), code, twin.output())
                 os.unlink(path)

@@ -72,7 +72,7 @@ class Identity(Scenario):
                 primary, twin = (self.group.process_of(status[who]) for who in ("pid", "twin"))
                 twin.signal(signal.SIGSTOP)
                 if removed:
-                    eventually(lambda: (s := self.group.status(1)) and not s["protected"], "the stopped twin is removed")
+                    eventually(lambda: self.group.status(1)["twin"] is None, "the stopped twin is removed")
                 primary.kill()
                 primary.wait(10)
                 fresh = self.group.start()

@@ -178,7 +178,7 @@ class Operators(Scenario):
                 (["--neighbor", "198.51.100.1 as=65002"], "no --gateway for IPv4"),
                 (["--neighbor", f"{Network.v4(2)} as=65002 hold=2"], "hold time"),
                 (["--neighbor", f"{Network.v4(2)} as=65002", "--neighbor", f"{Network.v4(2)} as=65003"], "configured twice"),
-                (["--gateway", Network.v4(1)], "own --address")]):
+                (["--gateway", Network.v4(1)], "is an address of our own")]):
             with self.subTest(words):
                 log = os.path.join(self.directory, f"refused-{number}.log")
                 process = Process([program("tandem-bgpd"), *self.network.pair_options(), "--as", "65001", "--router-id", "10.77.0.1",

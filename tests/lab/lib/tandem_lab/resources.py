@@ -9,7 +9,10 @@ def descriptors(pid):
     """What the process holds open, without the numbers that differ from one process to the next."""
     kinds = []
     for number in os.listdir(f"/proc/{pid}/fd"):
-        target = os.readlink(f"/proc/{pid}/fd/{number}")
+        try:
+            target = os.readlink(f"/proc/{pid}/fd/{number}")
+        except FileNotFoundError:
+            continue  # closed since the list was made
         kinds.append(target.split("[")[0] if target.startswith(("socket:", "pipe:")) else target)
     # Which log file a process writes to is a matter of the lab's.
     return Counter(kind for kind in kinds if not kind.endswith(".log"))
