@@ -21,6 +21,18 @@ constexpr std::uint64_t kReopenLast_ns = 1'000'000'000;
 /// How often it is looked whether something arrives that cannot be used.
 constexpr std::uint64_t kDiagnoseEvery_ns = 1'000'000'000;
 
+std::string vlan_advice(const DeviceSpec& device) {
+  const std::string& name = device.interface;
+  if (device.vlan == 0)
+    return "frames that would be for us arrive on " + name +
+           " with the tag of a VLAN, and are not taken; if we are to be in that VLAN, say so: --device " +
+           device.to_string() + ",vlan=N";
+  return "frames that would be for us arrive on " + name + " without the tag of VLAN " + std::to_string(device.vlan) +
+         ", and are not taken; their sender is in no VLAN or in another one, or something takes the tags off: `ethtool "
+         "-K " +
+         name + " rxvlan off`, and at the other end of a veth `ethtool -K PEER txvlan off`";
+}
+
 }  // namespace
 
 void Node::Impl::watch_link() {
@@ -133,6 +145,8 @@ void Node::Impl::diagnose() {
             "end; " +
             "mode=native does that by itself on a veth), or has a larger MTU than this link had when it was opened",
         LogLevel::warning);
+  if (device.rx_other_vlan != 0 && !std::exchange(said_vlan_, true))
+    log(vlan_advice(options_.device.spec), LogLevel::warning);
   const std::uint64_t no_socket = device.rx_no_socket;
   // What came before the socket was there is no fault.
   if (first) no_socket_before_ = no_socket;

@@ -243,7 +243,7 @@ struct Node::Impl {
   std::string said_warning_;
   std::uint64_t diagnosed_ns_ = 0;
   std::uint64_t no_socket_before_ = 0;
-  bool said_unfinished_ = false, said_refused_ = false, said_no_socket_ = false, said_too_large_ = false;
+  bool said_unfinished_ = false, said_refused_ = false, said_no_socket_ = false, said_too_large_ = false, said_vlan_ = false;
 
   // The group. Empty when alone.
   std::optional<ha::Rendezvous> rendezvous_;

@@ -49,6 +49,7 @@ std::string Node::Impl::device_json() {
                   {"rx_dropped", statistics.rx_dropped + statistics.rx_ring_full},
                   {"rx_no_socket", statistics.rx_no_socket},
                   {"rx_too_large", statistics.rx_too_large},
+                  {"rx_other_vlan", statistics.rx_other_vlan},
                   {"tx_frames", statistics.tx_frames},
                   {"tx_bytes", statistics.tx_bytes},
                   {"tx_lost", statistics.tx_no_frame + statistics.tx_ring_full},

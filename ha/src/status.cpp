@@ -259,6 +259,8 @@ std::string Node::Impl::own_metrics() {
          device.rx_no_socket);
   metric(text, "device_rx_too_large_total", "counter", "Frames for us that were larger than ours hold, dropped.",
          device.rx_too_large);
+  metric(text, "device_rx_other_vlan_total", "counter",
+         "Frames that would be for us, with another VLAN's tag or without ours, not taken.", device.rx_other_vlan);
   metric(text, "frames_total", "gauge", "Frames of the pool.", census.total);
   metric(text, "frames_free", "gauge", "Frames that are free.", census.free);
   metric(text, "frames_held", "gauge", "Received frames that the stack refers to.", census.held);

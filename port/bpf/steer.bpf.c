@@ -6,7 +6,7 @@
 // ours, and a program like this one cannot give a frame to both: the kernel gets it, and we a copy through a packet socket
 // (src/packet_socket.hpp). What is ours is dropped while no socket is there (a takeover): the kernel must not answer our peers
 // with RST.
-// VLAN-tagged frames and frames too short to tell are the kernel's.
+// Frames of other VLANs than ours, and frames too short to tell, are the kernel's. A tag stays in the frame.
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
@@ -50,6 +50,10 @@ const volatile __u8 all_tcp = 0;
 const volatile __u8 all_udp = 0;
 /* Bytes that the socket can take of a frame. The socket would drop a larger one without a word. */
 const volatile __u32 largest = 0xffffffff;
+/* The VLAN that we are in; 0: none, and a tag may say no more than a priority. */
+const volatile __u16 vlan = 0;
+
+#define TAG_BYTES 4
 
 enum verdict { NOT_OURS, OURS, TOO_SHORT };
 
@@ -155,6 +159,7 @@ int tandem_steer(struct xdp_md* ctx) {
   const __u8* at = (const __u8*)(long)ctx->data;
   const __u8* end = (const __u8*)(long)ctx->data_end;
   enum verdict verdict = NOT_OURS;
+  int in_our_vlan;
   __u16 type;
   int action;
 
@@ -167,15 +172,31 @@ int tandem_steer(struct xdp_md* ctx) {
     return XDP_PASS;
   }
   type = (__u16)(at[12] << 8 | at[13]);
+  at += ETH_HLEN;
+  if (type == ETH_P_8021Q) {
+    if (at + TAG_BYTES > end) {
+      count(STEER_TRUNCATED);
+      return XDP_PASS;
+    }
+    in_our_vlan = ((at[0] << 8 | at[1]) & 0xfff) == vlan;
+    type = (__u16)(at[2] << 8 | at[3]);
+    at += TAG_BYTES;
+  } else {
+    in_our_vlan = !vlan;
+  }
   if (type == ETH_P_IP)
-    verdict = ipv4(at + ETH_HLEN, end);
+    verdict = ipv4(at, end);
   else if (type == ETH_P_IPV6)
-    verdict = ipv6(at + ETH_HLEN, end);
+    verdict = ipv6(at, end);
   else if (type == ETH_P_ARP)
-    verdict = arp(at + ETH_HLEN, end);
+    verdict = arp(at, end);
 
   if (verdict != OURS) {
     count(verdict == TOO_SHORT ? STEER_TRUNCATED : STEER_PASSED);
+    return XDP_PASS;
+  }
+  if (!in_our_vlan) {
+    count(STEER_OTHER_VLAN);
     return XDP_PASS;
   }
   if (end - (const __u8*)(long)ctx->data > largest) {

@@ -7,11 +7,12 @@
 
 /* Counters, summed over the CPUs by whoever reads them. */
 enum steer_counter {
-  STEER_TAKEN,     /* given to the socket */
-  STEER_PASSED,    /* not ours: left to the kernel */
-  STEER_NO_SOCKET, /* ours, but no socket on this queue: dropped */
-  STEER_TRUNCATED, /* too short to tell: left to the kernel */
-  STEER_TOO_LARGE, /* ours, and larger than a frame of the socket's: dropped */
+  STEER_TAKEN,      /* given to the socket */
+  STEER_PASSED,     /* not ours: left to the kernel */
+  STEER_NO_SOCKET,  /* ours, but no socket on this queue: dropped */
+  STEER_TRUNCATED,  /* too short to tell: left to the kernel */
+  STEER_TOO_LARGE,  /* ours, and larger than a frame of the socket's: dropped */
+  STEER_OTHER_VLAN, /* would be ours with another tag, or with none: left to the kernel */
   STEER_COUNTERS
 };
 

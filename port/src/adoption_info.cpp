@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "vlan_tag.hpp"
+
 namespace tandem {
 namespace {
 
@@ -36,6 +38,7 @@ std::vector<std::uint8_t> AdoptionInfo::encode() const {
   put(out, 6, kBytes, 2);
   put(out, 8, static_cast<std::uint64_t>(kind), 1);
   put(out, 9, static_cast<std::uint64_t>(mode), 1);
+  put(out, 10, vlan, 2);
   put(out, 12, geometry.frames, 4);
   put(out, 16, geometry.frame_bytes, 4);
   put(out, 20, geometry.ring_entries, 4);
@@ -57,6 +60,8 @@ AdoptionInfo AdoptionInfo::decode(std::span<const std::uint8_t> bytes) {
   AdoptionInfo info;
   info.kind = static_cast<DeviceSpec::Kind>(bytes[8]);
   info.mode = static_cast<DeviceSpec::Mode>(bytes[9]);
+  info.vlan = static_cast<std::uint16_t>(get(bytes, 10, 2));
+  if (info.vlan > kVlanMost) refuse("its VLAN is wrong");
   info.geometry = {get(bytes, 12, 4), get(bytes, 16, 4), get(bytes, 20, 4)};
   if (const auto error = info.geometry.error(); !error.empty()) refuse(error);
   info.mtu = get(bytes, 24, 4);

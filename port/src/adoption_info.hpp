@@ -8,7 +8,7 @@
 //        6    2  bytes in all, 56; a later version may append
 //        8    1  kind (DeviceSpec::Kind)
 //        9    1  mode that was got (DeviceSpec::Mode)
-//       10    2  zero
+//       10    2  VLAN, 0 for none
 //       12    4  frames
 //       16    4  bytes a frame
 //       20    4  ring entries
@@ -35,6 +35,7 @@ struct AdoptionInfo {
   WireGeometry geometry;
   std::uint32_t mtu = 0;
   std::uint32_t queue = 0;
+  std::uint16_t vlan = 0;
   MacAddress mac;
   std::string interface;
 

@@ -8,11 +8,13 @@
 #include <utility>
 
 #include "tandem/device.hpp"
+#include "vlan_tag.hpp"
 
 namespace tandem {
 namespace {
 
-constexpr std::string_view kForm = "xdp:IFNAME[,queue=N][,mode=auto|zerocopy|native|generic] or tap:IFNAME";
+constexpr std::string_view kForm =
+    "xdp:IFNAME[,queue=N][,vlan=N][,mode=auto|zerocopy|native|generic] or tap:IFNAME[,vlan=N]";
 
 constexpr std::array<std::pair<DeviceSpec::Mode, std::string_view>, 4> kModes{{
     {DeviceSpec::Mode::automatic, "auto"},
@@ -40,6 +42,10 @@ void parse_option(DeviceSpec& spec, std::string_view text, std::string_view opti
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), spec.queue);
     if (error != std::errc{} || end != value.data() + value.size() || spec.queue > 65535)
       refuse(text, "the queue \"" + std::string(value) + "\" is not a number from 0 to 65535");
+  } else if (key == "vlan") {
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), spec.vlan);
+    if (error != std::errc{} || end != value.data() + value.size() || spec.vlan == 0 || spec.vlan > kVlanMost)
+      refuse(text, "the VLAN \"" + std::string(value) + "\" is not a number from 1 to 4094");
   } else if (key == "mode") {
     const auto* mode =
         std::find_if(kModes.begin(), kModes.end(), [&](const auto& entry) { return entry.second == value; });
@@ -74,21 +80,23 @@ DeviceSpec DeviceSpec::parse(std::string_view text) {
   while (!rest.empty()) {
     rest.remove_prefix(1);
     const std::size_t next = std::min(rest.find(','), rest.size());
-    if (spec.kind == Kind::tap) refuse(text, "a TAP device has no options");
-    parse_option(spec, text, rest.substr(0, next));
+    const std::string_view option = rest.substr(0, next);
+    if (spec.kind == Kind::tap && !option.starts_with("vlan=")) refuse(text, "a TAP device has no option but vlan=N");
+    parse_option(spec, text, option);
     rest.remove_prefix(next);
   }
   return spec;
 }
 
 std::string DeviceSpec::to_string() const {
-  if (kind == Kind::tap) return "tap:" + interface;
+  const std::string in_vlan = vlan == 0 ? std::string() : ",vlan=" + std::to_string(vlan);
+  if (kind == Kind::tap) return "tap:" + interface + in_vlan;
   std::string text = "xdp:" + interface;
   if (queue != 0) text += ",queue=" + std::to_string(queue);
   if (mode != Mode::automatic)
     for (const auto& [value, name] : kModes)
       if (value == mode) text += ",mode=" + std::string(name);
-  return text;
+  return text + in_vlan;
 }
 
 }  // namespace tandem

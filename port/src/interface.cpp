@@ -67,6 +67,11 @@ InterfaceInfo interface_info(const std::string& name) {
   // Many drivers do not answer; they have one queue.
   if (::ioctl(fd.get(), SIOCETHTOOL, &request) == 0)
     info.queues = std::max(1u, channels.combined_count + channels.rx_count);
+  ethtool_value flags{};
+  flags.cmd = ETHTOOL_GFLAGS;
+  request = request_for(name);
+  request.ifr_data = reinterpret_cast<char*>(&flags);
+  if (::ioctl(fd.get(), SIOCETHTOOL, &request) == 0) info.strips_vlan_tags = (flags.data & ETH_FLAG_RXVLAN) != 0;
   ethtool_drvinfo driver{};
   driver.cmd = ETHTOOL_GDRVINFO;
   request = request_for(name);

@@ -15,9 +15,10 @@ struct InterfaceInfo {
   MacAddress mac;
   std::uint32_t mtu = 0;
   bool up = false;
-  std::uint32_t queues = 1;  ///< receive queues in use
-  bool one_address = false;  ///< frames to another link address than its own never reach it, whoever asks for them
-  bool is_virtual = false;   ///< nothing but memory lies between it and whoever sends to it
+  std::uint32_t queues = 1;       ///< receive queues in use
+  bool strips_vlan_tags = false;  ///< what is received has its tag beside it
+  bool one_address = false;       ///< frames to another link address than its own never reach it, whoever asks for them
+  bool is_virtual = false;        ///< nothing but memory lies between it and whoever sends to it
 };
 
 /// Throws DeviceError: no_interface when there is none of this name.

@@ -56,6 +56,7 @@ void require_fit(const DeviceOptions& options, const AdoptionInfo& info) {
   differ("interface", options.spec.interface, info.interface);
   if (info.kind == DeviceSpec::Kind::xdp)
     differ("queue", std::to_string(options.spec.queue), std::to_string(info.queue));
+  differ("VLAN", std::to_string(options.spec.vlan), std::to_string(info.vlan));
   differ("number of frames", std::to_string(options.frames), std::to_string(info.geometry.frames));
   differ("number of ring entries", std::to_string(options.ring_entries), std::to_string(info.geometry.ring_entries));
   if (options.mac && *options.mac != info.mac)

@@ -77,7 +77,7 @@ PacketSocket PacketSocket::open(const Options& options) {
   for (const MacAddress& group : link_groups(options.addresses))
     join(fd.get(), options.index, PACKET_MR_MULTICAST, group, options.interface);
   if (options.unicast) join(fd.get(), options.index, PACKET_MR_UNICAST, *options.unicast, options.interface);
-  PacketSocket made(std::move(fd));
+  PacketSocket made(std::move(fd), options.vlan);
   sockaddr_ll address{};
   address.sll_family = AF_PACKET;
   address.sll_protocol = htons(ETH_P_ALL);
@@ -87,8 +87,9 @@ PacketSocket PacketSocket::open(const Options& options) {
   return made;
 }
 
-PacketSocket::PacketSocket(UniqueFd fd)
+PacketSocket::PacketSocket(UniqueFd fd, std::uint16_t vlan)
     : fd_(std::move(fd)),
+      vlan_(vlan),
       ring_(fd_.get(), block_bytes() * kBlocks),
       slots_a_block_(static_cast<std::uint32_t>(block_bytes() / kSlotBytes)),
       slots_(static_cast<std::uint32_t>(slots_a_block_ * kBlocks)),
@@ -133,6 +134,10 @@ std::size_t PacketSocket::peek(std::span<RxFrame> frames) {
 bool PacketSocket::copy(const std::uint8_t* slot, RxFrame& frame) {
   // The ring is shared with the twin: what stands there is believed as far as it can be true.
   const auto& header = *reinterpret_cast<const tpacket2_hdr*>(slot);
+  // The kernel has taken the tag off, and says beside the frame which it was. One of VLAN 0 says no more than a priority.
+  constexpr std::uint16_t kVlanId = 0xfff;
+  const bool tagged = (load_acquire(&header.tp_status) & TP_STATUS_VLAN_VALID) != 0;
+  if ((tagged ? header.tp_vlan_tci & kVlanId : 0) != vlan_) return false;
   const std::uint32_t bytes = load_acquire(&header.tp_snaplen);
   const std::uint32_t at = std::atomic_ref<std::uint16_t>(const_cast<tpacket2_hdr&>(header).tp_mac).load();
   const auto buffer = std::find_if(buffers_.begin(), buffers_.end(), [](const Buffer& one) { return !one.in_use; });

@@ -38,11 +38,12 @@ class PacketSocket {
     std::vector<IpAddress> addresses;      ///< whose groups are joined
     std::optional<MacAddress> unicast;     ///< a link address that is not the interface's own
     std::vector<std::uint16_t> udp_ports;  ///< of interest; empty = all
+    std::uint16_t vlan = 0;                ///< frames of this one, without their tag; 0: of none
   };
   /// Throws DeviceError.
   static PacketSocket open(const Options& options);
   /// Twin: what it was given. Touches nothing until adopt(). Throws std::system_error.
-  explicit PacketSocket(UniqueFd fd);
+  PacketSocket(UniqueFd fd, std::uint16_t vlan);
 
   /// Ready for POLLIN while frames wait.
   [[nodiscard]] int fd() const { return fd_.get(); }
@@ -78,10 +79,11 @@ class PacketSocket {
   [[nodiscard]] std::uint8_t* slot(std::uint32_t index) const;
   [[nodiscard]] bool is_filled(std::uint32_t index) const;
   [[nodiscard]] std::uint32_t* given_back() const;
-  /// False when it cannot be shown: it counts as dropped.
+  /// False when it cannot be shown: it counts as dropped, unless it is of another VLAN.
   bool copy(const std::uint8_t* slot, RxFrame& frame);
 
   UniqueFd fd_;
+  std::uint16_t vlan_;
   Mapping ring_;
   std::uint32_t slots_a_block_ = 0, slots_ = 0;
   std::uint32_t next_ = 0;   ///< slot to be shown next, of `slots_`

@@ -4,8 +4,10 @@
 // get into the RX ring (receive) and out of the TX ring (transmit).
 #pragma once
 
+#include <cstring>
 #include <utility>
 
+#include "vlan_tag.hpp"
 #include "wire_rings.hpp"
 
 namespace tandem {
@@ -13,8 +15,9 @@ namespace tandem {
 template <class Probe>
 class RingDevice : public Device {
  public:
-  RingDevice(const WireView& view, const Rings& rings, MacAddress mac, std::uint32_t mtu, Probe probe = {})
-      : rings_(view, rings, probe), mac_(mac) {
+  RingDevice(const WireView& view, const Rings& rings, MacAddress mac, std::uint32_t mtu, Probe probe = {},
+             std::uint16_t vlan = 0)
+      : rings_(view, rings, probe), mac_(mac), vlan_(vlan) {
     capabilities_.mtu = mtu;
   }
 
@@ -29,19 +32,31 @@ class RingDevice : public Device {
     throw DeviceError(DeviceError::Kind::unsupported, "a " + description() + " does not come back");
   }
 
-  std::span<std::uint8_t> tx_reserve(std::uint32_t bytes) override { return rings_.tx_reserve(bytes); }
-  void tx_stage() override { rings_.tx_stage(); }
+  std::span<std::uint8_t> tx_reserve(std::uint32_t bytes) override {
+    if (vlan_ == 0) return rings_.tx_reserve(bytes);
+    reserved_ = rings_.tx_reserve(bytes + kVlanTagBytes);
+    return reserved_.empty() ? reserved_ : reserved_.subspan(kVlanTagBytes);
+  }
+  void tx_stage() override {
+    if (!reserved_.empty()) put_tag(std::exchange(reserved_, {}), vlan_);
+    rings_.tx_stage();
+  }
   void rx_done(std::uint32_t cookie) override {
     if (cookie >> kFrameBits == life_) rings_.rx_done(cookie & kFrameMask);
   }
 
   std::size_t rx_peek(std::span<RxFrame> frames) override {
     if (rings_.active()) receive(frames.size());
-    const std::size_t count = rings_.peek(frames);
+    std::size_t count = 0;
+    // As long as there are such that are none of ours, and no other.
+    for (std::size_t shown = 1; count == 0 && shown != 0;) {
+      shown = rings_.peek(frames);
+      if (observer_)
+        for (const RxFrame& frame : frames.first(shown)) observer_(frame.bytes, false);
+      count = take_tags_off(frames.first(shown));
+    }
     if (life_ != 0)
       for (RxFrame& frame : frames.first(count)) frame.cookie |= life_ << kFrameBits;
-    if (observer_)
-      for (const RxFrame& frame : frames.first(count)) observer_(frame.bytes, false);
     return count;
   }
   [[nodiscard]] bool rx_ready() override { return rings_.rx_ready(); }
@@ -81,6 +96,7 @@ class RingDevice : public Device {
   [[nodiscard]] DeviceStatistics statistics() override {
     DeviceStatistics statistics = rings_.counters();
     statistics.frames_held = rings_.held();
+    statistics.rx_other_vlan = rx_other_vlan_;
     return statistics;
   }
   [[nodiscard]] FrameCensus census() override { return rings_.census(); }
@@ -104,15 +120,35 @@ class RingDevice : public Device {
   WireRings<Probe> rings_;
   MacAddress mac_;
   LinkCapabilities capabilities_;
+  std::uint16_t vlan_;
+  FrameObserver observer_;
 
  private:
+  /// Keeps those that are of our VLAN, in their order, and gives the others back.
+  std::size_t take_tags_off(std::span<RxFrame> frames) {
+    std::size_t kept = 0;
+    for (RxFrame& frame : frames) {
+      const std::span<std::uint8_t> rest = untagged(frame.bytes, vlan_);
+      if (rest.empty()) {
+        const bool to_us = frame.bytes.size() >= mac_.octets.size() &&
+                           std::memcmp(frame.bytes.data(), mac_.octets.data(), mac_.octets.size()) == 0;
+        rx_other_vlan_ += to_us ? 1 : 0;
+        rings_.rx_done(frame.cookie);
+        continue;
+      }
+      frames[kept++] = {rest, frame.cookie};
+    }
+    return kept;
+  }
+
+  std::span<std::uint8_t> reserved_;  ///< in a VLAN: with the room for its tag
+  std::uint64_t rx_other_vlan_ = 0;
   /// A cookie: the frame, above it in which life of the interface it came, and a bit that is free for frames of another kind.
   static constexpr std::uint32_t kFrameBits = 24;
   static constexpr std::uint32_t kFrameMask = (1U << kFrameBits) - 1;
   static constexpr std::uint32_t kLifeMask = 0x7f;
   std::uint32_t life_ = 0;
   bool adoption_sent_ = false;
-  FrameObserver observer_;
   std::function<void(Bytes)> adopted_observer_;
 };
 

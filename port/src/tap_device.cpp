@@ -68,7 +68,7 @@ UniqueFd open_tap(const std::string& interface, std::uint64_t busy_retry_ns) {
 class TapDevice final : public RingDevice<DeviceProbe> {
  public:
   TapDevice(AdoptionInfo info, WireMemory memory, UniqueFd tap, std::string warning)
-      : RingDevice(memory.view(), memory.emulated_rings(), info.mac, info.mtu),
+      : RingDevice(memory.view(), memory.emulated_rings(), info.mac, info.mtu, {}, info.vlan),
         info_(std::move(info)),
         memory_(std::move(memory)),
         tap_(std::move(tap)),
@@ -185,7 +185,7 @@ class TapDevice final : public RingDevice<DeviceProbe> {
   void follow_link() {
     capabilities_.up = life_.is_up();
     if (life_.view().mtu != 0)
-      capabilities_.mtu = std::min(life_.view().mtu, info_.geometry.capacity() - kEthernetHeader);
+      capabilities_.mtu = std::min(life_.view().mtu, info_.geometry.capacity() - link_header_bytes(vlan_));
   }
 
   [[nodiscard]] bool is_poisoned(const std::uint8_t* data) const {
@@ -239,6 +239,10 @@ MacAddress tap_default_mac(std::string_view group, std::string_view interface, c
 std::uint32_t frame_length_from_headers(std::span<const std::uint8_t> frame) {
   constexpr std::uint32_t kArp = 28, kIpv4Header = 20, kIpv6Header = 40;
   if (frame.size() < kEthernetHeader + kIpv6Header) return 0;
+  if (is_tagged(frame)) {
+    const std::uint32_t behind = frame_length_from_headers(frame.subspan(kVlanTagBytes));
+    return behind == 0 ? 0 : behind + kVlanTagBytes;
+  }
   const auto u16 = [&frame](std::size_t at) { return static_cast<std::uint32_t>(frame[at] << 8 | frame[at + 1]); };
   std::uint32_t length = 0;
   switch (u16(12)) {
@@ -273,8 +277,11 @@ std::unique_ptr<Device> open_tap_device(const DeviceOptions& options) {
 
   AdoptionInfo info;
   info.kind = DeviceSpec::Kind::tap;
-  info.geometry = {options.frames, frame_bytes_for(interface.mtu), options.ring_entries};
+  info.geometry = {options.frames,
+                   frame_bytes_for(interface.mtu + link_header_bytes(options.spec.vlan) - kEthernetHeader),
+                   options.ring_entries};
   info.mtu = interface.mtu;
+  info.vlan = options.spec.vlan;
   info.mac = options.mac.value_or(tap_default_mac(options.group, name, interface.mac));
   info.interface = name;
   if (info.mac == interface.mac)

@@ -48,6 +48,16 @@ void check_queue(const DeviceSpec& spec, const InterfaceInfo& interface, std::st
                " combined 1`) or steer our traffic to this one (`ethtool -N`). ";
 }
 
+/// A tag that was taken off is handed over beside the frame, where no XDP program sees it.
+void check_vlan(const DeviceSpec& spec, const InterfaceInfo& interface, DeviceError::Kind kind) {
+  if (spec.vlan == 0 || !interface.strips_vlan_tags) return;
+  throw DeviceError(kind,
+                    spec.interface +
+                        " takes VLAN tags off what it receives (rx-vlan-offload), and AF_XDP does not show which " +
+                        "tag it was; `ethtool -K " + spec.interface + " rxvlan off`" +
+                        (interface.is_virtual ? ", and `ethtool -K PEER txvlan off` at its other end" : ""));
+}
+
 struct Opened {
   XdpProgram program;
   XdpSocket socket;
@@ -58,7 +68,7 @@ struct Opened {
 Opened open_mode(const DeviceOptions& options, const InterfaceInfo& interface, const WireMemory& memory, Mode mode,
                  std::uint64_t busy_retry_ns) {
   const DeviceSpec& spec = options.spec;
-  const XdpFrames frames{memory.view().geometry.capacity()};
+  const XdpFrames frames{memory.view().geometry.capacity(), spec.vlan};
   XdpProgram program(spec.interface, interface, spec.queue, options.steering, mode != Mode::generic, busy_retry_ns,
                      frames);
   XdpSocket socket = XdpSocket::open(spec.interface, spec.queue, memory, mode == Mode::zerocopy, busy_retry_ns);
@@ -89,6 +99,7 @@ PacketSocket open_packets(const DeviceOptions& options, const InterfaceInfo& int
   packets.index = interface.index;
   packets.addresses = options.steering.addresses;
   packets.udp_ports = options.steering.udp_ports;
+  packets.vlan = options.spec.vlan;
   if (options.mac && *options.mac != interface.mac) packets.unicast = options.mac;
   return PacketSocket::open(packets);
 }
@@ -97,7 +108,7 @@ class XdpDevice final : public RingDevice<DeviceProbe> {
  public:
   XdpDevice(const DeviceOptions& options, AdoptionInfo info, WireMemory memory, XdpProgram program, XdpSocket socket,
             PacketSocket packets, std::string warning)
-      : RingDevice(memory.view(), socket.rings(), info.mac, info.mtu),
+      : RingDevice(memory.view(), socket.rings(), info.mac, info.mtu, {}, info.vlan),
         options_(options),
         info_(std::move(info)),
         memory_(std::move(memory)),
@@ -128,7 +139,11 @@ class XdpDevice final : public RingDevice<DeviceProbe> {
 
   std::size_t rx_peek(std::span<RxFrame> frames) override {
     const std::size_t count = RingDevice::rx_peek(frames);
-    return rings_.active() ? count + packets_.peek(frames.subspan(count)) : count;
+    if (!rings_.active()) return count;
+    const std::size_t copies = packets_.peek(frames.subspan(count));
+    if (observer_)
+      for (const RxFrame& frame : frames.subspan(count, copies)) observer_(frame.bytes, false);
+    return count + copies;
   }
   [[nodiscard]] bool rx_ready() override { return RingDevice::rx_ready() || (rings_.active() && packets_.ready()); }
   void rx_done(std::uint32_t cookie) override {
@@ -175,6 +190,7 @@ class XdpDevice final : public RingDevice<DeviceProbe> {
     const XdpCounters steered = program_.counters();
     statistics.rx_no_socket = steered.no_socket;
     statistics.rx_too_large = steered.too_large;
+    statistics.rx_other_vlan = steered.other_vlan;
     return statistics;
   }
 
@@ -186,7 +202,7 @@ class XdpDevice final : public RingDevice<DeviceProbe> {
   void follow_link() {
     capabilities_.up = life_.is_up();
     if (life_.view().mtu != 0)
-      capabilities_.mtu = std::min(life_.view().mtu, info_.geometry.capacity() - kEthernetHeader);
+      capabilities_.mtu = std::min(life_.view().mtu, info_.geometry.capacity() - link_header_bytes(vlan_));
     // Ours is the interface's own address unless another one was given.
     if (!options_.mac && capabilities_.up) mac_ = info_.mac = life_.view().mac;
   }
@@ -204,6 +220,8 @@ class XdpDevice final : public RingDevice<DeviceProbe> {
 
 void XdpDevice::reopen() {
   const InterfaceInfo interface = interface_info(info_.interface);
+  // Whoever has made it anew may be about to configure it.
+  check_vlan(options_.spec, interface, DeviceError::Kind::busy);
   WireMemory memory = WireMemory::create(info_.geometry);
   PacketSocket packets = open_packets(options_, interface);
   Opened opened = open_some_mode(options_, interface, memory, 0);
@@ -230,6 +248,7 @@ std::unique_ptr<Device> open_xdp_device(const DeviceOptions& options) {
                                                            " is down, and AF_XDP needs it up; `ip link "
                                                            "set dev " +
                                                            spec.interface + " up`");
+  check_vlan(spec, interface, DeviceError::Kind::bad_option);
   std::string warning;
   check_queue(spec, interface, warning);
   if (options.mac && *options.mac != interface.mac && interface.one_address)
@@ -238,9 +257,11 @@ std::unique_ptr<Device> open_xdp_device(const DeviceOptions& options) {
 
   AdoptionInfo info;
   info.kind = DeviceSpec::Kind::xdp;
-  info.geometry = {options.frames, frame_bytes_for(interface.mtu), options.ring_entries};
+  info.geometry = {options.frames, frame_bytes_for(interface.mtu + link_header_bytes(spec.vlan) - kEthernetHeader),
+                   options.ring_entries};
   info.mtu = interface.mtu;
   info.queue = spec.queue;
+  info.vlan = spec.vlan;
   info.mac = options.mac.value_or(interface.mac);
   info.interface = spec.interface;
   if (info.geometry.frame_bytes == 0)
@@ -266,7 +287,7 @@ std::unique_ptr<Device> attach_xdp_device(const DeviceOptions& options, const Ad
   XdpProgram program(take_descriptor(descriptors, "link"), take_descriptor(descriptors, "map"),
                      take_descriptor(descriptors, "counters"));
   XdpSocket socket(take_descriptor(descriptors, "xsk"), info.geometry.ring_entries);
-  PacketSocket packets(take_descriptor(descriptors, "packet"));
+  PacketSocket packets(take_descriptor(descriptors, "packet"), info.vlan);
   return std::make_unique<XdpDevice>(options, info, std::move(memory), std::move(program), std::move(socket),
                                      std::move(packets), std::string{});
 }

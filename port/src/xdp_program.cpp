@@ -113,6 +113,7 @@ Skeleton load(std::uint32_t queue, const Steering& steering, const XdpFrames& fr
   skeleton->rodata->all_tcp = steering.tcp_ports.empty() ? 1 : 0;
   skeleton->rodata->all_udp = steering.udp_ports.empty() ? 1 : 0;
   skeleton->rodata->largest = frames.largest;
+  skeleton->rodata->vlan = frames.vlan;
   if (queue >= bpf_map__max_entries(skeleton->maps.sockets))
     bpf_map__set_max_entries(skeleton->maps.sockets, queue + 1);
   if (const int result = steer_bpf__load(skeleton.get()); result != 0)
@@ -212,7 +213,8 @@ XdpCounters XdpProgram::counters() const {
     if (bpf_map_lookup_elem(counters_.get(), &key, values.data()) != 0) continue;
     for (const std::uint64_t value : values) sums[key] += value;
   }
-  return {sums[STEER_TAKEN], sums[STEER_PASSED], sums[STEER_NO_SOCKET], sums[STEER_TRUNCATED], sums[STEER_TOO_LARGE]};
+  return {sums[STEER_TAKEN],     sums[STEER_PASSED],    sums[STEER_NO_SOCKET],
+          sums[STEER_TRUNCATED], sums[STEER_TOO_LARGE], sums[STEER_OTHER_VLAN]};
 }
 
 }  // namespace tandem

@@ -13,12 +13,13 @@
 namespace tandem {
 
 struct XdpCounters {
-  std::uint64_t taken = 0, passed = 0, no_socket = 0, truncated = 0, too_large = 0;
+  std::uint64_t taken = 0, passed = 0, no_socket = 0, truncated = 0, too_large = 0, other_vlan = 0;
 };
 
 /// What is looked at beside whose a frame is.
 struct XdpFrames {
   std::uint32_t largest = 0xffff'ffff;  ///< bytes of a frame that the socket can take
+  std::uint16_t vlan = 0;               ///< the tag that frames of ours have; 0: none, or a priority alone
 };
 
 class XdpProgram {

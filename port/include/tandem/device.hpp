@@ -41,9 +41,10 @@ struct DeviceStatistics {
   std::uint64_t rx_frames = 0, rx_bytes = 0, tx_frames = 0, tx_bytes = 0;
   std::uint64_t tx_no_frame = 0, tx_ring_full = 0;  ///< packets lost because memory or the ring was short
   std::uint64_t rx_dropped = 0, rx_ring_full = 0, rx_fill_empty = 0, rx_invalid = 0, tx_invalid = 0;  ///< kernel's
-  std::uint64_t frames_held = 0;   ///< received frames that the stack still refers to
-  std::uint64_t rx_no_socket = 0;  ///< frames for us that met no socket (wrong queue, or no owner), AF_XDP
-  std::uint64_t rx_too_large = 0;  ///< frames for us that were larger than ours hold, dropped
+  std::uint64_t frames_held = 0;    ///< received frames that the stack still refers to
+  std::uint64_t rx_no_socket = 0;   ///< frames for us that met no socket (wrong queue, or no owner), AF_XDP
+  std::uint64_t rx_too_large = 0;   ///< frames for us that were larger than ours hold, dropped
+  std::uint64_t rx_other_vlan = 0;  ///< frames that would be for us, with another VLAN's tag or without ours; not taken
 };
 
 /// Where every frame is; free to missing add up to the total. A test's and the leak check's view, of a wire at rest.
@@ -157,12 +158,13 @@ struct Steering {
   std::vector<std::uint16_t> udp_ports;  ///< empty = every UDP port of the owned addresses
 };
 
-/// "xdp:IFNAME[,queue=N][,mode=auto|zerocopy|native|generic]" or "tap:IFNAME".
+/// "xdp:IFNAME[,queue=N][,vlan=N][,mode=auto|zerocopy|native|generic]" or "tap:IFNAME[,vlan=N]".
 struct DeviceSpec {
   enum class Kind : std::uint8_t { xdp, tap } kind = Kind::tap;
   enum class Mode : std::uint8_t { automatic, zerocopy, native, generic } mode = Mode::automatic;
   std::string interface;
   std::uint32_t queue = 0;
+  std::uint16_t vlan = 0;  ///< IEEE 802.1Q: frames are sent and taken with this tag; 0: without one
   /// Throws std::invalid_argument with what was wrong and the accepted form.
   static DeviceSpec parse(std::string_view text);
   [[nodiscard]] std::string to_string() const;

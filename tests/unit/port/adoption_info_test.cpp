@@ -14,6 +14,7 @@ AdoptionInfo example() {
   info.geometry = {0x2000, 0x800, 0x400};
   info.mtu = 1500;
   info.queue = 5;
+  info.vlan = 0x0102;
   info.mac = {{2, 3, 4, 5, 6, 7}};
   info.interface = "eth0";
   return info;
@@ -21,7 +22,7 @@ AdoptionInfo example() {
 
 TEST_CASE("adoption information has these bytes and reads back as it was") {
   const std::vector<std::uint8_t> golden{'T',  'D', 'A', 'I', 1,    0,    56, 0,  // magic, version, length
-                                         0,    3,   0,   0,   0x00, 0x20, 0,  0,  // kind, mode, frames
+                                         0,    3,   2,   1,   0x00, 0x20, 0,  0,  // kind, mode, VLAN, frames
                                          0,    8,   0,   0,   0x00, 0x04, 0,  0,  // bytes a frame, ring entries
                                          0xdc, 5,   0,   0,   5,    0,    0,  0,  // MTU, queue
                                          2,    3,   4,   5,   6,    7,    0,  0,  // MAC
@@ -46,6 +47,7 @@ TEST_CASE("adoption information that is cut, foreign or senseless is refused") {
       {6, 55, "length"},
       {8, 2, "kind"},
       {9, 4, "mode"},
+      {11, 0x10, "VLAN"},
       {12, 1, "frames"},
       {16, 1, "2048 or 4096"},
       {20, 1, "ring entries"},
@@ -70,7 +72,7 @@ TEST_CASE("a descriptor that was not passed is named") {
 
 TEST_CASE("a twin whose options do not fit the primary's device is told the difference") {
   DeviceOptions options;
-  options.spec = DeviceSpec::parse("xdp:eth0,queue=5");
+  options.spec = DeviceSpec::parse("xdp:eth0,queue=5,vlan=258");
   options.ring_entries = 0x400;
   const auto attach = [&] { return attach_device(options, example().encode(), {}); };
   CHECK_THROWS_WITH(attach(), Catch::Contains("descriptor") || Catch::Contains("built without AF_XDP"));
@@ -85,6 +87,10 @@ TEST_CASE("a twin whose options do not fit the primary's device is told the diff
   SECTION("queue") {
     options.spec.queue = 1;
     CHECK_THROWS_WITH(attach(), Catch::Contains("queue is 5, ours is 1"));
+  }
+  SECTION("VLAN") {
+    options.spec.vlan = 0;
+    CHECK_THROWS_WITH(attach(), Catch::Contains("VLAN is 258, ours is 0"));
   }
   SECTION("frames") {
     options.frames = 16;

@@ -27,6 +27,8 @@ TEST_CASE("device specifications that are accepted, and how they read back") {
       {"xdp:enp1s0f0,mode=native,queue=7", Kind::xdp, "enp1s0f0", 7, Mode::native, "xdp:enp1s0f0,queue=7,mode=native"},
       {"xdp:a,queue=0,mode=generic", Kind::xdp, "a", 0, Mode::generic, "xdp:a,mode=generic"},
       {"xdp:eth0.100", Kind::xdp, "eth0.100", 0, Mode::automatic, "xdp:eth0.100"},
+      {"tap:tap0,vlan=4094", Kind::tap, "tap0", 0, Mode::automatic, "tap:tap0,vlan=4094"},
+      {"xdp:eth0,vlan=100,queue=2", Kind::xdp, "eth0", 2, Mode::automatic, "xdp:eth0,queue=2,vlan=100"},
       {"tap:abcdefghijklmno", Kind::tap, "abcdefghijklmno", 0, Mode::automatic, "tap:abcdefghijklmno"},
   };
   for (const Row& row : rows) {
@@ -57,6 +59,10 @@ TEST_CASE("device specifications that are refused, with the reason and the accep
       {"xdp:a/b", "interface name"},
       {"xdp:a b", "interface name"},
       {"xdp:..", "interface name"},
+      {"xdp:eth0,vlan=0", "not a number from 1 to 4094"},
+      {"xdp:eth0,vlan=4095", "not a number from 1 to 4094"},
+      {"xdp:eth0,vlan=1x", "not a number from 1 to 4094"},
+      {"tap:a,vlan=", "not a number from 1 to 4094"},
       {"tap:a:b", "interface name"},
       {"xdp:eth0,", "no option \"\""},
       {"xdp:eth0,queue", "queue \"\""},
@@ -67,7 +73,7 @@ TEST_CASE("device specifications that are refused, with the reason and the accep
       {"xdp:eth0,queue=99999999999999999999", "65535"},
       {"xdp:eth0,mode=fast", "no mode \"fast\""},
       {"xdp:eth0,speed=1", "no option \"speed\""},
-      {"tap:tap0,queue=1", "no options"},
+      {"tap:tap0,queue=1", "no option but vlan=N"},
   };
   for (const Row& row : rows) {
     INFO(row.text);

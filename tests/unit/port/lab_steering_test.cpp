@@ -185,6 +185,59 @@ TEST_CASE("the steering program leaves frames that are too short to tell to the 
   CHECK(xdp.counters().truncated > 0);
 }
 
+TEST_CASE("in a VLAN its frames are ours; in none, those that have no tag or a priority alone") {
+  if (!lab_possible()) return;
+  const Lab lab(true);
+  for (const std::uint16_t vlan : {std::uint16_t{0}, std::uint16_t{0x105}}) {
+    Steering steering;
+    steering.addresses = {IpAddress{4, {10, 77, 0, 1}},
+                          IpAddress{6, {0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}}};
+    steering.tcp_ports = {179};
+    steering.udp_ports = {65535};
+    const XdpProgram xdp(Lab::kOurs, interface_info(Lab::kOurs), 0, steering, false, 2'000'000'000, {0xffff, vlan});
+    const UniqueFd program = program_of(xdp);
+    std::uint64_t others = 0;
+    const std::uint64_t before = xdp.counters().other_vlan;
+    for (const Row& row : rows()) {
+      if (row.frame[12] == 0x81) continue;
+      INFO(row.name << " in VLAN " << vlan);
+      CHECK(verdict(program.get(), row.frame) ==
+            static_cast<std::uint32_t>(row.ours && vlan == 0 ? XDP_DROP : XDP_PASS));
+      others += row.ours && vlan != 0 ? 1 : 0;
+      for (const std::uint16_t id : {0, 1, 0x105}) {
+        INFO("tagged with " << id);
+        Frame frame = row.frame;
+        frame.insert(frame.begin() + 12,
+                     {0x81, 0, static_cast<std::uint8_t>(0xe0 | id >> 8), static_cast<std::uint8_t>(id)});
+        const bool ours = row.ours && id == vlan;
+        CHECK(verdict(program.get(), frame) == static_cast<std::uint32_t>(ours ? XDP_DROP : XDP_PASS));
+        others += row.ours && !ours ? 1 : 0;
+      }
+    }
+    CHECK(xdp.counters().other_vlan - before == others);
+  }
+}
+
+TEST_CASE("a frame that is larger than the socket's is dropped and counted, and what is not ours is left alone") {
+  if (!lab_possible()) return;
+  const Lab lab(true);
+  Steering steering;
+  steering.addresses = {IpAddress{4, {10, 77, 0, 1}}};
+  const XdpProgram xdp(Lab::kOurs, interface_info(Lab::kOurs), 0, steering, false, 2'000'000'000, {1000, 0});
+  const UniqueFd program = program_of(xdp);
+  const auto frame = [](std::uint32_t to, std::size_t bytes) {
+    Frame made = joined({ethernet(0x0800), ipv4(to, 6), ports(179)});
+    made.resize(bytes, 0);
+    return made;
+  };
+  CHECK(verdict(program.get(), frame(kOwned, 1000)) == XDP_DROP);  // no socket is there
+  CHECK(xdp.counters().too_large == 0);
+  CHECK(verdict(program.get(), frame(kOwned, 1001)) == XDP_DROP);
+  CHECK(xdp.counters().too_large == 1);
+  CHECK(verdict(program.get(), frame(kOther, 1001)) == XDP_PASS);
+  CHECK(xdp.counters().too_large == 1);
+}
+
 TEST_CASE("without a list of ports every port of the owned addresses is ours") {
   if (!lab_possible()) return;
   const Lab lab(true);

@@ -229,6 +229,16 @@ TEST_CASE("a program of somebody else's on the interface is named and left alone
   }
 }
 
+TEST_CASE("a card that takes VLAN tags off is refused for a VLAN, with what to do") {
+  if (!lab_possible()) return;
+  const Lab lab(true);
+  const DeviceOptions options = xdp_options(",vlan=100");
+  CHECK_THROWS_WITH(open_device(options),
+                    Catch::Contains("`ethtool -K lab0 rxvlan off`") && Catch::Contains("`ethtool -K PEER txvlan off`"));
+  REQUIRE(Lab::run("ethtool -K lab0 rxvlan off") == 0);
+  CHECK_NOTHROW(open_device(options));
+}
+
 TEST_CASE("an interface with several queues opens with a warning that says what to do") {
   if (!lab_possible()) return;
   const Lab lab(false);
