@@ -6,6 +6,7 @@
 #include "neighbours.hpp"
 #include "stack_impl.hpp"
 #include "tandem/addressing.hpp"
+#include "tandem/planted.hpp"
 #include "wire/octets.hpp"
 
 namespace tandem {
@@ -35,6 +36,9 @@ void Neighbours::arp_input(Bytes frame) {
   }
   if (!is_host_address(packet->sender) || next_hops_.is_broadcast(packet->sender)) {
     ++malformed_arp_;
+    return;
+  }
+  if (packet->sender == packet->target && TANDEM_PLANTED(announcement_ignored)) {
     return;
   }
   // Who asks for us will soon hear from us. Nobody else makes an entry, but what he says of himself corrects one.

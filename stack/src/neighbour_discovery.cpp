@@ -6,6 +6,7 @@
 
 #include "neighbours.hpp"
 #include "stack_impl.hpp"
+#include "tandem/planted.hpp"
 #include "wire/octets.hpp"
 
 namespace tandem {
@@ -79,7 +80,7 @@ void Neighbours::take_advertisement(const NdMessage& message, const MacAddress& 
     return;
   }
   Entry* const entry = cache_.find(message.target);
-  if (entry == nullptr) {
+  if (entry == nullptr || (!message.solicited && TANDEM_PLANTED(announcement_ignored))) {
     return;
   }
   const bool was_ignored = !entry->has_mac() && !message.target_mac;

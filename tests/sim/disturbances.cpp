@@ -43,7 +43,29 @@ void World::prepare_disturbances() {
   }
 }
 
+/// A failover at the other end, or a card that was changed.
+void World::move_peer() {
+  const MacAddress from = peer_->mac();
+  MacAddress to = from;
+  ++to.octets[4];
+  move_check_->moved(address_of(setup_.v6, 2).address, from, to);
+  kernel_->trace("the peer moves from %s to %s", from.to_string().c_str(), to.to_string().c_str());
+  peer_->move(to);
+}
+
+bool World::is_for_peer(Bytes frame) {
+  const MacAddress mac = peer_->mac();
+  const bool is_for_it = frame.size() >= mac.octets.size() &&
+                         ((frame[0] & 1) != 0 || std::equal(mac.octets.begin(), mac.octets.end(), frame.begin()));
+  if (!is_for_it) {
+    ++link_->lost;
+    kernel_->trace("  nobody is at the frame's link address");
+  }
+  return is_for_it;
+}
+
 bool World::disturb_further(Process& primary, Process* twin) {
+  if (setup_.peer_moves && bgp_plan_ == nullptr && script_.one_in(2)) move_peer();
   if (setup_.mtu_changes && script_.one_in(4)) change_mtu();
   if (setup_.slow_twins && twin != nullptr && script_.one_in(3)) {
     slow_down(*twin);

@@ -61,6 +61,7 @@ void Nic::open() {
   fill_producer_ = fill_consumer_ = completion_producer_ = completion_consumer_ = 0;
   rx_producer_ = rx_consumer_ = tx_producer_ = tx_consumer_ = 0;
   completing_.clear();
+  if (moves != nullptr) moves->reopened();
   buffers_->control = {};
   std::fill(buffers_->words.begin(), buffers_->words.end(), 0);
 }
@@ -79,6 +80,7 @@ Rings Nic::rings() {
 
 void Nic::kick() {
   const HeapScope heap;
+  if (moves != nullptr) moves->handed_over(tx_producer_, rx_consumer_);
   // In copy mode one call takes at most 32 packets, and the device calls until nothing is left or the interface is busy.
   std::size_t most = 32;
   if (busy_permille != 0 && kernel_.scheduling.chance(busy_permille)) most = 1;
@@ -87,6 +89,7 @@ void Nic::kick() {
   while (tx_consumer_ != tx_producer_ && (count < most || most == 32)) {
     if (completing_.size() + (completion_producer_ - completion_consumer_) >= options_.ring_entries) break;
     const Descriptor descriptor = buffers_->tx[tx_consumer_ & mask];
+    if (moves != nullptr) moves->leaves(tx_consumer_, {buffers_->umem.get() + descriptor.address, descriptor.length});
     ++tx_consumer_;
     completing_.push_back(descriptor.address);
     ++count;
@@ -100,6 +103,14 @@ void Nic::kick() {
       if (socket == generation_) complete(count);
     });
   }
+}
+
+void Nic::adopts() {
+  if (moves != nullptr) moves->adopts();
+}
+
+void Nic::adopted() {
+  if (moves != nullptr) moves->adopted(tx_producer_);
 }
 
 void Nic::complete(std::size_t count) {
@@ -122,6 +133,7 @@ bool Nic::arrive(Bytes frame) {
   ++fill_consumer_;
   std::memcpy(buffers_->umem.get() + address, frame.data(), frame.size());
   buffers_->rx[rx_producer_ & mask] = {address, static_cast<std::uint32_t>(frame.size()), 0};
+  if (moves != nullptr) moves->arrives(rx_producer_, frame);
   ++rx_producer_;
   kernel_.notify();
   return true;
@@ -158,7 +170,9 @@ class NicDevice final : public RingDevice<KernelProbe> {
   [[nodiscard]] std::vector<std::uint8_t> adoption_info() const override { return {1}; }
   void adopt(const WireMark* committed) override {
     the_kernel->director().on_speaker(*the_kernel->current, true);
+    nic_.adopts();
     RingDevice::adopt(committed);
+    nic_.adopted();
   }
   void take_back() override {
     the_kernel->director().on_speaker(*the_kernel->current, true);

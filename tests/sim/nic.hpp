@@ -9,6 +9,7 @@
 #include <functional>
 #include <vector>
 
+#include "checks/move_check.hpp"
 #include "kernel.hpp"
 #include "tandem/address.hpp"
 #include "wire_memory.hpp"
@@ -38,11 +39,15 @@ class Nic {
   [[nodiscard]] const Options& options() const { return options_; }
   /// sendto(2) on the socket: takes packets out of the TX ring. A busy interface leaves some.
   void kick();
+  /// An adoption begins and has ended: for who looks on.
+  void adopts();
+  void adopted();
   [[nodiscard]] bool has_received() const { return rx_producer_ != rx_consumer_; }
 
   // ---- The wire's side ----
   /// False when it was dropped for want of a frame or an entry.
   bool arrive(Bytes frame);
+  MoveCheck* moves = nullptr;       ///< looks on
   std::uint32_t busy_permille = 0;  ///< of kicks that take one packet only
 
   std::uint64_t dropped = 0;

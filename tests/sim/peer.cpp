@@ -70,6 +70,15 @@ void Peer::arrive(Bytes frame) {
   schedule_turn(kernel_.now_ns + kernel_.scheduling.between(1'000, 8'000));
 }
 
+void Peer::move(const MacAddress& mac) {
+  options_.mac = mac;
+  {
+    const HeapScope heap(arena_);
+    stack_->link_changed();
+  }
+  schedule_turn(kernel_.now_ns);
+}
+
 void Peer::poke(std::size_t lazy_bytes) {
   poke_bytes_ = lazy_bytes;
   poke_due_ = true;

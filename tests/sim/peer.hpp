@@ -36,6 +36,8 @@ class Peer final : public LinkDevice {
   /// Opens an exchange (port of the server). False when the stack cannot.
   bool open(const Endpoint& server, const Plan& plan);
   void arrive(Bytes frame);
+  /// Has another link address from now on, and says so.
+  void move(const MacAddress& mac);
   /// Applications read and write again.
   void poke(std::size_t lazy_bytes);
   [[nodiscard]] Stack& stack() { return *stack_; }

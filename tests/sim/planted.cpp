@@ -83,6 +83,8 @@ constexpr Fault kFaults[] = {
      "the peer's largest window is taken for its last one", 1500},
     {Planted::number_given_twice, "number-given-twice", "stack/stack",
      "a promoted process numbers its connections from below", 60},
+    {Planted::announcement_ignored, "announcement-ignored", "stack/arp, neighbour_discovery",
+     "who says that he has moved to another link address is not believed", 250},
     {Planted::bgp_difference_lost, "bgp-difference-lost", "apps/bgp/twin",
      "a promoted speaker does not look what its neighbours have yet to be told", 800},
     {Planted::bgp_told_not_mirrored, "bgp-told-not-mirrored", "apps/bgp/twin",

@@ -78,6 +78,9 @@ Setup Setup::draw(std::uint64_t seed) {
   s.deaf = prng.one_in(24);
   // Where each is in a namespace of its own nobody can be ended by another.
   s.stopped_twins = s.pid_namespaces == 0 && prng.one_in(20);
+  // Where announcements can be lost their host is found when it has been silent for long enough, and not before.
+  const bool is_told = !s.faults.any() && !s.partitions && s.neighbour_delay_ns == 0 && s.short_memory_permille == 0;
+  s.peer_moves = is_told && prng.one_in(4);
   return s;
 }
 

@@ -67,6 +67,7 @@ struct Setup {
   std::uint32_t log_bytes = 0;              ///< 0: large enough for everything
   std::uint32_t bgp_neighbours = 0;  ///< not 0: the processes run tandem-bgpd, with so many neighbours (bgp_run/)
   std::uint32_t bgp_changes = 0;     ///< of routes
+  bool peer_moves = false;           ///< to another link address, and says so
   bool stopped_twins = false;        ///< one stands still for good, and then its primary dies
   std::uint32_t pid_namespaces =
       0;  ///< 1: every process is number 1 of one of its own; 2: every second one, in that of the others
@@ -150,6 +151,7 @@ void Setup::for_each_field(S& s, F f) {
   f("stopped_twins", s.stopped_twins);
   f("bgp_restarts", s.bgp_restarts);
   f("route_cost_ns", s.route_cost_ns);
+  f("peer_moves", s.peer_moves);
 }
 
 }  // namespace tandem::sim

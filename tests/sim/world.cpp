@@ -102,6 +102,7 @@ World::World(const Setup& setup, Totals& totals, bool tracing)
                                  [this](Direction direction, Bytes frame) { arrive(direction, frame); });
   link_->delay_ns = setup_.link_delay_ns;
   link_->faults[0] = link_->faults[1] = setup_.faults;
+  move_check_ = std::make_unique<MoveCheck>(*this);
   Nic::Options nic;
   nic.frames = setup_.nic_frames;
   nic.ring_entries = setup_.ring_entries;
@@ -115,6 +116,7 @@ World::World(const Setup& setup, Totals& totals, bool tracing)
     link_->send(Direction::from_us, frame);
   });
   nic_->busy_permille = setup_.busy_permille;
+  nic_->moves = move_check_.get();
   Peer::Options peer;
   peer.mac = kPeerMac;
   peer.addresses = {address_of(setup_.v6, 2)};
@@ -718,7 +720,7 @@ void World::arrive(Direction direction, Bytes frame) {
   }
   result_.digest = digest;
   if (direction == Direction::from_us) {
-    peer_->arrive(frame);
+    if (is_for_peer(frame)) peer_->arrive(frame);
   } else if (nic_->arrive(frame)) {
     wire_judge_->arrived(frame);
   } else {

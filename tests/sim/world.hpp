@@ -160,6 +160,9 @@ class World final : public Director, public TrafficObserver {
   void stop_for_good(Process& primary, Process& twin);
   void terminate_both(std::int32_t primary, std::int32_t twin);
   void change_mtu();
+  void move_peer();
+  /// Whether a host with its link address takes the frame.
+  [[nodiscard]] bool is_for_peer(Bytes frame);
   void tell_too_long(Direction direction, Bytes frame, std::uint32_t mtu);
   void terminate(Process& process);
   void doom_at_start();
@@ -209,6 +212,7 @@ class World final : public Director, public TrafficObserver {
   std::unique_ptr<TwinView> twin_view_;
   std::unique_ptr<CallOrder> call_order_;
   std::unique_ptr<FrameCheck> frame_check_;
+  std::unique_ptr<MoveCheck> move_check_;
   std::unique_ptr<EpochCheck> epoch_check_;
   std::unique_ptr<WireJudge> wire_judge_;
   std::unique_ptr<ControlClients> clients_;

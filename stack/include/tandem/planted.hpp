@@ -52,6 +52,8 @@ enum class Planted : std::uint8_t {
   window_update_lost,
   window_misjudged,
   number_given_twice,
+  // The link.
+  announcement_ignored,
   // The BGP speaker.
   bgp_difference_lost,
   bgp_withdrawal_not_mirrored,
