@@ -4,8 +4,10 @@
 through what the pair has asked for, the kernel beside the pair keeps its own, before a takeover and behind it."""
 
 import os
+import ipaddress
 import re
 import socket
+import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -50,6 +52,21 @@ class Talk:
 
     def close(self):
         self.socket.close()
+
+
+def listener_query():
+    """A router's general MLD query (RFC 2710) to all nodes, as a frame."""
+    source, destination = (ipaddress.ip_address(text).packed for text in (PEER_LINK_LOCAL, "ff02::1"))
+    body = struct.pack(">BBHHH16s", 130, 0, 0, 100, 0, bytes(16))
+    words = source + destination + struct.pack(">II", len(body), 58) + body
+    total = sum(struct.unpack(f">{len(words) // 2}H", words))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    body = body[:2] + struct.pack(">H", ~total & 0xFFFF) + body[4:]
+    router_alert = bytes((58, 0, 5, 2, 0, 0, 1, 0))
+    header = struct.pack(">IHBB", 6 << 28, len(router_alert) + len(body), 0, 1) + source + destination
+    ethernet = bytes.fromhex("333300000001") + bytes.fromhex(Network.PEER_MAC.replace(":", "")) + b"\x86\xdd"
+    return ethernet + header + router_alert + body
 
 
 class WithTalks(Scenario):
@@ -163,6 +180,24 @@ class LinkControl(WithTalks):
             self.kill()
             self.assertTrue(talk.once())
             self.talk(Network.v6(Network.PAIR), source=FAR)
+
+    def test_routers_and_switches_that_ask_who_listens_are_answered(self):
+        self.group.start_pair()
+        self.talk(Network.v6(Network.PAIR))
+        seen = Capture(self.network.peer, self.directory, "listeners", "icmp6 or ip6 proto 0")
+        self.addCleanup(seen.stop)
+        self.kill()
+
+        def reports():
+            text = self.network.peer.run("tcpdump", "-vnr", seen.path, check=False)
+            return len(re.findall(r"listener report[^\n]*ff02::1:ff00:1\b", text))
+
+        # Behind a takeover of the very rings who listens is said once more, unasked; what comes then is an answer.
+        unasked = eventually(reports, "the pair says which groups it listens to")
+        with self.network.peer.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
+            wire.bind(("p0", 0))
+            wire.send(listener_query())
+        eventually(lambda: reports() > unasked, "the pair says it again when it is asked", timeout=AT_ONCE_S)
 
     def test_the_kernel_beside_the_pair_keeps_its_neighbours(self):
         self.network.box.run("sysctl", "-qw", f"net.ipv6.conf.{self.host_interface()}.addr_gen_mode=0")
