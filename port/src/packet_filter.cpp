@@ -33,6 +33,7 @@ class Program {
   }
   void load_ipv4_header_bytes() { add(BPF_LDX | BPF_B | BPF_MSH, kIpv4); }
   void load_half_behind_header(std::uint32_t at) { add(BPF_LD | BPF_H | BPF_IND, at); }
+  void keep(std::uint32_t bits) { add(BPF_ALU | BPF_AND | BPF_K, bits); }
   void take_if_equal(std::uint32_t value) {
     add(BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1);
     end(kAll);
@@ -76,13 +77,14 @@ void judge_port(Program& program, std::span<const std::uint16_t> ports) {
 
 }  // namespace
 
-std::vector<sock_filter> packet_filter(std::span<const std::uint16_t> udp_ports) {
+std::vector<sock_filter> packet_filter(std::span<const std::uint16_t> udp_ports, std::uint16_t vlan) {
   Program program;
   program.load_byte(0);
   program.drop_unless_any(kGroupBit);
   // A tag stands beside the frame; of one that is not there the field is zero, as it is where only a priority is given.
   program.load_ancillary(SKF_AD_VLAN_TAG);
-  program.drop_if_any(kVlanId);
+  program.keep(kVlanId);
+  program.drop_unless_equal(vlan);
   program.load_half(kType);
   program.take_if_equal(ETH_P_ARP);
 

@@ -17,8 +17,8 @@
 namespace tandem {
 
 /// For SO_ATTACH_FILTER on a packet socket that sees frames from their Ethernet header on. `udp_ports`: the only ones of interest;
-/// empty = all. Frames with a VLAN tag other than priority alone belong to another link.
-[[nodiscard]] std::vector<sock_filter> packet_filter(std::span<const std::uint16_t> udp_ports);
+/// empty = all. Frames of this VLAN alone are taken, which the kernel shows without their tag; 0: those of none.
+[[nodiscard]] std::vector<sock_filter> packet_filter(std::span<const std::uint16_t> udp_ports, std::uint16_t vlan = 0);
 
 /// The link's groups that a host with these addresses is in: all nodes, and the solicited-node group of each (RFC 4291 section
 /// 2.7.1, RFC 2464 section 7), each once. None without an IPv6 address; who is sent to by broadcast needs no membership.

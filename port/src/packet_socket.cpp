@@ -65,7 +65,7 @@ PacketSocket PacketSocket::open(const Options& options) {
   if (!fd.valid()) fail(options.interface, "opening");
   set(fd.get(), SOL_PACKET, PACKET_VERSION, int{TPACKET_V2}, options.interface);
   set(fd.get(), SOL_PACKET, PACKET_IGNORE_OUTGOING, int{1}, options.interface);
-  std::vector<sock_filter> code = packet_filter(options.udp_ports);
+  std::vector<sock_filter> code = packet_filter(options.udp_ports, options.vlan);
   const sock_fprog program{static_cast<unsigned short>(code.size()), code.data()};
   set(fd.get(), SOL_SOCKET, SO_ATTACH_FILTER, program, options.interface);
   tpacket_req request{};

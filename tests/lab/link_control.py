@@ -11,7 +11,7 @@ import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from tandem_lab import Network, eventually, peers  # noqa: E402
+from tandem_lab import Network, eventually, exit_code, peers  # noqa: E402
 from tandem_lab.capture import Capture  # noqa: E402
 from tandem_lab.scenario import Scenario, main  # noqa: E402
 
@@ -200,8 +200,13 @@ class LinkControl(WithTalks):
         eventually(lambda: reports() > unasked, "the pair says it again when it is asked", timeout=AT_ONCE_S)
 
     def test_the_kernel_beside_the_pair_keeps_its_neighbours(self):
+        # The kernel has a link-local address made of the interface's MAC, as most have: not the pair's.
         self.network.box.run("sysctl", "-qw", f"net.ipv6.conf.{self.host_interface()}.addr_gen_mode=0")
+        self.add_peer_link_local()
         self.group.start_pair()
+        shown = self.network.box.run("ip", "-6", "-o", "address", "show", "dev", self.host_interface(), "scope", "link")
+        kernels = re.search(r"inet6 (fe80\S+)/", shown)[1]
+        self.assertNotEqual(kernels, self.link_local())
         talk = self.talk(Network.v4(Network.PAIR))
         stream = self.foreign_traffic()
         for mac in MOVED[:2]:
@@ -214,7 +219,7 @@ class LinkControl(WithTalks):
                 self.network.box.run("ping", "-c", "1", "-W", str(AT_ONCE_S), address)
                 self.assertIn(mac, self.network.box.run("ip", "neigh", "show", address))
             self.network.box.run("ip", "neigh", "flush", "dev", self.host_interface())
-            for address in (Network.v4(Network.HOST), Network.v6(Network.HOST)):
+            for address in (Network.v4(Network.HOST), Network.v6(Network.HOST), f"{kernels}%p0"):
                 self.network.peer.run("ping", "-c", "1", "-W", str(AT_ONCE_S), address)
             self.kill()
         # The kernel hears what others ask the pair, and learns from it where they are (RFC 826).
@@ -261,6 +266,20 @@ class Xdp(LinkControl):
             self.assertIn(mac, self.network.box.run("bridge", "fdb", "show", "dev", "t0"))
             for talk in talks:
                 self.assertTrue(talk.once())
+
+
+    def test_a_link_local_address_is_the_kernels_on_its_own_link_alone(self):
+        for number, interface, code in ((0x77, "t0", exit_code.BUSY), (0x78, "lo", None)):
+            self.network.box.run("ip", "-6", "address", "add", f"fe80::{number:x}/64", "dev", interface, "nodad")
+            group = self.make_group(options=["--address", f"fe80::{number:x}/64"], name=f"given-{interface}")
+            if code is None:
+                group.start_pair()
+                self.group = group
+                self.assertEqual(self.link_local(), f"fe80::{number:x}")
+            else:
+                process = group.start()
+                self.assertEqual(process.wait(20), code)
+                self.assertIn(f"fe80::{number:x} is configured on the kernel's interface {interface}", process.output())
 
 
 class Tap(LinkControl):

@@ -12,6 +12,8 @@
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <functional>
+#include <optional>
+#include <vector>
 
 #include "interface.hpp"
 #include "lab.hpp"
@@ -33,18 +35,20 @@ DeviceOptions xdp_options() {
   return options;
 }
 
-/// ARP announcements of the peer's, told apart by their last octet; the first octet says to whom they go.
-void announce(const Lab& lab, std::uint8_t first, unsigned count, std::uint8_t to = 0xff, std::uint8_t target = 99) {
+/// ARP announcements of the peer's, told apart by their last octet; the first octet says to whom they go. `tag`: of a VLAN.
+void announce(const Lab& lab, std::uint8_t first, unsigned count, std::uint8_t to = 0xff,
+              std::optional<std::uint8_t> tag = {}) {
   const pid_t child = lab.fork_at_peer([&] {
     const int fd = ::socket(AF_PACKET, SOCK_RAW, 0);
     sockaddr_ll address{};
     address.sll_family = AF_PACKET;
     address.sll_ifindex = static_cast<int>(::if_nametoindex(Lab::kPeers));
     for (unsigned i = 0; i < count; ++i) {
-      const std::uint8_t number = static_cast<std::uint8_t>(first + i);
-      std::array<std::uint8_t, 60> frame{to, 0xff, 0xff, 0xff,   0xff, 0xff, 2, 0, 0, 0, 0,  11, 8, 6,
-                                         0,  1,    8,    0,      6,    4,    0, 1, 2, 0, 0,  0,  0, 11,
-                                         10, 77,   0,    target, 0,    0,    0, 0, 0, 0, 10, 77, 0, number};
+      std::vector<std::uint8_t> frame{to, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 11};
+      if (tag) frame.insert(frame.end(), {0x81, 0, 0, *tag});
+      frame.insert(frame.end(), {8,  6,  0,  1, 8,  0, 6, 4, 0, 1, 2, 0,  0,  0, 0,
+                                 11, 10, 77, 0, 99, 0, 0, 0, 0, 0, 0, 10, 77, 0, static_cast<std::uint8_t>(first + i)});
+      frame.resize(60);
       if (::sendto(fd, frame.data(), frame.size(), 0, reinterpret_cast<sockaddr*>(&address), sizeof address) < 0)
         return 1;
     }
@@ -189,6 +193,24 @@ TEST_CASE("an interface that goes down leaves nothing behind that would keep the
   REQUIRE(fds.size() == polled.size());
   for (std::size_t i = 0; i < fds.size(); ++i) polled[i] = {fds[i], POLLIN, 0};
   CHECK(::poll(polled.data(), polled.size(), 0) == 0);
+}
+
+TEST_CASE("of what is sent to groups AF_XDP shows that of its VLAN, or of none, without the tag") {
+  if (!lab_possible()) return;
+  const Lab lab(true);
+  REQUIRE(Lab::run(std::string("ethtool -K ") + Lab::kOurs + " rxvlan off") == 0);
+  for (const bool in_a_vlan : {false, true}) {
+    DeviceOptions options = xdp_options();
+    if (in_a_vlan) options.spec.vlan = 5;
+    const auto device = open_device(options);
+    announce(lab, 1, 1);
+    announce(lab, 2, 1, 0xff, std::uint8_t{0});
+    announce(lab, 3, 1, 0xff, std::uint8_t{5});
+    announce(lab, 4, 1, 0xff, std::uint8_t{6});
+    announce(lab, 5, 1, 0xff, in_a_vlan ? std::optional<std::uint8_t>(5) : std::nullopt);
+    const std::vector<unsigned> ours = in_a_vlan ? std::vector<unsigned>{3, 5} : std::vector<unsigned>{1, 2, 5};
+    CHECK(numbers(*device, 5, [&] { turn(*device); }) == ours);
+  }
 }
 
 }  // namespace tandem::test

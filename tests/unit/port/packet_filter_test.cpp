@@ -41,12 +41,12 @@ Frame icmpv6(std::uint8_t type) { return Frame{type} + Frame(23, 0); }
 
 class Filter {
  public:
-  explicit Filter(const std::vector<std::uint16_t>& ports) {
+  explicit Filter(const std::vector<std::uint16_t>& ports, std::uint16_t vlan = 0) {
     int pair[2];
     REQUIRE(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
     in_ = UniqueFd(pair[0]);
     out_ = UniqueFd(pair[1]);
-    std::vector<sock_filter> code = packet_filter(ports);
+    std::vector<sock_filter> code = packet_filter(ports, vlan);
     const sock_fprog program{static_cast<unsigned short>(code.size()), code.data()};
     REQUIRE(::setsockopt(out_.get(), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0);
   }
@@ -120,6 +120,12 @@ TEST_CASE("without ports of interest, and with more of them than a filter can na
   CHECK(Filter(many).passes(to(kGroup6, kIpv6) + ipv6(58) + icmpv6(136)) != 0);
   many.push_back(101);
   CHECK(Filter(many).passes(frame) == frame.size());
+}
+
+TEST_CASE("in a VLAN, frames of none are not taken") {
+  const Frame frame = to(kEverybody, kArp) + Frame(28, 1);
+  CHECK(Filter({}, 5).passes(frame) == 0);
+  CHECK(Filter({}, 0).passes(frame) == frame.size());
 }
 
 TEST_CASE("a host is in the groups of all nodes and of each of its IPv6 addresses, once") {
