@@ -223,8 +223,8 @@ void XdpDevice::reopen() {
   // Whoever has made it anew may be about to configure it.
   check_vlan(options_.spec, interface, DeviceError::Kind::busy);
   WireMemory memory = WireMemory::create(info_.geometry);
-  PacketSocket packets = open_packets(options_, interface);
   Opened opened = open_some_mode(options_, interface, memory, 0);
+  PacketSocket packets = open_packets(options_, interface);
   if (rings_.held() != 0) kept_.push_back(std::move(memory_));
   info_.mode = opened.mode;
   memory_ = std::move(memory);
@@ -271,8 +271,8 @@ std::unique_ptr<Device> open_xdp_device(const DeviceOptions& options) {
   if (const auto error = info.geometry.error(); !error.empty()) throw DeviceError(DeviceError::Kind::bad_option, error);
   WireMemory memory = WireMemory::create(info.geometry);
 
-  PacketSocket packets = open_packets(options, interface);
   Opened opened = open_some_mode(options, interface, memory, kBusyRetryNs);
+  PacketSocket packets = open_packets(options, interface);
   info.mode = opened.mode;
   auto device = std::make_unique<XdpDevice>(options, info, std::move(memory), std::move(opened.program),
                                             std::move(opened.socket), std::move(packets), warning);

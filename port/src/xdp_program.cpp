@@ -51,7 +51,8 @@ using Skeleton = std::unique_ptr<steer_bpf, SkeletonDeleter>;
   if (error == EPERM || error == EACCES) {
     kind = DeviceError::Kind::privilege;
     // Our program compares pointers into packets, which the verifier lets only those do who may also measure (PERFMON).
-    static constexpr std::array kNeeded{Capability::net_admin, Capability::bpf, Capability::perfmon};
+    static constexpr std::array kNeeded{Capability::net_admin, Capability::bpf, Capability::perfmon,
+                                        Capability::net_raw};
     advice = privilege_advice(own_privileges(), kNeeded);
   } else if (error == EOPNOTSUPP) {
     kind = DeviceError::Kind::unsupported;

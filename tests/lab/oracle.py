@@ -35,6 +35,8 @@ class TwoLinuxHosts(Judged):
 
     def test_linux_breaks_no_rule(self):
         network = self.network
+        # What is captured where it is sent is to be what leaves: whole segments, with their checksums.
+        network.switch_offloads_off()
         for namespace, interface in ((network.box, "t0"), (network.peer, "p0")):
             # Without a queue two processors put the segments of one connection on the wire in any order.
             namespace.run("tc", "qdisc", "replace", "dev", interface, "root", "pfifo", "limit", "10000")

@@ -93,13 +93,20 @@ bool World::disturb_further(Process& primary, Process* twin) {
   return false;
 }
 
+/// More than a primary bears with a twin that stands still.
+constexpr std::uint64_t kRemovedAfter_ns = 505 * kMs;
+
 /// A twin stands still for good, and some time later, when it has been removed or before, its primary dies: somebody else is to be
 /// able to start.
 void World::stop_for_good(Process& primary, Process& twin) {
   ++under_way_;
   undisturbed_ = false;
   kernel_->pause(twin);
-  const std::uint64_t dies_after = script_.one_in(2) ? script_.skewed(20 * kMs) : script_.between(510 * kMs, 700 * kMs);
+  const std::uint64_t dies_after = script_.one_in(2)
+                                       ? script_.skewed(20 * kMs)
+                                       : script_.between(kRemovedAfter_ns + 5 * kMs, kRemovedAfter_ns + 200 * kMs);
+  // In between somebody may have become the next twin, while the first one still waits for what it was waiting for.
+  if (dies_after > kRemovedAfter_ns && script_.one_in(2)) kernel_->after(kRemovedAfter_ns, [this] { spawn_node(); });
   kernel_->after(dies_after, [this, pid = primary.pid] {
     if (Process* const process = kernel_->find(pid)) kill(*process, "with its twin stopped");
     kernel_->after(kMs, [this] { spawn_node(); });
@@ -120,6 +127,7 @@ void World::terminate_both(std::int32_t primary, std::int32_t twin) {
     // Whoever is told a second time is to close at once.
     const bool again = told_.contains(primary) || told_.contains(twin);
     both_told_ns_ = again ? 0 : kernel_->now_ns;
+    both_told_ = {primary, twin};
     if (Process* const process = kernel_->find(primary_first ? primary : twin)) terminate(*process);
     kernel_->after(gap, [this, pid = primary_first ? twin : primary] {
       --under_way_;
@@ -173,7 +181,8 @@ void World::tell_too_long(Direction direction, Bytes frame, std::uint32_t mtu) {
 void World::terminate(Process& process) {
   if (!lives(process)) return;
   ++totals_.terminations;
-  if (!told_.insert(process.pid).second) both_told_ns_ = 0;
+  // A second time, or somebody who has started since: that is another event.
+  if (!told_.insert(process.pid).second || !std::ranges::count(both_told_, process.pid)) both_told_ns_ = 0;
   kernel_->terminate(process);
 }
 

@@ -120,12 +120,16 @@ void copy_text(char* to, std::size_t room, std::string_view text) {
 /// Few of the seeds run tandem-bgpd: for its faults each is made to.
 bool is_of_bgp(const Fault& fault) { return fault.where.starts_with("apps/"); }
 
+/// A bound for one run: a fault may make a loop without an end of the program.
+constexpr unsigned kSeconds = 60;
+
 /// Seeds 1 to `runs`, in a process of its own.
 void run_seeds(Planted which, bool bgp, std::uint64_t runs, Report& report) {
   armed = which;
   Totals totals;
   for (std::uint64_t seed = 1; seed <= runs; ++seed) {
     report.seed = seed;
+    alarm(kSeconds);
     forget_planted_passes();
     Setup setup = Setup::draw(seed);
     if (bgp) setup.draw_bgp();
@@ -147,9 +151,6 @@ std::string last_line_of(int file) {
   return std::string(all.substr(all.rfind('\n') + 1));
 }
 
-/// A bound for what a fault may make of the program: a loop without an end.
-constexpr unsigned kSeconds = 60;
-
 Report try_seeds(Planted which, bool bgp, std::uint64_t runs) {
   void* const shared = mmap(nullptr, sizeof(Report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   const int words = memfd_create("words", 0);
@@ -166,7 +167,6 @@ Report try_seeds(Planted which, bool bgp, std::uint64_t runs) {
   }
   if (child == 0) {
     dup2(words, STDERR_FILENO);
-    alarm(kSeconds);
     run_seeds(which, bgp, runs, report);
     _exit(0);
   }

@@ -4,6 +4,7 @@
 // look on (README.md says how to add to each).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -234,6 +235,7 @@ class World final : public Director, public TrafficObserver {
   std::set<std::int32_t> told_;                    ///< who has had SIGTERM
   std::uint64_t spoke_ns_ = 0;                     ///< when somebody last took the wire
   std::uint64_t both_told_ns_ = 0;                 ///< when both were told to end
+  std::array<std::int32_t, 2> both_told_{};        ///< primary and twin of that time
   std::map<std::int32_t, std::uint64_t> notices_;  ///< members that are to notice an end, and since when
   /// Whoever comes to this step dies there, after so many have passed it.
   Step target_ = kNoStep;

@@ -8,11 +8,13 @@ from collections import Counter
 def descriptors(pid):
     """What the process holds open, without the numbers that differ from one process to the next."""
     kinds = []
+    own = f"/proc/{pid}/task/{pid}/"
     for number in os.listdir(f"/proc/{pid}/fd"):
         try:
             target = os.readlink(f"/proc/{pid}/fd/{number}")
         except FileNotFoundError:
             continue  # closed since the list was made
+        target = target.replace(own, "/proc/self/task/self/")
         kinds.append(target.split("[")[0] if target.startswith(("socket:", "pipe:")) else target)
     # Which log file a process writes to is a matter of the lab's.
     return Counter(kind for kind in kinds if not kind.endswith(".log"))
