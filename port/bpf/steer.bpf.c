@@ -50,6 +50,8 @@ const volatile __u8 all_tcp = 0;
 const volatile __u8 all_udp = 0;
 /* Bytes that the socket can take of a frame. The socket would drop a larger one without a word. */
 const volatile __u32 largest = 0xffffffff;
+/* Packets may lie in several buffers, of which the program sees the first (Linux 5.18). */
+const volatile __u8 frags = 0;
 /* The VLAN that we are in; 0: none, and a tag may say no more than a priority. */
 const volatile __u16 vlan = 0;
 
@@ -160,6 +162,7 @@ int tandem_steer(struct xdp_md* ctx) {
   const __u8* end = (const __u8*)(long)ctx->data_end;
   enum verdict verdict = NOT_OURS;
   int in_our_vlan;
+  __u64 bytes;
   __u16 type;
   int action;
 
@@ -199,7 +202,8 @@ int tandem_steer(struct xdp_md* ctx) {
     count(STEER_OTHER_VLAN);
     return XDP_PASS;
   }
-  if (end - (const __u8*)(long)ctx->data > largest) {
+  bytes = frags ? bpf_xdp_get_buff_len(ctx) : (__u64)(end - (const __u8*)(long)ctx->data);
+  if (bytes > largest) {
     count(STEER_TOO_LARGE);
     return XDP_DROP;
   }

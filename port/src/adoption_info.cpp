@@ -65,7 +65,7 @@ AdoptionInfo AdoptionInfo::decode(std::span<const std::uint8_t> bytes) {
   info.geometry = {get(bytes, 12, 4), get(bytes, 16, 4), get(bytes, 20, 4)};
   if (const auto error = info.geometry.error(); !error.empty()) refuse(error);
   info.mtu = get(bytes, 24, 4);
-  if (info.mtu == 0 || info.mtu > info.geometry.frame_bytes) refuse("its MTU is wrong");
+  if (info.mtu == 0 || info.mtu > kLargestMtu) refuse("its MTU is wrong");
   info.queue = get(bytes, 28, 4);
   std::memcpy(info.mac.octets.data(), &bytes[32], info.mac.octets.size());
   const auto* name = reinterpret_cast<const char*>(&bytes[40]);

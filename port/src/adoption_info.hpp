@@ -29,6 +29,9 @@
 
 namespace tandem {
 
+/// The widest link that a device is opened on.
+constexpr std::uint32_t kLargestMtu = 16110;
+
 struct AdoptionInfo {
   DeviceSpec::Kind kind = DeviceSpec::Kind::tap;
   DeviceSpec::Mode mode = DeviceSpec::Mode::automatic;

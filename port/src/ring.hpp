@@ -13,8 +13,10 @@ namespace tandem {
 struct Descriptor {
   std::uint64_t address = 0;  ///< offset into the UMEM
   std::uint32_t length = 0;   ///< bytes
-  std::uint32_t options = 0;
+  std::uint32_t options = 0;  ///< kContinued
 };
+/// The packet goes on in the next descriptor (the kernel's XDP_PKT_CONTD, Linux 6.6).
+constexpr std::uint32_t kContinued = 1;
 static_assert(sizeof(Descriptor) == 16);
 
 /// A store that another process may find after this one died: nothing before it may be seen after it.
@@ -32,7 +34,8 @@ template <class T>
   return std::atomic_ref<std::uint64_t>(entry).load(std::memory_order_relaxed);
 }
 [[nodiscard]] inline Descriptor read_once(Descriptor& entry) {
-  return {read_once(entry.address), std::atomic_ref<std::uint32_t>(entry.length).load(std::memory_order_relaxed), 0};
+  return {read_once(entry.address), std::atomic_ref<std::uint32_t>(entry.length).load(std::memory_order_relaxed),
+          std::atomic_ref<std::uint32_t>(entry.options).load(std::memory_order_relaxed)};
 }
 
 template <class Entry>

@@ -277,9 +277,7 @@ std::unique_ptr<Device> open_tap_device(const DeviceOptions& options) {
 
   AdoptionInfo info;
   info.kind = DeviceSpec::Kind::tap;
-  info.geometry = {options.frames,
-                   frame_bytes_for(interface.mtu + link_header_bytes(options.spec.vlan) - kEthernetHeader),
-                   options.ring_entries};
+  info.geometry = {options.frames, frame_bytes_for(interface.mtu), options.ring_entries};
   info.mtu = interface.mtu;
   info.vlan = options.spec.vlan;
   info.mac = options.mac.value_or(tap_default_mac(options.group, name, interface.mac));
@@ -290,8 +288,8 @@ std::unique_ptr<Device> open_tap_device(const DeviceOptions& options) {
                                                          "for its own; choose another one");
   if (info.geometry.frame_bytes == 0)
     throw DeviceError(DeviceError::Kind::unsupported, "the MTU of " + name + " is " + std::to_string(interface.mtu) +
-                                                          ", and a frame of ours takes 3822 bytes; `ip link set dev " +
-                                                          name + " mtu 3800`");
+                                                          ", and ours is at most " + std::to_string(kLargestMtu) +
+                                                          "; `ip link set dev " + name + " mtu 9000`");
   if (const auto error = info.geometry.error(); !error.empty()) throw DeviceError(DeviceError::Kind::bad_option, error);
   auto device =
       std::make_unique<TapDevice>(info, WireMemory::create(info.geometry), std::move(tap), std::move(warning));

@@ -38,7 +38,7 @@ void require_size(int fd, std::size_t bytes, const char* name) {
 
 std::uint32_t frame_bytes_for(std::uint32_t mtu) {
   constexpr std::uint32_t kEthernetWithTag = 18;
-  for (const std::uint32_t bytes : {2048u, 4096u})
+  for (const std::uint32_t bytes : {2048u, 4096u, 16384u})
     if (mtu + kEthernetWithTag <= bytes - kFrameHeadroom) return bytes;
   return 0;
 }
@@ -53,8 +53,8 @@ std::string WireGeometry::error() const {
     return "frames must be a power of two from 16 to 1048576, not " + std::to_string(frames);
   if (!std::has_single_bit(ring_entries) || ring_entries < 4 || ring_entries > (1u << 16))
     return "ring entries must be a power of two from 4 to 65536, not " + std::to_string(ring_entries);
-  if (frame_bytes != 2048 && frame_bytes != 4096)
-    return "frames must have 2048 or 4096 bytes, not " + std::to_string(frame_bytes);
+  if (frame_bytes != 2048 && frame_bytes != 4096 && frame_bytes != 16384)
+    return "frames must have 2048, 4096 or 16384 bytes, not " + std::to_string(frame_bytes);
   return {};
 }
 

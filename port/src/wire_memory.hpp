@@ -34,7 +34,7 @@ constexpr std::size_t kFrameWordsOffset = 4096;
 
 struct WireGeometry {
   std::uint32_t frames = 0;        ///< power of two
-  std::uint32_t frame_bytes = 0;   ///< 2048 or 4096
+  std::uint32_t frame_bytes = 0;   ///< 2048 or 4096; 16384 where no kernel has a say (AF_XDP: a page at most)
   std::uint32_t ring_entries = 0;  ///< power of two
 
   bool operator==(const WireGeometry&) const = default;

@@ -20,11 +20,13 @@
 #include <cassert>
 #include <cstring>
 #include <functional>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "frame_pool.hpp"
+#include "jumbo_buffers.hpp"
 #include "tandem/device.hpp"
 #include "tandem/planted.hpp"
 #include "wire_probe.hpp"
@@ -36,6 +38,9 @@ class WireRings {
  public:
   WireRings(const WireView& view, const Rings& rings, Probe probe = {})
       : view_(view), rings_(rings), pool_(view), probe_(probe), showing_(view.geometry.frames, Shown::no) {}
+
+  /// Packets that do not fit one frame, up to this many bytes, come and go in several (wire_jumbo.hpp). Not before this is called.
+  void allow_jumbo(std::uint32_t largest_bytes) { jumbo_.emplace(largest_bytes); }
 
   /// First owner: every frame is free in fresh memory.
   void start() {
@@ -69,7 +74,12 @@ class WireRings {
     if (!active_ || count > staged_ - producer) return;
     for (std::uint32_t i = producer; i != index; ++i) {
       const Descriptor descriptor = rings_.tx.read(i);
-      if (inside(descriptor)) visit(Bytes(pool_.data(descriptor.address), descriptor.length));
+      if (!inside(descriptor)) continue;
+      if (jumbo_ && jumbo_->collects(descriptor, pool_.data(descriptor.address))) continue;
+      if (jumbo_ && !jumbo_->collected().empty())
+        visit(jumbo_->take_collected());
+      else
+        visit(Bytes(pool_.data(descriptor.address), descriptor.length));
     }
   }
   /// Handed over and not yet taken.
@@ -105,6 +115,12 @@ class WireRings {
   static constexpr std::uint32_t kNone = 0xffff'ffff;
   static constexpr std::uint32_t kReclaimPerTurn = 512;  ///< frames; one to two microseconds
 
+  /// False when there is no room for it, or it is not there as a whole yet.
+  bool peek_jumbo(std::uint32_t producer, RxFrame& frame, bool& shown);
+  std::span<std::uint8_t> reserve_jumbo(std::uint32_t bytes);
+  void stage_jumbo();
+  /// Takes a frame for sending; false when there is none.
+  bool reserve_frame();
   void adopt_fill();
   void adopt_tx(const WireMark* committed, const Observer& handed_over, const std::function<void()>& first_is_out);
   void adopt_completion();
@@ -130,6 +146,7 @@ class WireRings {
   std::uint32_t staged_ = 0;  ///< TX index that the staged packets reach
   std::uint32_t reserved_ = kNone;  ///< a frame
   std::uint32_t reserved_bytes_ = 0;
+  mutable std::optional<JumboBuffers> jumbo_;
   std::uint64_t held_ = 0;
   std::uint64_t adopted_packets_ = 0;
   DeviceStatistics counters_;
@@ -142,6 +159,12 @@ std::size_t WireRings<Probe>::peek(std::span<RxFrame> frames) {
   std::size_t count = 0;
   while (count < frames.size() && shown_ != producer) {
     const Descriptor descriptor = rings_.rx.read(shown_);
+    if (jumbo_ && (descriptor.options & kContinued) != 0) {
+      bool shown = false;
+      if (!peek_jumbo(producer, frames[count], shown)) break;
+      count += shown ? 1 : 0;
+      continue;
+    }
     const std::uint32_t slot = shown_++;
     if (!inside(descriptor) || showing_[frame_of(descriptor.address)] != Shown::no) {
       ++counters_.rx_invalid;
@@ -168,6 +191,7 @@ std::size_t WireRings<Probe>::peek(std::span<RxFrame> frames) {
 template <class Probe>
 void WireRings<Probe>::rx_done(std::uint32_t frame) {
   if (!active_ || frame >= pool_.frames()) return;
+  if (jumbo_) jumbo_->done(frame);
   assert(showing_[frame] == Shown::yes || showing_[frame] == Shown::held);
   if (showing_[frame] == Shown::yes) {
     showing_[frame] = Shown::done;  // still in the ring: rx_release frees it
@@ -210,28 +234,36 @@ void WireRings<Probe>::rx_release() {
 
 template <class Probe>
 std::span<std::uint8_t> WireRings<Probe>::tx_reserve(std::uint32_t bytes) {
-  if (!active_ || bytes > view_.geometry.capacity()) return {};
+  if (!active_) return {};
+  if (bytes > view_.geometry.capacity()) return reserve_jumbo(bytes);
+  if (jumbo_) jumbo_->outgoing = {};
   if (staged_ - load_acquire(rings_.tx.consumer) >= rings_.tx.size) {
     ++counters_.tx_ring_full;
     return {};
   }
-  if (reserved_ == kNone) {
-    if (pool_.transmit_room() == 0) reap();
-    if (pool_.transmit_room() == 0) reclaim_until_sendable();
-    if (pool_.transmit_room() == 0) {
-      ++counters_.tx_no_frame;
-      return {};
-    }
-    reserved_ = pool_.take_for_transmit();
-    pool_.set(reserved_, FrameOwner::staged, staged_);
-    probe_(WireStep::tx_staged);
-  }
+  if (!reserve_frame()) return {};
   reserved_bytes_ = bytes;
   return {pool_.data(pool_.address(reserved_) + kFrameHeadroom), bytes};
 }
 
 template <class Probe>
+bool WireRings<Probe>::reserve_frame() {
+  if (reserved_ != kNone) return true;
+  if (pool_.transmit_room() == 0) reap();
+  if (pool_.transmit_room() == 0) reclaim_until_sendable();
+  if (pool_.transmit_room() == 0) {
+    ++counters_.tx_no_frame;
+    return false;
+  }
+  reserved_ = pool_.take_for_transmit();
+  pool_.set(reserved_, FrameOwner::staged, staged_);
+  probe_(WireStep::tx_staged);
+  return true;
+}
+
+template <class Probe>
 void WireRings<Probe>::tx_stage() {
+  if (active_ && jumbo_ && !jumbo_->outgoing.empty()) return stage_jumbo();
   if (!active_ || reserved_ == kNone) return;
   rings_.tx.at(staged_) = {pool_.address(reserved_) + kFrameHeadroom, reserved_bytes_, 0};
   ++staged_;
@@ -512,3 +544,5 @@ FrameCensus WireRings<Probe>::census() const {
 }
 
 }  // namespace tandem
+
+#include "wire_jumbo.hpp"

@@ -19,7 +19,10 @@ namespace {
 
 using Mode = DeviceSpec::Mode;
 
-constexpr std::uint32_t kEthernetHeader = 14;
+/// The kernel takes none that is larger than a page.
+constexpr std::uint32_t kLargestFrame = 4096;
+/// Of a packet with its headers, where it may lie in several frames: an MTU of 9000 and somewhat more.
+constexpr std::uint32_t kJumboBytes = 9216;
 /// A predecessor's socket and program go 20 to 45 ms after its process.
 constexpr std::uint64_t kBusyRetryNs = 2'000'000'000;
 
@@ -64,25 +67,35 @@ struct Opened {
   Mode mode;
 };
 
+/// Whether packets of this size need several frames.
+bool is_jumbo(std::uint32_t mtu, const WireGeometry& geometry) {
+  return frame_bytes_for(mtu) == 0 || frame_bytes_for(mtu) > geometry.frame_bytes;
+}
+std::uint32_t largest_bytes(std::uint32_t mtu, const WireGeometry& geometry) {
+  return is_jumbo(mtu, geometry) ? kJumboBytes : geometry.capacity();
+}
+
 /// Program and socket of one mode. The program comes first: some drivers bind only while one is attached.
-Opened open_mode(const DeviceOptions& options, const InterfaceInfo& interface, const WireMemory& memory, Mode mode,
-                 std::uint64_t busy_retry_ns) {
+Opened open_mode(const DeviceOptions& options, const InterfaceInfo& interface, const WireMemory& memory,
+                 std::uint32_t mtu, Mode mode, std::uint64_t busy_retry_ns) {
   const DeviceSpec& spec = options.spec;
-  const XdpFrames frames{memory.view().geometry.capacity(), spec.vlan};
+  const WireGeometry geometry = memory.view().geometry;
+  const XdpFrames frames{largest_bytes(mtu, geometry), spec.vlan, is_jumbo(mtu, geometry)};
   XdpProgram program(spec.interface, interface, spec.queue, options.steering, mode != Mode::generic, busy_retry_ns,
                      frames);
-  XdpSocket socket = XdpSocket::open(spec.interface, spec.queue, memory, mode == Mode::zerocopy, busy_retry_ns);
+  XdpSocket socket =
+      XdpSocket::open(spec.interface, spec.queue, memory, mode == Mode::zerocopy, busy_retry_ns, frames.frags);
   const Mode got = mode == Mode::generic ? mode : socket.is_zerocopy() ? Mode::zerocopy : Mode::native;
   return {std::move(program), std::move(socket), got};
 }
 
 /// The first mode that works, of those that were asked for.
 Opened open_some_mode(const DeviceOptions& options, const InterfaceInfo& interface, const WireMemory& memory,
-                      std::uint64_t busy_retry_ns) {
+                      std::uint32_t mtu, std::uint64_t busy_retry_ns) {
   std::string tried;
   for (const Attempt& attempt : attempts_for(options.spec.mode)) {
     try {
-      return open_mode(options, interface, memory, attempt.mode, busy_retry_ns);
+      return open_mode(options, interface, memory, mtu, attempt.mode, busy_retry_ns);
     } catch (const DeviceError& error) {
       // Only what another mode may change is worth another try.
       if (error.kind() != DeviceError::Kind::unsupported) throw;
@@ -118,6 +131,7 @@ class XdpDevice final : public RingDevice<DeviceProbe> {
         warning_(std::move(warning)),
         life_(info_.interface, true) {
     capabilities_.unfinished_checksums = interface_info(info_.interface).is_virtual;
+    if (is_jumbo(info_.mtu, info_.geometry)) rings_.allow_jumbo(kJumboBytes);
     follow_link();
   }
 
@@ -202,7 +216,8 @@ class XdpDevice final : public RingDevice<DeviceProbe> {
   void follow_link() {
     capabilities_.up = life_.is_up();
     if (life_.view().mtu != 0)
-      capabilities_.mtu = std::min(life_.view().mtu, info_.geometry.capacity() - link_header_bytes(vlan_));
+      capabilities_.mtu =
+          std::min(life_.view().mtu, largest_bytes(info_.mtu, info_.geometry) - link_header_bytes(vlan_));
     // Ours is the interface's own address unless another one was given.
     if (!options_.mac && capabilities_.up) mac_ = info_.mac = life_.view().mac;
   }
@@ -223,7 +238,7 @@ void XdpDevice::reopen() {
   // Whoever has made it anew may be about to configure it.
   check_vlan(options_.spec, interface, DeviceError::Kind::busy);
   WireMemory memory = WireMemory::create(info_.geometry);
-  Opened opened = open_some_mode(options_, interface, memory, 0);
+  Opened opened = open_some_mode(options_, interface, memory, info_.mtu, 0);
   PacketSocket packets = open_packets(options_, interface);
   if (rings_.held() != 0) kept_.push_back(std::move(memory_));
   info_.mode = opened.mode;
@@ -232,6 +247,7 @@ void XdpDevice::reopen() {
   socket_ = std::move(opened.socket);
   packets_ = std::move(packets);
   renew_rings(memory_.view(), socket_.rings());
+  if (is_jumbo(info_.mtu, info_.geometry)) rings_.allow_jumbo(kJumboBytes);
   life_.bind();
   capabilities_.unfinished_checksums = interface.is_virtual;
   follow_link();
@@ -257,21 +273,22 @@ std::unique_ptr<Device> open_xdp_device(const DeviceOptions& options) {
 
   AdoptionInfo info;
   info.kind = DeviceSpec::Kind::xdp;
-  info.geometry = {options.frames, frame_bytes_for(interface.mtu + link_header_bytes(spec.vlan) - kEthernetHeader),
-                   options.ring_entries};
+  info.geometry = {options.frames, std::min(frame_bytes_for(interface.mtu), kLargestFrame), options.ring_entries};
   info.mtu = interface.mtu;
   info.queue = spec.queue;
   info.vlan = spec.vlan;
   info.mac = options.mac.value_or(interface.mac);
   info.interface = spec.interface;
-  if (info.geometry.frame_bytes == 0)
-    throw DeviceError(DeviceError::Kind::unsupported,
-                      "the MTU of " + spec.interface + " is " + std::to_string(interface.mtu) +
-                          ", and a frame of ours takes 3822 bytes; `ip link set dev " + spec.interface + " mtu 3498`");
+  constexpr std::uint32_t kWidest = kJumboBytes - link_header_bytes(1);
+  if (interface.mtu > kWidest)
+    throw DeviceError(DeviceError::Kind::unsupported, "the MTU of " + spec.interface + " is " +
+                                                          std::to_string(interface.mtu) + ", and ours is at most " +
+                                                          std::to_string(kWidest) + "; `ip link set dev " +
+                                                          spec.interface + " mtu 9000`");
   if (const auto error = info.geometry.error(); !error.empty()) throw DeviceError(DeviceError::Kind::bad_option, error);
   WireMemory memory = WireMemory::create(info.geometry);
 
-  Opened opened = open_some_mode(options, interface, memory, kBusyRetryNs);
+  Opened opened = open_some_mode(options, interface, memory, info.mtu, kBusyRetryNs);
   PacketSocket packets = open_packets(options, interface);
   info.mode = opened.mode;
   auto device = std::make_unique<XdpDevice>(options, info, std::move(memory), std::move(opened.program),

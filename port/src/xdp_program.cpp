@@ -115,6 +115,9 @@ Skeleton load(std::uint32_t queue, const Steering& steering, const XdpFrames& fr
   skeleton->rodata->all_udp = steering.udp_ports.empty() ? 1 : 0;
   skeleton->rodata->largest = frames.largest;
   skeleton->rodata->vlan = frames.vlan;
+  skeleton->rodata->frags = frames.frags ? 1 : 0;
+  constexpr std::uint32_t kHasFrags = 1u << 5;  // BPF_F_XDP_HAS_FRAGS, Linux 5.18
+  if (frames.frags) bpf_program__set_flags(skeleton->progs.tandem_steer, kHasFrags);
   if (queue >= bpf_map__max_entries(skeleton->maps.sockets))
     bpf_map__set_max_entries(skeleton->maps.sockets, queue + 1);
   if (const int result = steer_bpf__load(skeleton.get()); result != 0)

@@ -20,6 +20,7 @@ struct XdpCounters {
 struct XdpFrames {
   std::uint32_t largest = 0xffff'ffff;  ///< bytes of a frame that the socket can take
   std::uint16_t vlan = 0;               ///< the tag that frames of ours have; 0: none, or a priority alone
+  bool frags = false;                   ///< packets may lie in several buffers
 };
 
 class XdpProgram {

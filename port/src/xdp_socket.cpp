@@ -89,7 +89,8 @@ struct SocketDeleter {
 }
 
 /// Errors are negative error numbers, as libxdp's.
-int try_open(const std::string& interface, std::uint32_t queue, const WireMemory& memory, bool zerocopy, UniqueFd& fd) {
+int try_open(const std::string& interface, std::uint32_t queue, const WireMemory& memory, bool zerocopy,
+             bool multi_buffer, UniqueFd& fd) {
   const WireGeometry geometry = memory.view().geometry;
   xsk_umem_config umem_config{};
   umem_config.fill_size = umem_config.comp_size = geometry.ring_entries;
@@ -107,7 +108,9 @@ int try_open(const std::string& interface, std::uint32_t queue, const WireMemory
   xsk_socket_config config{};
   config.rx_size = config.tx_size = geometry.ring_entries;
   config.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD;  // steering is our own program's
-  config.bind_flags = static_cast<std::uint16_t>(XDP_USE_NEED_WAKEUP | (zerocopy ? XDP_ZEROCOPY : XDP_COPY));
+  constexpr std::uint16_t kUseSg = 1 << 4;                    // XDP_USE_SG, Linux 6.6
+  config.bind_flags = static_cast<std::uint16_t>(XDP_USE_NEED_WAKEUP | (zerocopy ? XDP_ZEROCOPY : XDP_COPY) |
+                                                 (multi_buffer ? kUseSg : 0));
   xsk_socket* raw_socket = nullptr;
   if (const int result = xsk_socket__create(&raw_socket, interface.c_str(), queue, umem.get(), &rx, &tx, &config);
       result != 0)
@@ -133,14 +136,15 @@ Mapping map_ring(int fd, Ring<Entry>& ring, const xdp_ring_offset& offset, std::
 }  // namespace
 
 XdpSocket XdpSocket::open(const std::string& interface, std::uint32_t queue, const WireMemory& memory, bool zerocopy,
-                          std::uint64_t busy_retry_ns) {
+                          std::uint64_t busy_retry_ns, bool multi_buffer) {
   const std::string what = "opening an AF_XDP socket on " + interface + " queue " + std::to_string(queue) +
-                           (zerocopy ? " with zero copy" : " in copy mode");
+                           (zerocopy ? " with zero copy" : " in copy mode") +
+                           (multi_buffer ? ", several frames a packet (Linux 6.6)" : "");
   raise_memlock_limit();
   const std::uint64_t deadline = monotonic_ns() + busy_retry_ns;
   while (true) {
     UniqueFd fd;
-    const int result = try_open(interface, queue, memory, zerocopy, fd);
+    const int result = try_open(interface, queue, memory, zerocopy, multi_buffer, fd);
     if (result == 0) return {std::move(fd), memory.view().geometry.ring_entries};
     if (result != -EBUSY || monotonic_ns() >= deadline) fail(-result, what);
     const timespec pause{0, 1'000'000};

@@ -17,9 +17,9 @@ namespace tandem {
 class XdpSocket {
  public:
   /// Makes and binds a socket over the frames of `memory`. Throws DeviceError: unsupported when this queue cannot do zero
-  /// copy (or AF_XDP at all), busy when another socket has kept the queue for `busy_retry_ns`.
+  /// copy, several frames a packet (or AF_XDP at all), busy when another socket has kept the queue for `busy_retry_ns`.
   static XdpSocket open(const std::string& interface, std::uint32_t queue, const WireMemory& memory, bool zerocopy,
-                        std::uint64_t busy_retry_ns);
+                        std::uint64_t busy_retry_ns, bool multi_buffer);
   /// Maps the rings of a socket that is bound already; takes and gives nothing.
   XdpSocket(UniqueFd fd, std::uint32_t ring_entries);
 

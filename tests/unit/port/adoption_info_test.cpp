@@ -49,7 +49,7 @@ TEST_CASE("adoption information that is cut, foreign or senseless is refused") {
       {9, 4, "mode"},
       {11, 0x10, "VLAN"},
       {12, 1, "frames"},
-      {16, 1, "2048 or 4096"},
+      {16, 1, "2048, 4096 or 16384"},
       {20, 1, "ring entries"},
       {25, 0xff, "MTU"},
   };

@@ -198,7 +198,7 @@ TEST_CASE("what keeps AF_XDP from opening is told with what to do") {
     const auto device = open_device(xdp_options(""));
     CHECK(kind_of(xdp_options(""), "another Tandem process") == static_cast<int>(Kind::busy));
   }
-  REQUIRE(Lab::run(std::string("ip link set ") + Lab::kOurs + " mtu 9000") == 0);
+  REQUIRE(Lab::run(std::string("ip link set ") + Lab::kOurs + " mtu 9300") == 0);
   CHECK(kind_of(xdp_options(""), "MTU") == static_cast<int>(Kind::unsupported));
   REQUIRE(Lab::run(std::string("ip link set ") + Lab::kOurs + " mtu 1500 down") == 0);
   CHECK(kind_of(xdp_options(""), "is down") == static_cast<int>(Kind::no_interface));

@@ -4,6 +4,7 @@
 // taken from the fill ring and not received into yet, and those taken from the TX ring and not completed yet.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <deque>
@@ -74,27 +75,41 @@ class TestKernel {
     receiving_.push_back(fill.at((*fill.consumer)++));
     return true;
   }
-  /// A packet comes in. False when there was no frame or no room for it.
+  /// A packet comes in, in as many frames as it takes. False when there were none, or no room for it.
   bool receive(const Packet& packet) {
     const Ring<Descriptor> rx = rings().rx;
-    if (*rx.producer - *rx.consumer >= rx.size || (receiving_.empty() && !take_fill())) {
+    const std::size_t capacity = geometry_.capacity();
+    const std::size_t pieces = (packet.size() + capacity - 1) / capacity;
+    while (receiving_.size() < pieces && take_fill()) {
+    }
+    if (rx.size - (*rx.producer - *rx.consumer) < pieces || receiving_.size() < pieces) {
       ++lost;
       return false;
     }
-    const std::uint64_t address = receiving_.front() + kFrameHeadroom;
-    receiving_.pop_front();
-    std::memcpy(view().umem + address, packet.data(), packet.size());
-    rx.at(*rx.producer) = {address, static_cast<std::uint32_t>(packet.size()), 0};
-    ++*rx.producer;
+    for (std::size_t at = 0; at < packet.size(); at += capacity) {
+      const std::size_t length = std::min(capacity, packet.size() - at);
+      const std::uint64_t address = receiving_.front() + kFrameHeadroom;
+      receiving_.pop_front();
+      std::memcpy(view().umem + address, packet.data() + at, length);
+      rx.at(*rx.producer) = {address, static_cast<std::uint32_t>(length), at + length < packet.size() ? kContinued : 0};
+      ++*rx.producer;
+    }
     return true;
   }
-  /// Takes one packet from the TX ring. What it holds is what goes out.
+  /// Takes one packet from the TX ring, once all of it is there. What it holds is what goes out.
   bool send() {
     const Ring<Descriptor> tx = rings().tx;
-    if (*tx.consumer == *tx.producer) return false;
-    const Descriptor descriptor = tx.at((*tx.consumer)++);
-    sent.emplace_back(view().umem + descriptor.address, view().umem + descriptor.address + descriptor.length);
-    sending_.push_back(descriptor.address);
+    std::uint32_t end = *tx.consumer;
+    do {
+      if (end == *tx.producer) return false;
+    } while ((tx.at(end++).options & kContinued) != 0);
+    sent.emplace_back();
+    while (*tx.consumer != end) {
+      const Descriptor descriptor = tx.at((*tx.consumer)++);
+      const std::uint8_t* data = view().umem + descriptor.address;
+      sent.back().insert(sent.back().end(), data, data + descriptor.length);
+      sending_.push_back(descriptor.address);
+    }
     return true;
   }
   bool complete() {
@@ -123,6 +138,13 @@ inline Packet numbered_packet(std::uint32_t number) {
   Packet packet(60 + number % 97);
   for (std::size_t i = 0; i < packet.size(); ++i) packet[i] = static_cast<std::uint8_t>(number * 31 + i * 7);
   std::memcpy(packet.data(), &number, sizeof number);
+  return packet;
+}
+
+/// One in three takes two or three frames of 2048 bytes.
+inline Packet numbered_jumbo(std::uint32_t number) {
+  Packet packet = numbered_packet(number);
+  if (number % 3 == 0) packet.resize(1900 + number % 7 * 500, static_cast<std::uint8_t>(number));
   return packet;
 }
 

@@ -14,6 +14,7 @@ namespace {
 
 using test::Crash;
 using test::CrashProbe;
+using test::numbered_jumbo;
 using test::numbered_packet;
 using test::Packet;
 using test::TestKernel;
@@ -31,7 +32,10 @@ struct Log {
 /// One process that owns the wire: turns as design.md section 3 has them.
 class Owner {
  public:
-  Owner(TestKernel& kernel, Log& log, CrashProbe probe) : log_(log), rings_(kernel.view(), kernel.rings(), probe) {}
+  Owner(TestKernel& kernel, Log& log, CrashProbe probe, bool jumbo)
+      : log_(log), rings_(kernel.view(), kernel.rings(), probe), jumbo_(jumbo) {
+    if (jumbo) rings_.allow_jumbo(6000);
+  }
 
   void start() {
     rings_.start();
@@ -55,7 +59,7 @@ class Owner {
         kept_.push_back(frame.cookie);
     }
     for (std::uint32_t i = 0; i < number % 4; ++i) {
-      const Packet packet = numbered_packet(next_packet);
+      const Packet packet = jumbo_ ? numbered_jumbo(next_packet) : numbered_packet(next_packet);
       const auto room = rings_.tx_reserve(static_cast<std::uint32_t>(packet.size()));
       if (room.empty()) break;
       std::copy(packet.begin(), packet.end(), room.begin());
@@ -83,12 +87,13 @@ class Owner {
  private:
   Log& log_;
   WireRings<CrashProbe> rings_;
+  bool jumbo_;
   std::vector<std::uint32_t> kept_;
 };
 
 class World {
  public:
-  explicit World(TestKernel& kernel) : kernel_(kernel) { kernel_.reset(); }
+  explicit World(TestKernel& kernel, bool jumbo = false) : kernel_(kernel), jumbo_(jumbo) { kernel_.reset(); }
 
   /// Runs the whole workload. The first process dies at its n-th store, the next one at its m-th, and so on; 0 or the end of
   /// the list: it does not die. False when a process did not reach its end.
@@ -96,7 +101,7 @@ class World {
     std::uint32_t turn = 0;
     for (std::size_t process = 0;; ++process) {
       CrashProbe::Counter counter{0, process < deaths.size() ? deaths[process] : 0, WireStep::adopt_store};
-      Owner owner(kernel_, log_, CrashProbe{&counter});
+      Owner owner(kernel_, log_, CrashProbe{&counter}, jumbo_);
       try {
         process == 0 ? owner.start() : owner.adopt();
         for (; turn < kTurns; ++turn) {
@@ -120,7 +125,7 @@ class World {
   void traffic(std::uint32_t turn) {
     // The kernel goes on whatever happens to the processes; a turn that is run again after a death finds new traffic.
     for (std::uint32_t i = 0; i < 1 + turn % 3; ++i) {
-      const Packet packet = numbered_packet(1000 + next_arrival_);
+      const Packet packet = jumbo_ ? numbered_jumbo(1000 + next_arrival_) : numbered_packet(1000 + next_arrival_);
       if (kernel_.receive(packet)) {
         arrived_.push_back(packet);
         ++next_arrival_;
@@ -159,6 +164,7 @@ class World {
   }
 
   TestKernel& kernel_;
+  bool jumbo_;
   Log log_;
   std::vector<Packet> arrived_;
   std::uint32_t next_packet_ = 0, next_arrival_ = 0;
@@ -166,14 +172,16 @@ class World {
 };
 
 TEST_CASE("whatever store the owner dies after, no frame is leaked, no packet lost or doubled") {
+  const bool jumbo = GENERATE(false, true);
+  CAPTURE(jumbo);
   TestKernel kernel(kGeometry);
-  World whole(kernel);
+  World whole(kernel, jumbo);
   whole.run({});
   const std::size_t stores = whole.stores_of_the_last();
   REQUIRE(stores > 150);
   for (std::size_t death = 1; death <= stores; ++death) {
     INFO("death after store " << death);
-    World(kernel).run({death});
+    World(kernel, jumbo).run({death});
   }
 }
 
@@ -191,6 +199,8 @@ TEST_CASE("whatever store the adopter dies after, the next one completes what tw
 }
 
 TEST_CASE("a long chain of deaths at changing places leaves everything exact") {
+  const bool jumbo = GENERATE(false, true);
+  CAPTURE(jumbo);
   TestKernel kernel(kGeometry);
   for (std::size_t seed = 1; seed <= 50; ++seed) {
     std::vector<std::size_t> deaths;
@@ -200,7 +210,7 @@ TEST_CASE("a long chain of deaths at changing places leaves everything exact") {
       deaths.push_back(1 + (state >> 33) % 60);
     }
     INFO("seed " << seed);
-    World(kernel).run(deaths);
+    World(kernel, jumbo).run(deaths);
   }
 }
 

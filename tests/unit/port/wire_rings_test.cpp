@@ -371,15 +371,73 @@ TEST_CASE("after give_away nothing is touched, whoever still calls") {
   CHECK(after.staged == before.staged);
 }
 
+TEST_CASE("a packet of several frames is shown as one, and one that is staged goes out as one") {
+  Wire wire;
+  wire.rings.allow_jumbo(6000);
+  const Packet large(5000, 0x5a), small = numbered_packet(1);
+  REQUIRE(wire.kernel.receive(large));
+  REQUIRE(wire.kernel.receive(small));
+  const auto frames = wire.peek();
+  REQUIRE(frames.size() == 2);
+  CHECK(Packet(frames[0].bytes.begin(), frames[0].bytes.end()) == large);
+  CHECK(Packet(frames[1].bytes.begin(), frames[1].bytes.end()) == small);
+  CHECK(wire.rings.mark().rx_index == 4);
+  for (const RxFrame& frame : frames) wire.rings.rx_done(frame.cookie);
+  wire.rings.rx_release();
+  CHECK(wire.rings.counters().rx_frames == 2);
+  CHECK(wire.rings.counters().rx_bytes == large.size() + small.size());
+
+  REQUIRE(wire.stage(large));
+  REQUIRE(wire.stage(small));
+  CHECK(wire.rings.mark().tx_index == 4);
+  std::vector<Packet> seen;
+  wire.rings.for_each_staged(4, [&](Bytes packet) { seen.emplace_back(packet.begin(), packet.end()); });
+  CHECK(seen == std::vector<Packet>{large, small});
+  REQUIRE(wire.rings.tx_release(4));
+  while (wire.kernel.send()) {
+  }
+  CHECK(wire.kernel.sent == std::vector<Packet>{large, small});
+  CHECK(wire.rings.tx_reserve(6001).empty());
+  require_sound(wire.rings.census());
+}
+
+TEST_CASE("without room for all of its frames a large packet is not begun, and a smaller one goes on") {
+  Wire wire;
+  wire.rings.allow_jumbo(6000);
+  const Packet large(5000, 1), small = numbered_packet(1);
+  REQUIRE(wire.stage(large));
+  REQUIRE(wire.stage(large));
+  CHECK_FALSE(wire.stage(large));  // 8 descriptors in all
+  CHECK(wire.rings.counters().tx_ring_full == 1);
+  CHECK(wire.rings.mark().tx_index == 6);
+  CHECK(wire.stage(small));
+  CHECK(wire.stage(small));
+  CHECK_FALSE(wire.stage(small));
+  require_sound(wire.rings.census());
+}
+
+TEST_CASE("what claims to be a packet of several frames and is none is left out, and what follows is shown") {
+  Wire wire;
+  wire.rings.allow_jumbo(3000);
+  REQUIRE(wire.kernel.receive(Packet(5000, 1)));  // larger than allowed
+  REQUIRE(wire.kernel.receive(numbered_packet(2)));
+  const auto frames = wire.peek();
+  REQUIRE(frames.size() == 1);
+  CHECK(Packet(frames[0].bytes.begin(), frames[0].bytes.end()) == numbered_packet(2));
+  CHECK(wire.rings.counters().rx_invalid == 3);
+}
+
 TEST_CASE("geometries that do not fit are refused with the reason") {
   CHECK(WireGeometry{8192, 2048, 2048}.error().empty());
   CHECK_THAT((WireGeometry{1000, 2048, 64}.error()), Catch::Contains("frames must be a power of two"));
   CHECK_THAT((WireGeometry{1024, 2048, 100}.error()), Catch::Contains("ring entries"));
-  CHECK_THAT((WireGeometry{1024, 1500, 64}.error()), Catch::Contains("2048 or 4096"));
+  CHECK_THAT((WireGeometry{1024, 1500, 64}.error()), Catch::Contains("2048, 4096 or 16384"));
   CHECK(frame_bytes_for(1500) == 2048);
   CHECK(frame_bytes_for(1774) == 2048);
   CHECK(frame_bytes_for(1775) == 4096);
-  CHECK(frame_bytes_for(9000) == 0);
+  CHECK(frame_bytes_for(9000) == 16384);
+  CHECK(frame_bytes_for(16110) == 16384);
+  CHECK(frame_bytes_for(16111) == 0);
 }
 
 TEST_CASE("a wire memory of another kind, size or version is not mapped") {
