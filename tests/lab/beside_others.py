@@ -47,8 +47,9 @@ class Xdp(Scenario):
 
     def test_what_is_not_ours_passes_the_hooks_behind_xdp(self):
         self.network.box.run("nft", "-f", "-", stdin=(
-            "table netdev others {\n"
-            "chain first { type filter hook ingress device t0 priority 0; icmp type echo-request counter }\n}\n"))
+            "add table netdev others\n"
+            "add chain netdev others first { type filter hook ingress device t0 priority 0; }\n"
+            "add rule netdev others first icmp type echo-request counter\n"))
         self.group.start_pair()
         self.network.peer.run("ping", "-n", "-c", "3", "-i", "0.2", "-W", "2", Network.v4(Network.HOST))
         self.network.peer.run("ping", "-n", "-c", "3", "-i", "0.2", "-W", "2", Network.v4(Network.PAIR))
