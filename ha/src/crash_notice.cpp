@@ -45,13 +45,21 @@ bool is_about_to_end(int number) {
   return sigismember(&pending, number) == 1 || ((now.sa_flags & SA_SIGINFO) == 0 && now.sa_handler == SIG_DFL);
 }
 
+/// The kernel found the fault, or the process has raised the signal itself, as abort() does; not: somebody has sent it.
+bool is_own_fault(const siginfo_t& info) {
+  return info.si_code > 0 || (info.si_code == SI_TKILL && info.si_pid == getpid());
+}
+
 extern "C" void on_fatal_signal(int number, siginfo_t* info, void* context) {
   for (std::size_t i = 0; i < kCrashSignals.size(); ++i) {
     if (kCrashSignals[i] != number || !has_handler(before[i])) continue;
     call(before[i], number, info, context);
     if (!is_about_to_end(number)) return;
   }
-  if (crash_slot != nullptr) declare_owner_stopped(*crash_slot);
+  if (crash_slot != nullptr) {
+    if (is_own_fault(*info)) crash_slot->crashed.store(static_cast<std::uint32_t>(number), std::memory_order_relaxed);
+    declare_owner_stopped(*crash_slot);
+  }
   // The signal is blocked while its handler runs: with the default action restored it takes effect when unblocked below.
   signal(number, SIG_DFL);
   raise(number);

@@ -21,6 +21,7 @@
 #include "attach_protocol.hpp"
 #include "control_server.hpp"
 #include "crash_notice.hpp"
+#include "deadly_frames.hpp"
 #include "hang_detector.hpp"
 #include "log_limiter.hpp"
 #include "log_ring.hpp"
@@ -77,6 +78,9 @@ struct Node::Impl {
   int run_primary();
   void turn();
   void take_frames(std::size_t budget_bytes);
+  /// Whether this frame is not to be processed; then it is given back.
+  [[nodiscard]] bool drop_deadly(const RxFrame& frame);
+  void reset_connection_of(const ha::FrameIdentity& frame);
   [[nodiscard]] std::uint64_t turn_reserve_bytes() const;
   void run_application();
   void still_working();
@@ -151,6 +155,8 @@ struct Node::Impl {
   /// take_over when it has ended, however long that takes; else what becomes of this twin.
   [[nodiscard]] TwinEnd fence_hung_owner();
   void take_over(Cause cause);
+  /// What the dead owner tells of its end: the frames that it was at (frames_word()), or 0. Throws when owners die without end.
+  [[nodiscard]] std::uint64_t look_at_death(Cause cause);
   /// The one line of the log about it, when nobody waits any more.
   void say_takeover();
 
@@ -243,7 +249,8 @@ struct Node::Impl {
   std::string said_warning_;
   std::uint64_t diagnosed_ns_ = 0;
   std::uint64_t no_socket_before_ = 0;
-  bool said_unfinished_ = false, said_refused_ = false, said_no_socket_ = false, said_too_large_ = false, said_vlan_ = false;
+  bool said_unfinished_ = false, said_refused_ = false, said_no_socket_ = false, said_too_large_ = false,
+       said_vlan_ = false;
 
   // The group. Empty when alone.
   std::optional<ha::Rendezvous> rendezvous_;
@@ -290,12 +297,13 @@ struct Node::Impl {
   bool first_turn_ = false;  ///< behind a takeover
   std::uint64_t application_deadline_ns_ = 0;
   std::vector<RxFrame> batch_;
+  ha::DeadlyFrames deadly_;
   bool first_packet_pending_ = false;
   std::uint64_t lock_try_ns_ = 0;  ///< a promoted process asks for the group's lock until its predecessor has let it go
   bool peer_answer_pending_ = false;
   struct Counters {
     std::uint64_t turns = 0, frames = 0, longest_turn_ns = 0, twins_attached = 0, twins_removed = 0,
-                  attaches_refused = 0, log_waits = 0, twins_behind = 0;
+                  attaches_refused = 0, log_waits = 0, twins_behind = 0, deadly_frames = 0;
   } counters_;
 
   // Twin.

@@ -40,6 +40,8 @@ OwnerSlot& claim_ownership(SharedGroup& group, std::uint64_t identity, std::uint
   slot.identity.store(identity, std::memory_order_relaxed);
   slot.number.store(number, std::memory_order_relaxed);
   slot.heartbeat.store(0, std::memory_order_relaxed);
+  slot.crashed.store(0, std::memory_order_relaxed);
+  slot.frames.store(0, std::memory_order_relaxed);
   // The kernel goes through the list from its newest entry on.
   enlist_bells(slot);
   enlist(slot.life, [&slot] {

@@ -149,10 +149,12 @@ void Node::Impl::take_frames(std::size_t room_bytes) {
   // One frame can make a whole window's worth of out-of-order data deliverable, so each is counted with that much.
   const std::size_t one_frame = options_.receive_window_bytes + 65536;
   batch_.resize(options_.batch_frames);
+  const std::size_t most = deadly_.is_careful(now_ns_) ? 1 : options_.batch_frames;
+  const std::uint32_t turn_first = device_->mark().rx_index;
   std::size_t taken = 0;
   frames_left_ = false;
-  while (taken < options_.batch_frames) {
-    std::size_t allowed = options_.batch_frames - taken;
+  while (taken < most) {
+    std::size_t allowed = most - taken;
     if (recorder_ && recorder_->active()) {
       const std::uint64_t spent = writer_->pending_bytes();
       if (spent + one_frame > room_bytes) break;
@@ -167,15 +169,53 @@ void Node::Impl::take_frames(std::size_t room_bytes) {
     }
     for (std::size_t i = 0; i < count; ++i) {
       if (i == count / 2) TANDEM_STOP_POINT("rx.half");
+      const auto index = static_cast<std::uint32_t>(turn_first + taken + i);
+      if (deadly_.is_alert() && drop_deadly(batch_[i])) continue;
+      if (slot_ != nullptr) slot_->frames.store(ha::frames_word(index, 1), std::memory_order_relaxed);
+      TANDEM_MEET_FRAME(batch_[i].bytes);
       stack_->input(batch_[i]);
       TANDEM_STEP("turn.input");
       if (i % kFramesALook == kFramesALook - 1) static_cast<void>(stack_->out_of_time());
     }
     taken += count;
     counters_.frames += count;
+    // Handlers and timers go on with what these have brought.
+    if (slot_ != nullptr)
+      slot_->frames.store(ha::frames_word(turn_first, static_cast<std::uint32_t>(taken)), std::memory_order_relaxed);
     if (count < allowed) return;
   }
   frames_left_ = true;
+}
+
+bool Node::Impl::drop_deadly(const RxFrame& frame) {
+  using Verdict = ha::DeadlyFrames::Verdict;
+  const ha::FrameIdentity identity = ha::identify(frame.bytes);
+  const Verdict verdict = deadly_.judge(identity, is_protected());
+  if (verdict == Verdict::process || TANDEM_PLANTED(deadly_not_dropped)) return false;
+  device_->rx_done(frame.cookie);
+  ++counters_.deadly_frames;
+  if (verdict == Verdict::give_up) reset_connection_of(identity);
+  if (verdict != Verdict::first_drop) return true;
+  const std::uint32_t deaths = deadly_.deaths_by(identity.key);
+  log("dropped " + identity.to_string() +
+          (deaths == 0   ? ": the process that died was at it, or at one that came with it"
+           : deaths == 1 ? ": the process that died was at it. If it comes again it is tried when there is a twin"
+                         : ": it has ended " + std::to_string(deaths) + " processes and is dropped whenever it comes"),
+      LogLevel::warning);
+  return true;
+}
+
+void Node::Impl::reset_connection_of(const ha::FrameIdentity& frame) {
+  Connection* found = nullptr;
+  stack_->for_each_connection([&](Connection& connection) {
+    if (connection.local() == frame.segment->destination && connection.remote() == frame.segment->source)
+      found = &connection;
+  });
+  if (found == nullptr) return;
+  log("resetting the connection with " + frame.segment->source.to_string() + ": it cannot go on without " +
+          frame.to_string() + ", which ends the process that reads it. Keep the core dumps, and report this",
+      LogLevel::error);
+  found->abort();
 }
 
 void Node::Impl::turn() {
@@ -218,6 +258,7 @@ void Node::Impl::turn() {
   TANDEM_STEP("turn.timers");
   work_left_ = stack_->run_handlers();
   run_application();
+  TANDEM_MEET_HANDLERS();
   TANDEM_STOP_POINT("turn.handlers");
   if (control_ && control_->ready()) control_->process(*gate_, stack_->turn_deadline_ns());
   serve_attaches();
@@ -287,6 +328,8 @@ void Node::Impl::publish_turn() {
     position = writer_->position();
   }
   // Step 4. At `shm` what is published is committed.
+  if (slot_ != nullptr) slot_->frames.store(0, std::memory_order_relaxed);
+  if (deadly_.is_alert()) deadly_.end_turn(now_ns_);
   gate_->close_turn(position, mark.tx_index);
   gate_->committed(position);
   turn_sent_ = mark.tx_index != released_tx_index_;

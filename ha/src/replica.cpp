@@ -110,9 +110,9 @@ bool Replica::apply(std::uint64_t published, std::uint64_t deadline_ns) {
 bool Replica::apply_record(const Record& record) {
   const auto type = static_cast<RecordType>(record.type & ~kOptionalRecord);
   const bool optional = (record.type & kOptionalRecord) != 0;
-  const bool known = ((type >= RecordType::transaction_begin && type <= RecordType::told) ||
-                      type == RecordType::stack_secret) &&
-                     record.version == 1;
+  const bool known =
+      ((type >= RecordType::transaction_begin && type <= RecordType::told) || type == RecordType::stack_secret) &&
+      record.version == 1;
   if (!known) {
     if (optional) {
       ++skipped_optional_;

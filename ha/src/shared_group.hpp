@@ -64,7 +64,19 @@ struct alignas(64) OwnerSlot {
   alignas(64) std::atomic<std::uint64_t> heartbeat;  ///< moves at least every quarter of the detection time
   std::atomic<std::uint64_t> identity;
   std::atomic<std::uint32_t> number;  ///< of the process, as it sees itself
+  /// The fatal signal that its own thread has brought about; 0: none, or one that somebody sent.
+  std::atomic<std::uint32_t> crashed;
+  /// The frames that are being processed and whose transaction is not published (frames_word()); 0: none.
+  std::atomic<std::uint64_t> frames;
 };
+
+/// A frame that has ended owners (deadly_frames.hpp).
+struct DeadlyFrame {
+  std::atomic<std::uint64_t> key;  ///< FrameIdentity's; 0 = free
+  std::atomic<std::uint32_t> deaths;
+  std::atomic<std::uint32_t> drops;  ///< since the last of them
+};
+inline constexpr std::size_t kDeadlyFrames = 2;
 
 /// CLOCK_MONOTONIC in nanoseconds; 0 = did not happen (yet).
 struct TakeoverTimes {
@@ -80,13 +92,16 @@ struct SharedGroup {
   std::uint32_t layout_version;
   std::uint32_t bytes;  ///< sizeof(SharedGroup)
   std::uint64_t log_bytes;
-  std::atomic<std::uint64_t> epoch;             ///< grows by one with each promotion
-  std::atomic<std::uint64_t> takeovers;         ///< of the group
-  std::atomic<std::uint32_t> owner;             ///< index of the slot in force
-  std::atomic<std::uint32_t> futile_takeovers;  ///< in a row without a transaction between them
+  std::atomic<std::uint64_t> epoch;      ///< grows by one with each promotion
+  std::atomic<std::uint64_t> takeovers;  ///< of the group
+  std::atomic<std::uint32_t> owner;      ///< index of the slot in force
+  /// Owners in a row that died by their own fault while no frame was dealt with.
+  std::atomic<std::uint32_t> futile_takeovers;
   std::atomic<std::uint32_t> shut_down;  ///< not 0: the group ends, nobody is to take over or to be started again
   std::atomic<std::uint32_t> capturing;  ///< not 0: an operator captures packets, and the primary's process does that
   TakeoverTimes last_takeover;
+  std::array<DeadlyFrame, kDeadlyFrames> deadly;
+  std::atomic<std::uint32_t> futile_rx_index;        ///< frames dealt with when the last of them died
   alignas(64) std::atomic<std::uint64_t> published;  ///< the log up to here is whole transactions
   std::array<ReaderSlot, kMaxReaders> readers;
   std::array<OwnerSlot, kOwnerSlots> owners;

@@ -112,6 +112,11 @@ std::string Node::Impl::status_json() const {
   }
   status["members"] = std::move(members);
   status["capture"] = capture_json();
+  json deadly = json::array();
+  if (group_ != nullptr)
+    for (const ha::DeadlyFrame& frame : group_->deadly)
+      if (frame.key.load() != 0) deadly.push_back({{"deaths", frame.deaths.load()}, {"drops", frame.drops.load()}});
+  status["deadly_frames"] = std::move(deadly);
   status["connections"] = stack_->connection_count();
   status["unlinked"] = stack_->unlinked_count();
   status["takeovers"] = group_ != nullptr ? group_->takeovers.load() : 0;
@@ -261,6 +266,8 @@ std::string Node::Impl::own_metrics() {
          device.rx_too_large);
   metric(text, "device_rx_other_vlan_total", "counter",
          "Frames that would be for us, with another VLAN's tag or without ours, not taken.", device.rx_other_vlan);
+  metric(text, "frames_deadly_total", "counter", "Frames dropped because they end whoever reads them.",
+         counters_.deadly_frames);
   metric(text, "frames_total", "gauge", "Frames of the pool.", census.total);
   metric(text, "frames_free", "gauge", "Frames that are free.", census.free);
   metric(text, "frames_held", "gauge", "Received frames that the stack refers to.", census.held);

@@ -78,6 +78,30 @@ void Node::Impl::say_takeover() {
   say_capture_ended();
 }
 
+std::uint64_t Node::Impl::look_at_death(Cause cause) {
+  const ha::OwnerSlot& dead = group_->owners[group_->owner.load() % ha::kOwnerSlots];
+  const bool crashed = cause == Cause::died && dead.crashed.load() != 0;
+  // A frame that was dealt with between two deaths is progress, and so is one that is dropped. Without any, something else ends one
+  // process after the other, and taking over again does not help.
+  const std::optional<WireMark> mark = replica_->mark();
+  const std::uint32_t rx_index = mark ? mark->rx_index : 0;
+  const bool stands_still = crashed && dead.frames.load() == 0 && group_->futile_rx_index.load() == rx_index;
+  const std::uint32_t futile = stands_still ? group_->futile_takeovers.load() + 1 : 0;
+  group_->futile_takeovers.store(futile);
+  group_->futile_rx_index.store(rx_index);
+  if (futile >= kMaxFutileTakeovers) {
+    throw NodeError(
+        exit_code::kTakeoverLoop,
+        std::to_string(futile) + " processes in a row died by their own fault while no frame came in (signal " +
+            std::to_string(dead.crashed.load()) + ", log position " + std::to_string(group_->last_takeover.position) +
+            "). Stopped, so that somebody looks: keep the core dumps, then start the group anew.");
+  }
+  const std::uint64_t frames = dead.frames.load();
+  if (crashed) return frames;
+  // It may have been stopped, or starved; but if it was within one frame, that one may be what holds whoever reads it.
+  return cause == Cause::hung && frames >> 32 == 1 ? frames : 0;
+}
+
 void Node::Impl::take_over(Cause cause) {
   ha::TakeoverTimes& times = group_->last_takeover;
   times.cause = static_cast<std::uint64_t>(cause);
@@ -90,15 +114,7 @@ void Node::Impl::take_over(Cause cause) {
   TANDEM_STEP("takeover.drained");
   times.position = replica_->position();
 
-  // A transaction between two takeovers is progress. Without any, the same thing kills one process after the other.
-  const std::uint32_t futile = replica_->transactions() == 0 ? group_->futile_takeovers.load() + 1 : 0;
-  group_->futile_takeovers.store(futile);
-  if (futile >= kMaxFutileTakeovers) {
-    throw NodeError(exit_code::kTakeoverLoop,
-                    "log position " + std::to_string(times.position) +
-                        " has failed takeover after takeover. "
-                        "Stopped, so that somebody looks: keep the core dumps, then start the group anew.");
-  }
+  const std::uint64_t left_at = look_at_death(cause);
   took_over_from_ = group_->owners[group_->owner.load() % ha::kOwnerSlots].number.load();
   slot_ = &ha::claim_ownership(*group_, identity_, static_cast<std::uint32_t>(ha::system::process_id()));
   ha::set_crash_notice(slot_);
@@ -125,6 +141,7 @@ void Node::Impl::take_over(Cause cause) {
   make_writer();
   TANDEM_STEP("takeover.writer");
   released_tx_index_ = device_->mark().tx_index;
+  deadly_.begin(*group_, left_at, device_->mark().rx_index, now_ns_);
   first_packet_pending_ = !device_->adoption_sent();
   peer_answer_pending_ = first_turn_ = true;
   if (first_packet_pending_) {

@@ -183,8 +183,9 @@ struct Process {
     Ref<Memory> memory;
   };
   std::vector<Claim> claims;
-  bool gone = false;             ///< what it had open is closed
-  std::uint64_t held_up_ns = 0;  ///< when it was last kept from running
+  bool gone = false;                    ///< what it had open is closed
+  ha::OwnerSlot* crash_slot = nullptr;  ///< what a crash of its own is declared in
+  std::uint64_t held_up_ns = 0;         ///< when it was last kept from running
   std::uint64_t steps = 0;
   std::uint64_t stop_at_step = UINT64_MAX;
   std::uint64_t preempt_at_step = UINT64_MAX;
@@ -217,6 +218,8 @@ class Director {
   virtual void on_owner_marked(const ha::LifeWord& life) = 0;
   /// The process is about to die.
   virtual void on_death(Process& process) = 0;
+  /// The process is about to read this frame.
+  virtual void on_frame(Process& process, Bytes frame) = 0;
   /// The process is going to drive the wire from now on.
   virtual void on_speaker(Process& process, bool adopts) = 0;
   virtual void violation(std::string_view rule, std::string text) = 0;

@@ -81,6 +81,7 @@ Setup Setup::draw(std::uint64_t seed) {
   // Where announcements can be lost their host is found when it has been silent for long enough, and not before.
   const bool is_told = !s.faults.any() && !s.partitions && s.neighbour_delay_ns == 0 && s.short_memory_permille == 0;
   s.peer_moves = is_told && prng.one_in(4);
+  s.deadly_frame = prng.one_in(12);
   return s;
 }
 

@@ -68,6 +68,7 @@ struct Setup {
   std::uint32_t bgp_neighbours = 0;  ///< not 0: the processes run tandem-bgpd, with so many neighbours (bgp_run/)
   std::uint32_t bgp_changes = 0;     ///< of routes
   bool peer_moves = false;           ///< to another link address, and says so
+  bool deadly_frame = false;         ///< a segment ends every process that reads it, and is sent again and again
   bool stopped_twins = false;        ///< one stands still for good, and then its primary dies
   std::uint32_t pid_namespaces =
       0;  ///< 1: every process is number 1 of one of its own; 2: every second one, in that of the others
@@ -148,6 +149,7 @@ void Setup::for_each_field(S& s, F f) {
   f("bgp_neighbours", s.bgp_neighbours);
   f("bgp_changes", s.bgp_changes);
   f("pid_namespaces", s.pid_namespaces);
+  f("deadly_frame", s.deadly_frame);
   f("stopped_twins", s.stopped_twins);
   f("bgp_restarts", s.bgp_restarts);
   f("route_cost_ns", s.route_cost_ns);

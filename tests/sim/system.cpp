@@ -55,6 +55,11 @@ void stop_point(std::string_view name) {
 }
 void step(std::string_view name) { stop_point(name); }
 void count_turn_stop_points(bool) {}
+void meet_frame(std::span<const std::uint8_t> frame) {
+  if (the_kernel != nullptr && the_kernel->current != nullptr)
+    the_kernel->director().on_frame(*the_kernel->current, frame);
+}
+void meet_handlers() {}
 
 namespace ha {
 
@@ -206,7 +211,7 @@ void wake_word(std::atomic<std::uint32_t>& word) {
 // ---- crash_notice.hpp ----
 
 void install_crash_notice() {}
-void set_crash_notice(OwnerSlot*) {}
+void set_crash_notice(OwnerSlot* slot) { the_kernel->current->crash_slot = slot; }
 
 // ---- prefault.hpp ----
 

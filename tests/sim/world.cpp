@@ -143,6 +143,7 @@ World::World(const Setup& setup, Totals& totals, bool tracing)
   epoch_check_ = std::make_unique<EpochCheck>(*this);
   wire_judge_ = std::make_unique<WireJudge>(*this, bgp_plan_ != nullptr, setup_.v6);
   prepare_disturbances();
+  prepare_deadly_frame();
 }
 
 World::~World() {
@@ -625,6 +626,7 @@ void World::lose_group(const Process& process, std::uint64_t& counter) {
   const HeapScope heap;
   ++counter;
   undisturbed_ = false;
+  deadly_deaths_ = 0;
   kernel_->trace("nobody is left who has the connections");
   frame_check_->forget();
   twin_view_->forget();

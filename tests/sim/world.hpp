@@ -77,6 +77,7 @@ class World final : public Director, public TrafficObserver {
   void on_fence(Process& by, Process& process) override;
   void on_owner_marked(const ha::LifeWord& life) override;
   void on_death(Process& process) override;
+  void on_frame(Process& process, Bytes frame) override;
   void on_speaker(Process& process, bool adopts) override;
   void violation(std::string_view rule, std::string text) override;
   void on_shown(Process& process, Shown what, std::uint64_t connection, std::uint64_t value) override;
@@ -153,6 +154,11 @@ class World final : public Director, public TrafficObserver {
   void kill(Process& process, const char* why);
   void check_notice(const Process& process);
   void partition();
+  // ---- deadly_frame.cpp ----
+  void prepare_deadly_frame();
+  static ha::OwnerSlot* ha_slot_of(const Process& process);
+  /// Whether this exchange may be the one that was reset because of it.
+  bool deadly_victim(std::uint32_t number);
   // ---- disturbances.cpp ----
   void prepare_disturbances();
   /// False when the setup has none of these, or it is another one's turn.
@@ -241,6 +247,11 @@ class World final : public Director, public TrafficObserver {
   Step target_ = kNoStep;
   std::uint64_t target_passes_ = 0;
   std::uint64_t publications_ = 0;
+  std::uint64_t deadly_after_ = 0;  ///< so many segments with data make the last of them deadly; 0: there is none
+  std::uint64_t deadly_key_ = 0;
+  std::set<std::uint64_t> deadly_seen_;  ///< keys of frames that did no harm
+  std::uint32_t deadly_deaths_ = 0;      ///< of this group
+  std::uint32_t deadly_victim_ = 0;      ///< an exchange
 };
 
 }  // namespace tandem::sim

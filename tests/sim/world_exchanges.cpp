@@ -56,7 +56,7 @@ void World::received_all(std::uint32_t number, bool at_client) {
 void World::ended_early(std::uint32_t number, std::string text) {
   // At the end of a run a group closes what it has, also exchanges of a group before it that nobody waits for.
   const Transfer* const item = transfer(number);
-  if (item == nullptr || !item->may_break) wrong(std::move(text));
+  if (item == nullptr || (!item->may_break && !deadly_victim(number))) wrong(std::move(text));
 }
 
 void World::was_reset(std::uint32_t number, bool at_client) {
@@ -65,7 +65,7 @@ void World::was_reset(std::uint32_t number, bool at_client) {
   kernel_->trace("exchange %u was reset at the %s", number, at_client ? "client" : "server");
   if (item == nullptr) return;
   item->broken = true;
-  if (!item->may_break && !item->reset_wanted)
+  if (!item->may_break && !item->reset_wanted && !deadly_victim(number))
     violation("no reset that nobody asked for",
               "exchange " + std::to_string(number) + " was reset at the " + (at_client ? "client" : "server"));
 }

@@ -48,7 +48,7 @@ inline constexpr int kProtocol = 76;      ///< log of another version, or corrup
 inline constexpr int kPrivilege = 77;     ///< a privilege is missing
 inline constexpr int kMismatch = 78;      ///< primary and twin were started with options that do not fit
 inline constexpr int kTwinAttached = 79;  ///< the group has its twin already
-inline constexpr int kTakeoverLoop = 80;  ///< the same position fails takeover after takeover
+inline constexpr int kTakeoverLoop = 80;  ///< owner after owner died by its own fault, no frame between
 inline constexpr int kShutDown =
     83;  ///< the whole group was shut down: not to be started again (81 and 82 are tandemctl's)
 }  // namespace exit_code

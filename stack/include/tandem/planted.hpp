@@ -35,6 +35,7 @@ enum class Planted : std::uint8_t {
   bell_shared,
   holders_ignored,
   stop_closes_at_once,
+  deadly_not_dropped,
   fence_skipped,
   predecessor_leaked,
   // The wire.

@@ -7,6 +7,8 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
+#include <span>
 #include <string_view>
 
 namespace tandem {
@@ -101,8 +103,18 @@ void stop_point(std::string_view name);
 /// Whether passes of the turn's own points count.
 void count_turn_stop_points(bool on);
 #define TANDEM_STOP_POINT(name) ::tandem::stop_point(name)
+
+/// A frame is about to go into the stack, and: the handlers of the turn have run. TANDEM_DEADLY=input:TEXT makes the process abort
+/// in the first when the frame holds TEXT, handler:TEXT in the second when a frame of the turn did: a fault of its own, which every
+/// process that meets the frame has.
+void meet_frame(std::span<const std::uint8_t> frame);
+void meet_handlers();
+#define TANDEM_MEET_FRAME(frame) ::tandem::meet_frame(frame)
+#define TANDEM_MEET_HANDLERS() ::tandem::meet_handlers()
 #else
 #define TANDEM_STOP_POINT(name) static_cast<void>(0)
+#define TANDEM_MEET_FRAME(frame) static_cast<void>(0)
+#define TANDEM_MEET_HANDLERS() static_cast<void>(0)
 #endif
 
 }  // namespace tandem

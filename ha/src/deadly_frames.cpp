@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "deadly_frames.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace tandem::ha {
+namespace {
+
+constexpr std::size_t kEthernetBytes = 14;
+constexpr std::uint8_t kTcp = 6;
+
+std::uint32_t big_endian(Bytes bytes, std::size_t at, std::size_t count) {
+  std::uint32_t value = 0;
+  for (std::size_t i = 0; i < count; ++i) value = value << 8 | bytes[at + i];
+  return value;
+}
+
+/// FNV-1a. Whoever can make two frames of one key can have both dropped, and could have sent the deadly one alone.
+struct Hash {
+  std::uint64_t value = 0xcbf29ce484222325ull;
+  void add(Bytes bytes) {
+    for (const std::uint8_t byte : bytes) value = (value ^ byte) * 0x100000001b3ull;
+  }
+};
+
+/// Offset of the TCP header; nothing where there is none, or not all of its first twelve bytes.
+std::optional<std::size_t> tcp_at(Bytes frame) {
+  if (frame.size() < kEthernetBytes + 20) return std::nullopt;
+  const std::uint32_t type = big_endian(frame, 12, 2);
+  std::size_t at = 0;
+  if (type == 0x0800 && frame[kEthernetBytes + 9] == kTcp && (big_endian(frame, kEthernetBytes + 6, 2) & 0x1fff) == 0)
+    at = kEthernetBytes + std::size_t{frame[kEthernetBytes] & 0xfU} * 4;
+  else if (type == 0x86dd && frame.size() >= kEthernetBytes + 40 && frame[kEthernetBytes + 6] == kTcp)
+    at = kEthernetBytes + 40;
+  return at != 0 && frame.size() >= at + 12 ? std::optional(at) : std::nullopt;
+}
+
+Endpoint endpoint_at(Bytes frame, std::size_t address_at, bool is_v6, std::size_t port_at) {
+  Endpoint end{IpAddress::any(is_v6 ? 6 : 4), static_cast<std::uint16_t>(big_endian(frame, port_at, 2))};
+  std::copy_n(frame.begin() + static_cast<std::ptrdiff_t>(address_at), is_v6 ? 16 : 4, end.address.octets.begin());
+  return end;
+}
+
+}  // namespace
+
+std::string FrameIdentity::to_string() const {
+  if (!segment) return "a frame that is no TCP segment";
+  return "the TCP segment of " + segment->source.to_string() + " to " + segment->destination.to_string() +
+         " with sequence number " + std::to_string(segment->seq);
+}
+
+FrameIdentity identify(Bytes frame) {
+  FrameIdentity identity;
+  Hash hash;
+  if (const auto tcp = tcp_at(frame)) {
+    const bool is_v6 = frame[12] == 0x86;
+    const std::size_t from = kEthernetBytes + (is_v6 ? 8 : 12);
+    const std::size_t address_bytes = is_v6 ? 16 : 4;
+    identity.segment = {endpoint_at(frame, from, is_v6, *tcp),
+                        endpoint_at(frame, from + address_bytes, is_v6, *tcp + 2), big_endian(frame, *tcp + 4, 4)};
+    hash.add(frame.subspan(from, 2 * address_bytes));
+    hash.add(frame.subspan(*tcp, 8));
+  } else if (frame.size() >= kEthernetBytes + 20 && big_endian(frame, 12, 2) == 0x0800) {
+    // Without identification and header checksum.
+    hash.add(frame.first(kEthernetBytes + 4));
+    hash.add(frame.subspan(kEthernetBytes + 6, 4));
+    hash.add(frame.subspan(kEthernetBytes + 12));
+  } else {
+    hash.add(frame);
+  }
+  identity.key = std::max<std::uint64_t>(hash.value, 1);
+  return identity;
+}
+
+void DeadlyFrames::begin(SharedGroup& group, std::uint64_t left_at, std::uint32_t rx_index, std::uint64_t now_ns) {
+  group_ = &group;
+  left_count_ = static_cast<std::uint32_t>(left_at >> 32);
+  left_one_ = left_count_ == 1;
+  // An owner may have died behind its publication: then what it was at is dealt with, and will not be shown.
+  const auto ahead = static_cast<std::int32_t>(static_cast<std::uint32_t>(left_at) - rx_index);
+  if (ahead < 0) left_count_ = 0;
+  before_left_ = ahead < 0 ? 0 : static_cast<std::uint32_t>(ahead);
+  careful_until_ns_ = left_count_ > 1 ? now_ns + kCareful_ns : 0;
+  tried_ = 0;
+  met_ = false;
+  last_met_ns_ = now_ns;
+  alert_ = left_count_ != 0 || anything_is_known();
+}
+
+DeadlyFrames::Verdict DeadlyFrames::judge(const FrameIdentity& frame, bool has_twin) {
+  if (left_count_ != 0 && before_left_ == 0) {
+    --left_count_;
+    if (left_one_) {
+      DeadlyFrame& entry = note(frame.key);
+      entry.deaths.store(entry.deaths.load() + 1);
+      entry.drops.store(0);
+    }
+    return Verdict::first_drop;
+  }
+  before_left_ -= before_left_ != 0 ? 1 : 0;
+  DeadlyFrame* const entry = find(frame.key);
+  if (entry == nullptr) return Verdict::process;
+  met_ = true;
+  const bool is_deadly = entry->deaths.load() > 1;
+  if (!is_deadly && has_twin) {
+    tried_ = frame.key;
+    return Verdict::process;
+  }
+  const std::uint32_t drops = entry->drops.load() + 1;
+  entry->drops.store(drops);
+  const std::uint32_t most = is_deadly ? kMostDropsOfDeadly : kMostDropsOfSuspect;
+  return frame.segment && drops % most == 0 ? Verdict::give_up : Verdict::drop;
+}
+
+void DeadlyFrames::end_turn(std::uint64_t now_ns) {
+  if (std::exchange(met_, false)) last_met_ns_ = now_ns;
+  if (tried_ != 0) {
+    if (DeadlyFrame* const entry = find(tried_)) forget(*entry);
+    tried_ = 0;
+  }
+  if (now_ns - last_met_ns_ > kForgetAfter_ns)
+    for (DeadlyFrame& entry : group_->deadly) forget(entry);
+  alert_ = left_count_ != 0 || now_ns < careful_until_ns_ || anything_is_known();
+}
+
+void DeadlyFrames::forget(DeadlyFrame& entry) {
+  entry.key.store(0);
+  entry.deaths.store(0);
+  entry.drops.store(0);
+}
+
+std::uint32_t DeadlyFrames::deaths_by(std::uint64_t key) const {
+  const DeadlyFrame* const entry = find(key);
+  return entry == nullptr ? 0 : entry->deaths.load();
+}
+
+DeadlyFrame* DeadlyFrames::find(std::uint64_t key) const {
+  for (DeadlyFrame& entry : group_->deadly)
+    if (entry.key.load() == key) return &entry;
+  return nullptr;
+}
+
+/// The entry of this key, or the one that has ended the fewest.
+DeadlyFrame& DeadlyFrames::note(std::uint64_t key) {
+  if (DeadlyFrame* const entry = find(key)) return *entry;
+  DeadlyFrame& entry =
+      *std::min_element(group_->deadly.begin(), group_->deadly.end(),
+                        [](const auto& a, const auto& b) { return a.deaths.load() < b.deaths.load(); });
+  entry.key.store(key);
+  entry.deaths.store(0);
+  return entry;
+}
+
+bool DeadlyFrames::anything_is_known() const {
+  return std::any_of(group_->deadly.begin(), group_->deadly.end(), [](const auto& e) { return e.key.load() != 0; });
+}
+
+}  // namespace tandem::ha

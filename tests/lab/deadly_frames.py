@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A frame that ends whoever reads it, from a real peer that sends it again and again: the group survives it, and others notice nothing."""
+
+import os
+import signal
+import socket
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+from tandem_lab import Network, eventually  # noqa: E402
+from tandem_lab.scenario import Scenario, main  # noqa: E402
+
+DEADLY = "deadly-content"
+
+
+class DeadlyFrames(Scenario):
+    def lines(self, *words):
+        return [line for process in self.group.processes for line in process.output().splitlines()
+                if all(word in line for word in words)]
+
+    def connect(self):
+        """A connection of the peer's kernel to the echo service."""
+        client = self.network.peer.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.addCleanup(client.close)
+        client.settimeout(20)
+        client.connect((Network.v4(Network.PAIR), 7))
+        client.sendall(b"harmless")
+        self.assertEqual(client.recv(100), b"harmless")
+        return client
+
+    def start_armed(self, where, options=()):
+        self.group = self.make_group(options=list(options), name="deadly", environment={"TANDEM_DEADLY": f"{where}:{DEADLY}"})
+        # What the wire oracle has to see is that nothing else than the deadly connection suffers.
+        self.group.crashes = lambda: []
+        self.group.start_pair()
+
+    def keep_pair(self):
+        """Starts a process for each that has ended, as systemd does."""
+        running = [process for process in self.group.processes if process.is_running()]
+        if len(running) < 2:
+            self.group.start()
+        return running
+
+    def reset_of(self, client):
+        """Whether the peer's connection has been reset."""
+        client.setblocking(False)
+        try:
+            return client.recv(1) == b""
+        except BlockingIOError:
+            return False
+        except ConnectionResetError:
+            return True
+
+    def run_through(self, where):
+        self.start_armed(where)
+        stream = self.perf("echo", "--rate", "500K")
+        client, other = self.connect(), self.connect()
+        client.sendall(DEADLY.encode())
+
+        def is_over():
+            self.keep_pair()
+            return self.reset_of(client)
+
+        eventually(is_over, "the connection that cannot go on is reset", 60, 0.01)
+        self.group.wait_protected()
+        # Two processes have died of it, or three where the first one's death named no single frame; never one more.
+        deaths = [process for process in self.group.processes if process.exit_code() == -signal.SIGABRT]
+        self.assertIn(len(deaths), (2, 3), self.group.tail())
+        self.assertEqual(self.group.status()["takeovers"], len(deaths))
+        self.assertTrue(self.lines("dropped the TCP segment of"), self.group.tail())
+        self.assertEqual(len(self.lines("it has ended 2 processes and is dropped whenever it comes")), 1)
+        self.assertEqual(len(self.lines("resetting the connection with")), 1)
+        self.assertEqual([entry["deaths"] for entry in self.group.status()["deadly_frames"]], [2])
+        self.assertGreaterEqual(self.group.metrics()["frames_deadly_total"], 1)
+        # Everybody else goes on.
+        other.sendall(b"still there")
+        self.assertEqual(other.recv(100), b"still there")
+        self.assert_good(stream)
+
+    def test_a_frame_that_ends_its_readers(self):
+        self.run_through("input")
+
+    def test_a_frame_whose_handler_ends_its_readers(self):
+        self.run_through("handler")
+
+    def test_a_signal_that_somebody_sends_condemns_no_frame(self):
+        self.group.crashes = lambda: []
+        self.group.start_pair()
+        stream = self.perf("echo", "--rate", "20M")
+        for _ in range(5):
+            old, _ = self.group.kill_primary(signal.SIGSEGV)
+            self.group.wait_taken_over(old)
+            self.group.start()
+            self.group.wait_protected()
+            self.assertEqual(self.group.metrics()["frames_deadly_total"], 0)
+        self.assertEqual(self.lines("dropped the TCP segment of"), [])
+        self.assert_good(stream)
+
+
+class Xdp(DeadlyFrames):
+    kind = "xdp"
+
+
+class Tap(DeadlyFrames):
+    kind = "tap"
+
+
+del DeadlyFrames
+
+if __name__ == "__main__":
+    main()
