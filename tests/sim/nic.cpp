@@ -11,6 +11,12 @@
 #include "tandem/device.hpp"
 
 namespace tandem::sim {
+namespace {
+
+/// Slots of the packet socket's ring.
+constexpr std::size_t kGroupFrames = 256;
+
+}  // namespace
 
 /// Kept for the next run; only what tells whose a frame is must be fresh.
 struct Nic::Buffers {
@@ -57,10 +63,13 @@ Nic::Nic(Kernel& kernel, const Options& options, Transmit transmit)
 Nic::~Nic() { Buffers::pool().push_back(buffers_); }
 
 void Nic::open() {
+  const HeapScope heap;
   ++generation_;
   fill_producer_ = fill_consumer_ = completion_producer_ = completion_consumer_ = 0;
   rx_producer_ = rx_consumer_ = tx_producer_ = tx_consumer_ = 0;
   completing_.clear();
+  group_frames_.clear();
+  group_frames_released_ = 0;
   if (moves != nullptr) moves->reopened();
   buffers_->control = {};
   std::fill(buffers_->words.begin(), buffers_->words.end(), 0);
@@ -80,7 +89,7 @@ Rings Nic::rings() {
 
 void Nic::kick() {
   const HeapScope heap;
-  if (moves != nullptr) moves->handed_over(tx_producer_, rx_consumer_);
+  if (moves != nullptr) moves->handed_over(tx_producer_, group_frames_released_);
   // In copy mode one call takes at most 32 packets, and the device calls until nothing is left or the interface is busy.
   std::size_t most = 32;
   if (busy_permille != 0 && kernel_.scheduling.chance(busy_permille)) most = 1;
@@ -122,7 +131,25 @@ void Nic::complete(std::size_t count) {
   }
 }
 
+void Nic::release_group_frames(std::size_t count) {
+  const HeapScope heap;
+  group_frames_.erase(group_frames_.begin(), group_frames_.begin() + static_cast<std::ptrdiff_t>(count));
+  group_frames_released_ += static_cast<std::uint32_t>(count);
+}
+
 bool Nic::arrive(Bytes frame) {
+  const HeapScope heap;
+  if (moves != nullptr)
+    moves->arrives(group_frames_released_ + static_cast<std::uint32_t>(group_frames_.size()), frame);
+  if (!frame.empty() && (frame[0] & 1) != 0) {
+    if (group_frames_.size() >= kGroupFrames) {
+      ++dropped;
+      return false;
+    }
+    group_frames_.emplace_back(frame.begin(), frame.end());
+    kernel_.notify();
+    return true;
+  }
   const std::uint32_t mask = options_.ring_entries - 1;
   if (rx_producer_ - rx_consumer_ >= options_.ring_entries || fill_consumer_ == fill_producer_ ||
       frame.size() > geometry_.capacity()) {
@@ -133,7 +160,6 @@ bool Nic::arrive(Bytes frame) {
   ++fill_consumer_;
   std::memcpy(buffers_->umem.get() + address, frame.data(), frame.size());
   buffers_->rx[rx_producer_ & mask] = {address, static_cast<std::uint32_t>(frame.size()), 0};
-  if (moves != nullptr) moves->arrives(rx_producer_, frame);
   ++rx_producer_;
   kernel_.notify();
   return true;
@@ -168,7 +194,35 @@ class NicDevice final : public RingDevice<KernelProbe> {
   [[nodiscard]] std::vector<int> poll_fds() const override { return {fd_}; }
   [[nodiscard]] std::vector<NamedDescriptor> descriptors() const override { return {{"wire", fd_}}; }
   [[nodiscard]] std::vector<std::uint8_t> adoption_info() const override { return {1}; }
+  std::size_t rx_peek(std::span<RxFrame> frames) override {
+    std::size_t count = RingDevice::rx_peek(frames);
+    while (rings_.active() && count < frames.size() && shown_groups_ < kGroupFramesPerTurn) {
+      const Bytes frame = nic_.group_frame(shown_groups_);
+      if (frame.empty()) break;
+      ++shown_groups_;
+      const auto place = std::find_if(copies_.begin(), copies_.end(), [](const Copy& copy) { return !copy.in_use; });
+      // The stack still has all of them: lost, as where the ring is full.
+      if (place == copies_.end()) continue;
+      place->in_use = true;
+      place->bytes.assign(frame.begin(), frame.end());
+      frames[count++] = {place->bytes, kGroupCookie | static_cast<std::uint32_t>(place - copies_.begin())};
+    }
+    return count;
+  }
+  [[nodiscard]] bool rx_ready() override {
+    return RingDevice::rx_ready() ||
+           (rings_.active() && shown_groups_ < kGroupFramesPerTurn && !nic_.group_frame(shown_groups_).empty());
+  }
+  void rx_done(std::uint32_t cookie) override {
+    if ((cookie & kGroupCookie) == 0) return RingDevice::rx_done(cookie);
+    copies_[cookie & ~kGroupCookie].in_use = false;
+  }
+  void rx_release() override {
+    RingDevice::rx_release();
+    if (rings_.active()) nic_.release_group_frames(std::exchange(shown_groups_, 0));
+  }
   void adopt(const WireMark* committed) override {
+    shown_groups_ = 0;
     the_kernel->director().on_speaker(*the_kernel->current, true);
     nic_.adopts();
     RingDevice::adopt(committed);
@@ -189,8 +243,17 @@ class NicDevice final : public RingDevice<KernelProbe> {
   }
 
  private:
+  static constexpr std::size_t kGroupFramesPerTurn = 16;
+  static constexpr std::uint32_t kGroupCookie = 0x8000'0000;
+  struct Copy {
+    bool in_use = false;
+    std::vector<std::uint8_t> bytes;
+  };
+
   Nic& nic_;
   int fd_;
+  std::size_t shown_groups_ = 0;  ///< and not given back yet
+  std::vector<Copy> copies_ = std::vector<Copy>(64);
 };
 
 }  // namespace

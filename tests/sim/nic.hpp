@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // A network interface with an AF_XDP socket: four rings and a UMEM in memory that outlives its processes, and the kernel's side of
-// them. Like a driver, the kernel holds sent frames for a while before it completes them.
+// them. Like a driver, the kernel holds sent frames for a while before it completes them. What is sent to groups comes by the ring
+// of a packet socket beside it (port/src/packet_socket.hpp).
 #pragma once
 
 #include <cstdint>
@@ -42,7 +43,13 @@ class Nic {
   /// An adoption begins and has ended: for who looks on.
   void adopts();
   void adopted();
-  [[nodiscard]] bool has_received() const { return rx_producer_ != rx_consumer_; }
+  [[nodiscard]] bool has_received() const { return rx_producer_ != rx_consumer_ || !group_frames_.empty(); }
+  /// The packet socket's ring: the frame that lies `place` behind the first, or nothing.
+  [[nodiscard]] Bytes group_frame(std::size_t place) const {
+    return place < group_frames_.size() ? Bytes(group_frames_[place]) : Bytes{};
+  }
+  /// Gives the first ones back to the kernel.
+  void release_group_frames(std::size_t count);
 
   // ---- The wire's side ----
   /// False when it was dropped for want of a frame or an entry.
@@ -66,6 +73,8 @@ class Nic {
   std::uint32_t fill_producer_ = 0, fill_consumer_ = 0, completion_producer_ = 0, completion_consumer_ = 0;
   std::uint32_t rx_producer_ = 0, rx_consumer_ = 0, tx_producer_ = 0, tx_consumer_ = 0;
   std::deque<std::uint64_t> completing_;
+  std::deque<std::vector<std::uint8_t>> group_frames_;
+  std::uint32_t group_frames_released_ = 0;
   std::uint64_t generation_ = 0;  ///< of the socket
 };
 

@@ -36,20 +36,20 @@ bool MoveCheck::announces(Bytes frame) const {
          frame[kIcmp6At] == kAdvertisement && holds(frame, kNdTargetAt, host_.bytes());
 }
 
-void MoveCheck::arrives(std::uint32_t rx_index, Bytes frame) {
+void MoveCheck::arrives(std::uint32_t group_index, Bytes frame) {
   if (state_ == State::none || frame.size() < kBodyAt) return;
   // What he sent before he moved, and comes late, may tell the old address again.
   if (holds(frame, kSourceAt, from_.octets)) {
     state_ = State::moved;
   } else if (state_ == State::moved && announces(frame)) {
     state_ = State::announced;
-    rx_index_ = rx_index;
+    group_index_ = group_index;
   }
 }
 
-void MoveCheck::handed_over(std::uint32_t tx_producer, std::uint32_t rx_consumer) {
+void MoveCheck::handed_over(std::uint32_t tx_producer, std::uint32_t groups_released) {
   if (adopting_) return;
-  if (state_ == State::announced && static_cast<std::int32_t>(rx_consumer - rx_index_) > 0) {
+  if (state_ == State::announced && static_cast<std::int32_t>(groups_released - group_index_) > 0) {
     // A turn hands its packets over before it gives its frames back: those that went with the last call are not later ones.
     state_ = State::told;
     tx_index_ = tx_producer_;

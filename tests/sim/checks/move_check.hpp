@@ -18,11 +18,12 @@ class MoveCheck {
   /// The host with this address has left one link address for another, and is about to say so.
   void moved(const IpAddress& host, const MacAddress& from, const MacAddress& to);
 
-  // ---- What the interface sees, with the frame's place in its ring ----
-  void arrives(std::uint32_t rx_index, Bytes frame);
+  // ---- What the interface sees ----
+  /// `group_index`: how many frames to groups came before it.
+  void arrives(std::uint32_t group_index, Bytes frame);
   void leaves(std::uint32_t tx_index, Bytes frame);
-  /// Packets before `tx_producer` have been handed over, frames before `rx_consumer` are dealt with.
-  void handed_over(std::uint32_t tx_producer, std::uint32_t rx_consumer);
+  /// Packets before `tx_producer` have been handed over, and so many frames to groups are dealt with.
+  void handed_over(std::uint32_t tx_producer, std::uint32_t groups_released);
   /// Until adopted() the indices are those of an adoption that may be cut short.
   void adopts() { adopting_ = true; }
   void adopted(std::uint32_t tx_producer);
@@ -37,14 +38,14 @@ class MoveCheck {
   enum class State : std::uint8_t {
     none,
     moved,      ///< not heard yet
-    announced,  ///< the announcement lies in the ring, at rx_index_
+    announced,  ///< the announcement lies in the ring, at group_index_
     told,       ///< it was dealt with: packets from tx_index_ on go to the new address
   };
   Director& director_;
   State state_ = State::none;
   IpAddress host_;
   MacAddress from_, to_;
-  std::uint32_t rx_index_ = 0, tx_index_ = 0;
+  std::uint32_t group_index_ = 0, tx_index_ = 0;
   std::uint32_t tx_producer_ = 0;  ///< as it was handed over last
   bool adopting_ = false;
   std::uint64_t followed_ = 0;
