@@ -99,6 +99,8 @@ void one_turn(Device& device, Shared& shared) {
   std::array<RxFrame, 32> frames;
   const std::uint32_t turn = shared.turns.load();
   std::uint32_t packets = turn == 0 ? 0 : shared.log[turn - 1].packets_end;
+  // A TAP that was just opened may get its carrier a moment later, and nothing is sent before.
+  device.look_at_link();
   const std::size_t count = device.rx_peek(frames);
   for (const RxFrame& frame : std::span(frames).first(count)) {
     std::uint32_t number = 0;
