@@ -364,7 +364,7 @@ void Node::Impl::drop_reader(Session& session, std::string_view why) {
     log_short_since_ns_ = 0;
     // An open transaction is finished, so that the log stays whole for the next reader.
     if (!writer_->overflowed().empty()) writer_->abandon();
-    if (writer_->in_transaction()) writer_->publish(published_mark_.rx_index, published_mark_.tx_index);
+    if (writer_->in_transaction()) writer_->publish(published_mark_);
     unprotected_why_ = "the twin (" + name_of(session) + ") was removed: " + std::string(why);
     log("unprotected: " + unprotected_why_, LogLevel::warning);
     TANDEM_STEP("attach.dropped");

@@ -152,7 +152,8 @@ void Node::Impl::diagnose() {
   if (first) no_socket_before_ = no_socket;
   if (no_socket != no_socket_before_ && !std::exchange(said_no_socket_, true))
     log("frames for us arrive on other queues of " + name + " than queue " +
-            std::to_string(options_.device.spec.queue) + ", and are dropped; use one queue (`ethtool -L " + name +
+            std::to_string(options_.device.spec.queue) +
+            ", and are dropped; read all queues (queue=all), use one queue (`ethtool -L " + name +
             " combined 1`) or steer ours to this one (`ethtool -N`)",
         LogLevel::warning);
 }

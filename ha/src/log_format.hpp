@@ -53,7 +53,10 @@ enum class RecordType : std::uint16_t {
   snapshot_end = 18,          ///< 0 u64 connections
   role_change = 19,           ///< 0 u32 reason (1 = switchover) | 4 u32 zero
   told = 20,                  ///< 0 u32 what (Told) | 4 u32 zero: its handler is called now
-  stack_secret = 60,          ///< 0 secret[32]; optional. StackOptions::secret, at the beginning of a snapshot
+  ring_marks =
+      40,  ///< 0 u32 queues, 2 to 16 | 4 u32 zero | for each: u32 rx_index | u32 tx_index. In front of a commit whose
+           ///< device reads several receive queues; with one queue the commit says it all
+  stack_secret = 60,  ///< 0 secret[32]; optional. StackOptions::secret, at the beginning of a snapshot
 };
 
 inline constexpr std::uint16_t kOptionalRecord = 0x8000;
@@ -86,6 +89,16 @@ struct Commit {
   std::uint32_t tx_index = 0;
 };
 static_assert(sizeof(Commit) == 16 && offsetof(Commit, rx_index) == 8 && offsetof(Commit, tx_index) == 12);
+
+struct RingMarksPrefix {
+  std::uint32_t queues = 0;
+  std::uint32_t zero = 0;
+};
+struct RingMark {
+  std::uint32_t rx_index = 0;
+  std::uint32_t tx_index = 0;
+};
+static_assert(sizeof(RingMarksPrefix) == 8 && sizeof(RingMark) == 8 && offsetof(RingMark, tx_index) == 4);
 
 struct OpenPrefix {
   std::uint16_t service = 0;

@@ -2,6 +2,7 @@
 #include "log_ring.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "tandem/planted.hpp"
@@ -97,12 +98,22 @@ void LogWriter::abandon() {
   overflowed_.clear();
 }
 
-void LogWriter::publish(std::uint32_t rx_index, std::uint32_t tx_index) {
+void LogWriter::put_ring_marks(const WireMark& mark) {
+  std::array<RingMark, kMostQueues> marks{};
+  marks[0] = {mark.rx_index, mark.tx_index};
+  for (std::uint32_t i = 0; i < mark.more_queues; ++i) marks[i + 1].rx_index = mark.more_rx_indices[i];
+  const RingMarksPrefix prefix{1 + mark.more_queues, 0};
+  put(RecordType::ring_marks, 0,
+      {as_bytes(prefix), Bytes(reinterpret_cast<const std::uint8_t*>(marks.data()), prefix.queues * sizeof(RingMark))});
+}
+
+void LogWriter::publish(const WireMark& mark) {
   if (!in_transaction_) {
     in_transaction_ = true;
     put(RecordType::transaction_begin, 0, {as_bytes(TransactionBegin{time_ns_, epoch_})});
   }
-  put(RecordType::commit, 0, {as_bytes(Commit{++transactions_, rx_index, tx_index})});
+  if (mark.more_queues != 0) put_ring_marks(mark);
+  put(RecordType::commit, 0, {as_bytes(Commit{++transactions_, mark.rx_index, mark.tx_index})});
   largest_ = std::max(largest_, pending_bytes());
   in_transaction_ = false;
   TANDEM_STOP_POINT("publish.before");

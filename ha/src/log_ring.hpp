@@ -12,6 +12,7 @@
 
 #include "log_format.hpp"
 #include "shared_group.hpp"
+#include "tandem/device.hpp"
 
 namespace tandem::ha {
 
@@ -49,12 +50,14 @@ class LogWriter {
   void abandon();
 
   /// Ends the transaction: one store makes it visible, wholly or not at all.
-  void publish(std::uint32_t rx_index, std::uint32_t tx_index);
+  void publish(const WireMark& mark);
+  void publish(std::uint32_t rx_index, std::uint32_t tx_index) { publish(WireMark{rx_index, tx_index}); }
 
   [[nodiscard]] std::uint64_t transactions() const { return transactions_; }
   [[nodiscard]] std::uint64_t largest_transaction_bytes() const { return largest_; }
 
  private:
+  void put_ring_marks(const WireMark& mark);
   void put(RecordType type, std::uint64_t id, std::initializer_list<Bytes> parts);
 
   SharedGroup& group_;

@@ -99,9 +99,9 @@ struct Definition {
 
 /// The defaults in these texts are those of NodeOptions.
 constexpr std::array kDefinitions{
-    Definition{
-        {"device", "SPEC", "xdp:IFNAME[,queue=N][,vlan=N][,mode=auto|zerocopy|native|generic] or tap:IFNAME[,vlan=N]"},
-        set_device},
+    Definition{{"device", "SPEC",
+                "xdp:IFNAME[,queue=N|all][,vlan=N][,mode=auto|zerocopy|native|generic] or tap:IFNAME[,vlan=N]"},
+               set_device},
     Definition{{"mac", "ADDR",
                 "link address; default: the interface's own for xdp, a stable locally administered one for tap"},
                set_mac},

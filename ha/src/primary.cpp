@@ -320,7 +320,9 @@ void Node::Impl::publish_turn() {
   // Step 3: one store makes the transaction visible, and with it what becomes of the wire.
   if (recorder_ && recorder_->active()) {
     if (writer_->in_transaction() || mark != published_mark_ || now_ns_ - last_publish_ns_ > kIdlePublish_ns) {
-      writer_->publish(mark.rx_index, TANDEM_PLANTED(mark_behind) ? published_mark_.tx_index : mark.tx_index);
+      WireMark said = mark;
+      if (TANDEM_PLANTED(mark_behind)) said.tx_index = published_mark_.tx_index;
+      writer_->publish(said);
       TANDEM_STOP_POINT("publish.after");
       published_mark_ = mark;
       last_publish_ns_ = now_ns_;

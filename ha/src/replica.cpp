@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "tandem/loop.hpp"
 #include "tandem/planted.hpp"
@@ -29,6 +30,8 @@ bool is_long_enough(RecordType type, std::size_t length) {
       return length >= 8;
     case RecordType::neighbour:
       return length >= 24;
+    case RecordType::ring_marks:
+      return length >= sizeof(RingMarksPrefix);
     case RecordType::stack_secret:
       return length >= sizeof(Secret);
     case RecordType::open:
@@ -110,9 +113,9 @@ bool Replica::apply(std::uint64_t published, std::uint64_t deadline_ns) {
 bool Replica::apply_record(const Record& record) {
   const auto type = static_cast<RecordType>(record.type & ~kOptionalRecord);
   const bool optional = (record.type & kOptionalRecord) != 0;
-  const bool known =
-      ((type >= RecordType::transaction_begin && type <= RecordType::told) || type == RecordType::stack_secret) &&
-      record.version == 1;
+  const bool known = ((type >= RecordType::transaction_begin && type <= RecordType::told) ||
+                      type == RecordType::ring_marks || type == RecordType::stack_secret) &&
+                     record.version == 1;
   if (!known) {
     if (optional) {
       ++skipped_optional_;
@@ -137,10 +140,23 @@ bool Replica::apply_record(const Record& record) {
     case RecordType::commit: {
       if (!stack_.mirror_is_settled()) return fail(record, "bytes of a connection without the state that counts them");
       const auto commit = load<Commit>(record.payload);
-      mark_ = WireMark{commit.rx_index, commit.tx_index};
+      mark_ = std::exchange(more_marks_, {});
+      mark_->rx_index = commit.rx_index;
+      mark_->tx_index = commit.tx_index;
       ++transactions_;
       in_transaction_ = false;
       TANDEM_SHOWN(Shown::transaction, 0, reader_.position());
+      return true;
+    }
+    case RecordType::ring_marks: {
+      const auto prefix = load<RingMarksPrefix>(record.payload);
+      if (prefix.queues < 2 || prefix.queues > kMostQueues ||
+          record.payload.size() < sizeof prefix + prefix.queues * sizeof(RingMark))
+        return fail(record, "marks of a number of rings that no device has");
+      more_marks_.more_queues = prefix.queues - 1;
+      for (std::uint32_t i = 0; i < more_marks_.more_queues; ++i)
+        more_marks_.more_rx_indices[i] =
+            load<RingMark>(record.payload, sizeof prefix + (i + 1) * sizeof(RingMark)).rx_index;
       return true;
     }
     case RecordType::snapshot_begin:

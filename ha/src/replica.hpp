@@ -56,6 +56,7 @@ class Replica {
   bool in_snapshot_ = false;
   bool complete_ = false;
   std::optional<WireMark> mark_;
+  WireMark more_marks_;  ///< of the open transaction
   std::uint64_t time_ns_ = 0;
   std::uint64_t transactions_ = 0;
   std::uint64_t records_ = 0;

@@ -92,7 +92,7 @@ struct Packet {
 };
 /// Descriptors that came with it are appended to `descriptors`.
 Packet receive_packet(int socket, std::span<std::uint8_t> buffer, std::vector<Descriptor>& descriptors);
-/// Most descriptors in one packet.
-inline constexpr std::size_t kMaxPacketDescriptors = 32;
+/// Most descriptors in one packet: three of each receive queue, and what else a twin is given.
+inline constexpr std::size_t kMaxPacketDescriptors = 64;
 
 }  // namespace tandem::ha::system

@@ -45,6 +45,7 @@ std::vector<std::uint8_t> AdoptionInfo::encode() const {
   put(out, 24, mtu, 4);
   put(out, 28, queue, 4);
   std::memcpy(&out[32], mac.octets.data(), mac.octets.size());
+  put(out, 38, queues, 2);
   std::memcpy(&out[40], interface.data(), std::min(interface.size(), kNameBytes - 1));
   return out;
 }
@@ -67,6 +68,8 @@ AdoptionInfo AdoptionInfo::decode(std::span<const std::uint8_t> bytes) {
   info.mtu = get(bytes, 24, 4);
   if (info.mtu == 0 || info.mtu > kLargestMtu) refuse("its MTU is wrong");
   info.queue = get(bytes, 28, 4);
+  info.queues = static_cast<std::uint16_t>(get(bytes, 38, 2));
+  if (info.queues > kMostQueues) refuse("it has too many queues");
   std::memcpy(info.mac.octets.data(), &bytes[32], info.mac.octets.size());
   const auto* name = reinterpret_cast<const char*>(&bytes[40]);
   const std::size_t length = ::strnlen(name, kNameBytes);

@@ -15,7 +15,7 @@
 //       24    4  MTU, bytes
 //       28    4  queue
 //       32    6  MAC address
-//       38    2  zero
+//       38    2  queues that are read, 0 when it is the one above
 //       40   16  interface name, zero padded
 #pragma once
 
@@ -38,6 +38,7 @@ struct AdoptionInfo {
   WireGeometry geometry;
   std::uint32_t mtu = 0;
   std::uint32_t queue = 0;
+  std::uint16_t queues = 0;
   std::uint16_t vlan = 0;
   MacAddress mac;
   std::string interface;

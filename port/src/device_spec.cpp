@@ -14,7 +14,7 @@ namespace tandem {
 namespace {
 
 constexpr std::string_view kForm =
-    "xdp:IFNAME[,queue=N][,vlan=N][,mode=auto|zerocopy|native|generic] or tap:IFNAME[,vlan=N]";
+    "xdp:IFNAME[,queue=N|all][,vlan=N][,mode=auto|zerocopy|native|generic] or tap:IFNAME[,vlan=N]";
 
 constexpr std::array<std::pair<DeviceSpec::Mode, std::string_view>, 4> kModes{{
     {DeviceSpec::Mode::automatic, "auto"},
@@ -39,9 +39,12 @@ void parse_option(DeviceSpec& spec, std::string_view text, std::string_view opti
   const std::string_view key = option.substr(0, equals);
   const std::string_view value = equals == std::string_view::npos ? std::string_view{} : option.substr(equals + 1);
   if (key == "queue") {
+    spec.all_queues = value == "all";
+    spec.queue = 0;
+    if (spec.all_queues) return;
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), spec.queue);
     if (error != std::errc{} || end != value.data() + value.size() || spec.queue > 65535)
-      refuse(text, "the queue \"" + std::string(value) + "\" is not a number from 0 to 65535");
+      refuse(text, "the queue \"" + std::string(value) + "\" is not a number from 0 to 65535, nor \"all\"");
   } else if (key == "vlan") {
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), spec.vlan);
     if (error != std::errc{} || end != value.data() + value.size() || spec.vlan == 0 || spec.vlan > kVlanMost)
@@ -92,6 +95,7 @@ std::string DeviceSpec::to_string() const {
   const std::string in_vlan = vlan == 0 ? std::string() : ",vlan=" + std::to_string(vlan);
   if (kind == Kind::tap) return "tap:" + interface + in_vlan;
   std::string text = "xdp:" + interface;
+  if (all_queues) text += ",queue=all";
   if (queue != 0) text += ",queue=" + std::to_string(queue);
   if (mode != Mode::automatic)
     for (const auto& [value, name] : kModes)

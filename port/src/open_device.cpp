@@ -55,7 +55,8 @@ void require_fit(const DeviceOptions& options, const AdoptionInfo& info) {
   differ("kind of device", text(options.spec.kind), text(info.kind));
   differ("interface", options.spec.interface, info.interface);
   if (info.kind == DeviceSpec::Kind::xdp)
-    differ("queue", std::to_string(options.spec.queue), std::to_string(info.queue));
+    differ("queue", options.spec.all_queues ? "all" : std::to_string(options.spec.queue),
+           info.queues != 0 ? "all" : std::to_string(info.queue));
   differ("VLAN", std::to_string(options.spec.vlan), std::to_string(info.vlan));
   differ("number of frames", std::to_string(options.frames), std::to_string(info.geometry.frames));
   differ("number of ring entries", std::to_string(options.ring_entries), std::to_string(info.geometry.ring_entries));

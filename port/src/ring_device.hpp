@@ -51,9 +51,7 @@ class RingDevice : public Device {
     // As long as there are such that are none of ours, and no other.
     for (std::size_t shown = 1; count == 0 && shown != 0;) {
       shown = rings_.peek(frames);
-      if (observer_)
-        for (const RxFrame& frame : frames.first(shown)) observer_(frame.bytes, false);
-      count = take_tags_off(frames.first(shown));
+      count = take_tags_off(frames.first(shown), [this](std::uint32_t frame) { rings_.rx_done(frame); });
     }
     if (life_ != 0)
       for (RxFrame& frame : frames.first(count)) frame.cookie |= life_ << kFrameBits;
@@ -122,10 +120,16 @@ class RingDevice : public Device {
   LinkCapabilities capabilities_;
   std::uint16_t vlan_;
   FrameObserver observer_;
-
- private:
-  /// Keeps those that are of our VLAN, in their order, and gives the others back.
-  std::size_t take_tags_off(std::span<RxFrame> frames) {
+  /// A cookie: the frame, above it in which life of the interface it came, and a bit that is free for frames of another kind.
+  static constexpr std::uint32_t kFrameBits = 24;
+  static constexpr std::uint32_t kFrameMask = (1U << kFrameBits) - 1;
+  static constexpr std::uint32_t kLifeMask = 0x7f;
+  std::uint32_t life_ = 0;
+  /// Keeps those that are of our VLAN, in their order, and gives the others back. Who looks at frames has seen them as they came.
+  template <class Done>
+  std::size_t take_tags_off(std::span<RxFrame> frames, const Done& done) {
+    if (observer_)
+      for (const RxFrame& frame : frames) observer_(frame.bytes, false);
     std::size_t kept = 0;
     for (RxFrame& frame : frames) {
       const std::span<std::uint8_t> rest = untagged(frame.bytes, vlan_);
@@ -133,7 +137,7 @@ class RingDevice : public Device {
         const bool to_us = frame.bytes.size() >= mac_.octets.size() &&
                            std::memcmp(frame.bytes.data(), mac_.octets.data(), mac_.octets.size()) == 0;
         rx_other_vlan_ += to_us ? 1 : 0;
-        rings_.rx_done(frame.cookie);
+        done(frame.cookie);
         continue;
       }
       frames[kept++] = {rest, frame.cookie};
@@ -141,13 +145,9 @@ class RingDevice : public Device {
     return kept;
   }
 
+ private:
   std::span<std::uint8_t> reserved_;  ///< in a VLAN: with the room for its tag
   std::uint64_t rx_other_vlan_ = 0;
-  /// A cookie: the frame, above it in which life of the interface it came, and a bit that is free for frames of another kind.
-  static constexpr std::uint32_t kFrameBits = 24;
-  static constexpr std::uint32_t kFrameMask = (1U << kFrameBits) - 1;
-  static constexpr std::uint32_t kLifeMask = 0x7f;
-  std::uint32_t life_ = 0;
   bool adoption_sent_ = false;
   std::function<void(Bytes)> adopted_observer_;
 };

@@ -10,6 +10,7 @@
 #include "interface.hpp"
 #include "link_life.hpp"
 #include "packet_socket.hpp"
+#include "receive_queues.hpp"
 #include "ring_device.hpp"
 #include "xdp_program.hpp"
 #include "xdp_socket.hpp"
@@ -38,7 +39,18 @@ std::vector<Attempt> attempts_for(Mode mode) {
   return {kAll[static_cast<std::size_t>(mode) - static_cast<std::size_t>(Mode::zerocopy)]};
 }
 
+/// How many are read; they are numbered from 0 then.
+std::uint32_t queues_to_read(const DeviceSpec& spec, const InterfaceInfo& interface) {
+  return spec.all_queues ? interface.queues : 1;
+}
+
 void check_queue(const DeviceSpec& spec, const InterfaceInfo& interface, std::string& warning) {
+  if (spec.all_queues && interface.queues > kMostQueues)
+    throw DeviceError(DeviceError::Kind::bad_option,
+                      spec.interface + " has " + std::to_string(interface.queues) +
+                          " receive queues, and we read at most " + std::to_string(kMostQueues) + "; `ethtool -L " +
+                          spec.interface + " combined " + std::to_string(kMostQueues) + "`");
+  if (spec.all_queues) return;
   if (spec.queue >= interface.queues)
     throw DeviceError(DeviceError::Kind::bad_option,
                       spec.interface + " has " + std::to_string(interface.queues) + " receive queue" +
@@ -47,8 +59,9 @@ void check_queue(const DeviceSpec& spec, const InterfaceInfo& interface, std::st
   if (interface.queues > 1)
     warning += spec.interface + " spreads what it receives over " + std::to_string(interface.queues) +
                " queues, and only queue " + std::to_string(spec.queue) +
-               " is served: what the others get of ours is dropped; use one queue (`ethtool -L " + spec.interface +
-               " combined 1`) or steer our traffic to this one (`ethtool -N`). ";
+               " is served: what the others get of ours is dropped; read all of them (queue=all), use one queue "
+               "(`ethtool -L " +
+               spec.interface + " combined 1`) or steer our traffic to this one (`ethtool -N`). ";
 }
 
 /// A tag that was taken off is handed over beside the frame, where no XDP program sees it.
@@ -64,6 +77,7 @@ void check_vlan(const DeviceSpec& spec, const InterfaceInfo& interface, DeviceEr
 struct Opened {
   XdpProgram program;
   XdpSocket socket;
+  ReceiveQueues queues;
   Mode mode;
 };
 
@@ -86,7 +100,9 @@ Opened open_mode(const DeviceOptions& options, const InterfaceInfo& interface, c
   XdpSocket socket =
       XdpSocket::open(spec.interface, spec.queue, memory, mode == Mode::zerocopy, busy_retry_ns, frames.frags);
   const Mode got = mode == Mode::generic ? mode : socket.is_zerocopy() ? Mode::zerocopy : Mode::native;
-  return {std::move(program), std::move(socket), got};
+  ReceiveQueues queues = ReceiveQueues::open(spec.interface, queues_to_read(spec, interface), geometry,
+                                             got == Mode::zerocopy, frames.frags, busy_retry_ns);
+  return {std::move(program), std::move(socket), std::move(queues), got};
 }
 
 /// The first mode that works, of those that were asked for.
@@ -120,18 +136,19 @@ PacketSocket open_packets(const DeviceOptions& options, const InterfaceInfo& int
 class XdpDevice final : public RingDevice<DeviceProbe> {
  public:
   XdpDevice(const DeviceOptions& options, AdoptionInfo info, WireMemory memory, XdpProgram program, XdpSocket socket,
-            PacketSocket packets, std::string warning)
+            ReceiveQueues queues, PacketSocket packets, std::string warning)
       : RingDevice(memory.view(), socket.rings(), info.mac, info.mtu, {}, info.vlan),
         options_(options),
         info_(std::move(info)),
         memory_(std::move(memory)),
         program_(std::move(program)),
         socket_(std::move(socket)),
+        queues_(std::move(queues)),
         packets_(std::move(packets)),
         warning_(std::move(warning)),
         life_(info_.interface, true) {
     capabilities_.unfinished_checksums = interface_info(info_.interface).is_virtual;
-    if (is_jumbo(info_.mtu, info_.geometry)) rings_.allow_jumbo(kJumboBytes);
+    allow_jumbo();
     follow_link();
   }
 
@@ -140,48 +157,85 @@ class XdpDevice final : public RingDevice<DeviceProbe> {
     rings_.start();
     refill();
     program_.set_socket(info_.queue, socket_.fd());
+    queues_.start(program_);
   }
 
   [[nodiscard]] std::string description() const override {
     const char* mode = info_.mode == Mode::zerocopy ? "native zero copy"
                        : info_.mode == Mode::native ? "native copy"
                                                     : "generic copy";
-    return "xdp " + info_.interface + " queue " + std::to_string(info_.queue) + ", " + mode + ", need_wakeup";
+    const std::string queue =
+        queues_.empty() ? " queue " + std::to_string(info_.queue) : " queues 0 to " + std::to_string(queues_.size());
+    return "xdp " + info_.interface + queue + ", " + mode + ", need_wakeup";
   }
   [[nodiscard]] std::string warning() const override { return warning_; }
-  [[nodiscard]] std::vector<int> poll_fds() const override { return {socket_.fd(), packets_.fd()}; }
+  [[nodiscard]] std::vector<int> poll_fds() const override {
+    std::vector<int> fds{socket_.fd(), packets_.fd()};
+    queues_.add_poll_fds(fds);
+    return fds;
+  }
 
   std::size_t rx_peek(std::span<RxFrame> frames) override {
-    const std::size_t count = RingDevice::rx_peek(frames);
-    if (!rings_.active()) return count;
+    if (!rings_.active()) return 0;
+    // What one queue has must not keep the others from being read.
+    queues_first_ = !queues_first_ && !queues_.empty();
+    std::size_t count = queues_first_ ? peek_queues(frames) : RingDevice::rx_peek(frames);
+    count += queues_first_ ? RingDevice::rx_peek(frames.subspan(count)) : peek_queues(frames.subspan(count));
     const std::size_t copies = packets_.peek(frames.subspan(count));
     if (observer_)
       for (const RxFrame& frame : frames.subspan(count, copies)) observer_(frame.bytes, false);
     return count + copies;
   }
-  [[nodiscard]] bool rx_ready() override { return RingDevice::rx_ready() || (rings_.active() && packets_.ready()); }
+  [[nodiscard]] bool rx_ready() override {
+    return RingDevice::rx_ready() || (rings_.active() && (packets_.ready() || queues_.ready()));
+  }
+  [[nodiscard]] WireMark mark() const override {
+    WireMark mark = RingDevice::mark();
+    queues_.add_to(mark);
+    return mark;
+  }
   void rx_done(std::uint32_t cookie) override {
     if (PacketSocket::owns(cookie)) return packets_.done(cookie);
-    RingDevice::rx_done(cookie);
+    if (!ReceiveQueues::owns(cookie)) return RingDevice::rx_done(cookie);
+    if (cookie >> kFrameBits == RingDevice::life_) queues_.done(cookie);
   }
   void rx_release() override {
     RingDevice::rx_release();
+    queues_.release();
     if (rings_.active()) packets_.release();
   }
   void adopt(const WireMark* committed) override {
     RingDevice::adopt(committed);
+    queues_.adopt(committed);
     packets_.adopt();
+  }
+  void give_away() override {
+    RingDevice::give_away();
+    queues_.stop();
+  }
+  void take_back() override {
+    RingDevice::take_back();
+    queues_.go_on();
+  }
+  [[nodiscard]] FrameCensus census() override {
+    FrameCensus census = RingDevice::census();
+    queues_.add_census(census);
+    return census;
   }
 
   void refill() override {
     RingDevice::refill();
     if (rings_.active()) socket_.wake_receive();
+    queues_.refill();
   }
 
   [[nodiscard]] std::vector<NamedDescriptor> descriptors() const override {
-    return {{"xsk", socket_.fd()},        {"umem", memory_.umem_fd()}, {"wire", memory_.wire_fd()},
-            {"link", program_.link_fd()}, {"map", program_.map_fd()},  {"counters", program_.counters_fd()},
-            {"packet", packets_.fd()}};
+    std::vector<NamedDescriptor> all{{"xsk", socket_.fd()},       {"umem", memory_.umem_fd()},
+                                     {"wire", memory_.wire_fd()}, {"link", program_.link_fd()},
+                                     {"map", program_.map_fd()},  {"counters", program_.counters_fd()},
+                                     {"packet", packets_.fd()}};
+    queues_.add_descriptors(all);
+    return all;
   }
   [[nodiscard]] std::vector<std::uint8_t> adoption_info() const override { return info_.encode(); }
 
@@ -195,11 +249,15 @@ class XdpDevice final : public RingDevice<DeviceProbe> {
   }
   void reopen() override;
 
-  void give_back_memory() override { memory_.give_back(); }
+  void give_back_memory() override {
+    memory_.give_back();
+    queues_.give_back_memory();
+  }
 
   [[nodiscard]] DeviceStatistics statistics() override {
     DeviceStatistics statistics = RingDevice::statistics();
     socket_.add_statistics(statistics);
+    queues_.add_statistics(statistics);
     if (rings_.active()) statistics.rx_dropped += packets_.dropped();
     const XdpCounters steered = program_.counters();
     statistics.rx_no_socket = steered.no_socket;
@@ -213,7 +271,20 @@ class XdpDevice final : public RingDevice<DeviceProbe> {
   void kick() override { socket_.kick(); }
 
  private:
+  std::size_t peek_queues(std::span<RxFrame> frames) {
+    return queues_.peek(frames, [this](std::span<RxFrame> shown) {
+      const std::size_t count = take_tags_off(shown, [this](std::uint32_t cookie) { queues_.done(cookie); });
+      for (RxFrame& frame : shown.first(count)) frame.cookie |= RingDevice::life_ << kFrameBits;
+      return count;
+    });
+  }
+  void allow_jumbo() {
+    if (!is_jumbo(info_.mtu, info_.geometry)) return;
+    rings_.allow_jumbo(kJumboBytes);
+    queues_.allow_jumbo(kJumboBytes);
+  }
   void follow_link() {
+    capabilities_.queues = 1 + queues_.size();
     capabilities_.up = life_.is_up();
     if (life_.view().mtu != 0)
       capabilities_.mtu =
@@ -227,6 +298,8 @@ class XdpDevice final : public RingDevice<DeviceProbe> {
   WireMemory memory_;
   XdpProgram program_;
   XdpSocket socket_;
+  ReceiveQueues queues_;
+  bool queues_first_ = false;
   PacketSocket packets_;
   std::string warning_;
   LinkLife life_;
@@ -241,13 +314,16 @@ void XdpDevice::reopen() {
   Opened opened = open_some_mode(options_, interface, memory, info_.mtu, 0);
   PacketSocket packets = open_packets(options_, interface);
   if (rings_.held() != 0) kept_.push_back(std::move(memory_));
+  queues_.keep_held(kept_);
   info_.mode = opened.mode;
   memory_ = std::move(memory);
   program_ = std::move(opened.program);
   socket_ = std::move(opened.socket);
+  queues_ = std::move(opened.queues);
+  if (options_.spec.all_queues) info_.queues = static_cast<std::uint16_t>(1 + queues_.size());
   packets_ = std::move(packets);
   renew_rings(memory_.view(), socket_.rings());
-  if (is_jumbo(info_.mtu, info_.geometry)) rings_.allow_jumbo(kJumboBytes);
+  allow_jumbo();
   life_.bind();
   capabilities_.unfinished_checksums = interface.is_virtual;
   follow_link();
@@ -291,8 +367,10 @@ std::unique_ptr<Device> open_xdp_device(const DeviceOptions& options) {
   Opened opened = open_some_mode(options, interface, memory, info.mtu, kBusyRetryNs);
   PacketSocket packets = open_packets(options, interface);
   info.mode = opened.mode;
-  auto device = std::make_unique<XdpDevice>(options, info, std::move(memory), std::move(opened.program),
-                                            std::move(opened.socket), std::move(packets), warning);
+  if (spec.all_queues) info.queues = static_cast<std::uint16_t>(1 + opened.queues.size());
+  auto device =
+      std::make_unique<XdpDevice>(options, info, std::move(memory), std::move(opened.program), std::move(opened.socket),
+                                  std::move(opened.queues), std::move(packets), warning);
   device->start();
   return device;
 }
@@ -304,9 +382,10 @@ std::unique_ptr<Device> attach_xdp_device(const DeviceOptions& options, const Ad
   XdpProgram program(take_descriptor(descriptors, "link"), take_descriptor(descriptors, "map"),
                      take_descriptor(descriptors, "counters"));
   XdpSocket socket(take_descriptor(descriptors, "xsk"), info.geometry.ring_entries);
+  ReceiveQueues queues = ReceiveQueues::attach(info.queues, info.geometry, descriptors);
   PacketSocket packets(take_descriptor(descriptors, "packet"), info.vlan);
   return std::make_unique<XdpDevice>(options, info, std::move(memory), std::move(program), std::move(socket),
-                                     std::move(packets), std::string{});
+                                     std::move(queues), std::move(packets), std::string{});
 }
 
 }  // namespace tandem

@@ -8,6 +8,7 @@
 // that dies anywhere in between leaves a wire which another process can adopt without loss (invariant I4).
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -24,10 +25,15 @@
 
 namespace tandem {
 
-/// What a commit record says about one ring pair. Free-running 32-bit indices as in the rings.
+/// Receive queues that one device reads at most.
+inline constexpr std::uint32_t kMostQueues = 16;
+
+/// What a commit record says about a device's rings. Free-running 32-bit indices as in the rings.
 struct WireMark {
-  std::uint32_t rx_index = 0;  ///< frames before it have been dealt with
-  std::uint32_t tx_index = 0;  ///< packets before it are to leave
+  std::uint32_t rx_index = 0;                                    ///< frames before it have been dealt with
+  std::uint32_t tx_index = 0;                                    ///< packets before it are to leave
+  std::uint32_t more_queues = 0;                                 ///< receive queues beside the first one
+  std::array<std::uint32_t, kMostQueues - 1> more_rx_indices{};  ///< of each of these
   bool operator==(const WireMark&) const = default;
 };
 
@@ -158,13 +164,14 @@ struct Steering {
   std::vector<std::uint16_t> udp_ports;  ///< empty = every UDP port of the owned addresses
 };
 
-/// "xdp:IFNAME[,queue=N][,vlan=N][,mode=auto|zerocopy|native|generic]" or "tap:IFNAME[,vlan=N]".
+/// "xdp:IFNAME[,queue=N|all][,vlan=N][,mode=auto|zerocopy|native|generic]" or "tap:IFNAME[,vlan=N]".
 struct DeviceSpec {
   enum class Kind : std::uint8_t { xdp, tap } kind = Kind::tap;
   enum class Mode : std::uint8_t { automatic, zerocopy, native, generic } mode = Mode::automatic;
   std::string interface;
   std::uint32_t queue = 0;
-  std::uint16_t vlan = 0;  ///< IEEE 802.1Q: frames are sent and taken with this tag; 0: without one
+  bool all_queues = false;  ///< every receive queue is read; what is sent goes through queue 0
+  std::uint16_t vlan = 0;   ///< IEEE 802.1Q: frames are sent and taken with this tag; 0: without one
   /// Throws std::invalid_argument with what was wrong and the accepted form.
   static DeviceSpec parse(std::string_view text);
   [[nodiscard]] std::string to_string() const;

@@ -43,6 +43,36 @@ TEST_CASE("a transaction is visible wholly or not at all") {
   CHECK(reader.error().empty());
 }
 
+TEST_CASE("with several receive queues their marks stand in a record of their own, in front of the commit") {
+  GroupFixture fixture;
+  fixture.attach();
+  LogWriter writer = fixture.writer();
+  LogReader reader = fixture.reader();
+  tandem::WireMark mark{0x01020304, 0x11121314};
+  mark.more_queues = 2;
+  mark.more_rx_indices[0] = 0x21222324;
+  mark.more_rx_indices[1] = 0x31323334;
+  writer.publish(mark);
+  std::vector<std::uint16_t> types;
+  Record record;
+  while (reader.next(fixture.group.published.load(), record)) {
+    types.push_back(record.type);
+    if (record.type == 40) {
+      const std::vector<std::uint8_t> golden{3,    0,    0,    0,    0,    0,    0,    0,     // queues, zero
+                                             4,    3,    2,    1,    0x14, 0x13, 0x12, 0x11,  // the first one
+                                             0x24, 0x23, 0x22, 0x21, 0,    0,    0,    0,
+                                             0x34, 0x33, 0x32, 0x31, 0,    0,    0,    0};
+      CHECK(std::vector<std::uint8_t>(record.payload.begin(), record.payload.end()) == golden);
+    }
+  }
+  CHECK(types == std::vector<std::uint16_t>{1, 40, 2});
+  // With one queue all stays as it was.
+  writer.publish(tandem::WireMark{1, 2});
+  types.clear();
+  while (reader.next(fixture.group.published.load(), record)) types.push_back(record.type);
+  CHECK(types == std::vector<std::uint16_t>{1, 2});
+}
+
 TEST_CASE("what a reader writes into its slot never takes room from a transaction that has begun") {
   GroupFixture fixture;
   ReaderSlot& slot = fixture.attach();

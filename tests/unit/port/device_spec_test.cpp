@@ -59,6 +59,7 @@ TEST_CASE("device specifications that are refused, with the reason and the accep
       {"xdp:a/b", "interface name"},
       {"xdp:a b", "interface name"},
       {"xdp:..", "interface name"},
+      {"xdp:eth0,queue=every", "nor \"all\""},
       {"xdp:eth0,vlan=0", "not a number from 1 to 4094"},
       {"xdp:eth0,vlan=4095", "not a number from 1 to 4094"},
       {"xdp:eth0,vlan=1x", "not a number from 1 to 4094"},
@@ -79,7 +80,7 @@ TEST_CASE("device specifications that are refused, with the reason and the accep
     INFO(row.text);
     CHECK_THROWS_AS(DeviceSpec::parse(row.text), std::invalid_argument);
     CHECK_THROWS_WITH(DeviceSpec::parse(row.text),
-                      Catch::Contains(row.reason) && Catch::Contains("xdp:IFNAME[,queue=N]"));
+                      Catch::Contains(row.reason) && Catch::Contains("xdp:IFNAME[,queue=N|all]"));
   }
 }
 
