@@ -231,6 +231,11 @@ void Node::Impl::attach(ha::Descriptor socket) {
   attach_socket_ = std::move(socket);
   const std::uint32_t owner_number = group_->owners[group_->owner.load() % ha::kOwnerSlots].number.load();
   log("twin of pid " + std::to_string(owner_number) + " on " + device_->description());
+  if (loop_->futex_waits_in_thread())
+    log("a thread waits for the primary's end, which takes some tens of microseconds longer: io_uring of this kernel "
+        "cannot "
+        "(Linux 6.7 can)",
+        LogLevel::info);
   if (fencing_ != ha::Fencing::possible)
     log("a primary that hangs will not be taken over from, only one that ends: " + ha::why_no_fence(fencing_),
         LogLevel::warning);

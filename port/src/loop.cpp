@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -16,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "futex_thread.hpp"
 #include "privileges.hpp"
 #include "tandem/device.hpp"
 
@@ -46,7 +48,7 @@ std::system_error no_io_uring(int error) {
   std::string what = "setting up io_uring";
   std::string advice;
   if (error == ENOSYS)
-    advice = "; the kernel has no io_uring: Linux 6.7 or later, built with CONFIG_IO_URING, is needed";
+    advice = "; the kernel has no io_uring: Linux 6.1 or later, built with CONFIG_IO_URING, is needed";
   else if (error == EPERM || error == EACCES)
     advice =
         "; it is forbidden here: look at sysctl kernel.io_uring_disabled (0 allows it) and at the seccomp profile of "
@@ -76,6 +78,7 @@ struct Loop::Impl {
     short events = 0;
     const std::uint32_t* word = nullptr;
     std::uint32_t expected = 0;
+    std::unique_ptr<FutexThread> thread;  ///< that waits for the word, where io_uring cannot
     bool armed = false;
     std::function<void(short)> on_ready;
     std::function<void()> on_futex;
@@ -86,16 +89,22 @@ struct Loop::Impl {
     // COOP_TASKRUN spares the turn an interrupt a completion; TASKRUN_FLAG says in memory that there is one to fetch.
     params.flags = IORING_SETUP_CQSIZE | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
     params.cq_entries = kCompletionEntries;
-    if (const int result = io_uring_queue_init_params(kSubmissionEntries, &ring, &params); result < 0)
-      throw no_io_uring(-result);
-    io_uring_probe* probe = io_uring_get_probe_ring(&ring);
-    const bool has_futex = probe != nullptr && io_uring_opcode_supported(probe, kOpFutexWait) != 0;
-    io_uring_free_probe(probe);
-    if (!has_futex) {
-      io_uring_queue_exit(&ring);
-      throw std::system_error(ENOSYS, std::generic_category(),
-                              "io_uring of this kernel cannot wait for a futex; Linux 6.7 or later is needed");
+    int result = io_uring_queue_init_params(kSubmissionEntries, &ring, &params);
+    if (result == -EINVAL) {
+      // Both came with 5.19.
+      params = {};
+      params.flags = IORING_SETUP_CQSIZE;
+      params.cq_entries = kCompletionEntries;
+      result = io_uring_queue_init_params(kSubmissionEntries, &ring, &params);
     }
+    if (result < 0) throw no_io_uring(-result);
+    io_uring_probe* probe = io_uring_get_probe_ring(&ring);
+    waits_in_thread = probe == nullptr || io_uring_opcode_supported(probe, kOpFutexWait) == 0;
+    io_uring_free_probe(probe);
+#ifdef TANDEM_STOP_POINTS
+    // So that the lab runs what an older kernel would.
+    if (std::getenv("TANDEM_WITHOUT_FUTEX_WAIT") != nullptr) waits_in_thread = true;
+#endif
   }
   ~Impl() { io_uring_queue_exit(&ring); }
 
@@ -112,7 +121,10 @@ struct Loop::Impl {
 
   void arm(WatchId id, Watch& watch) {
     io_uring_sqe* sqe = next_sqe();
-    if (watch.kind == Kind::futex) {
+    if (watch.kind == Kind::futex && waits_in_thread) {
+      watch.thread = std::make_unique<FutexThread>(watch.word, watch.expected);
+      io_uring_prep_poll_add(sqe, watch.thread->fd(), POLLIN);
+    } else if (watch.kind == Kind::futex) {
       std::memset(sqe, 0, sizeof *sqe);
       sqe->opcode = kOpFutexWait;
       sqe->fd = static_cast<int>(kFutex2SizeU32);  // shared between processes: no private flag
@@ -206,7 +218,7 @@ struct Loop::Impl {
         return false;
       case Kind::futex:
         if (result == -EINTR ||
-            (result == 0 &&
+            ((result == 0 || (waits_in_thread && result > 0)) &&
              std::atomic_ref<std::uint32_t>(*const_cast<std::uint32_t*>(watch->word)).load(std::memory_order_acquire) ==
                  watch->expected)) {
           arm(id, *watch);  // woken for no reason
@@ -269,6 +281,7 @@ struct Loop::Impl {
   io_uring ring{};
   WatchId last_id = kIgnored;
   std::size_t sleepers = 0;
+  bool waits_in_thread = false;
   std::unordered_map<WatchId, std::shared_ptr<Watch>> watches;
   std::function<bool()> condition;
 };
@@ -300,6 +313,8 @@ Loop::WatchId Loop::futex_wait(const std::uint32_t* word, std::uint32_t expected
   watch.on_futex = std::move(callback);
   return impl_->add(std::move(watch));
 }
+
+bool Loop::futex_waits_in_thread() const { return impl_->waits_in_thread; }
 
 void Loop::unwatch(WatchId id) { impl_->remove(id); }
 

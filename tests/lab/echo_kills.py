@@ -63,7 +63,27 @@ class TapLoss(EchoKills):
     kills = 12
 
 
-del EchoKills
+class OldKernel(EchoKills):
+    """As on Linux 6.1, whose io_uring cannot wait for a word in shared memory."""
+
+    environment = {"TANDEM_WITHOUT_FUTEX_WAIT": "1"}
+    kills = 8
+
+    def test_it_is_said_who_waits_for_an_end(self):
+        self.group.start_pair()
+        self.assertEqual(self.group.status()["waits_for_an_end_in"], "a thread")
+        self.assertIn("a thread waits for the primary's end", self.group.processes[-1].output())
+
+
+class XdpOldKernel(OldKernel):
+    kind = "xdp"
+
+
+class TapOldKernel(OldKernel):
+    kind = "tap"
+
+
+del EchoKills, OldKernel
 
 if __name__ == "__main__":
     main()

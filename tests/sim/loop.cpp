@@ -174,6 +174,8 @@ Loop::WatchId Loop::futex_wait(const std::uint32_t* word, std::uint32_t expected
   return impl_->add(std::move(watch));
 }
 
+bool Loop::futex_waits_in_thread() const { return false; }
+
 void Loop::unwatch(WatchId id) {
   for (const Impl::Watch& watch : impl_->watches) {
     if (watch.id == id && watch.kind == Impl::Kind::futex) the_kernel->forget_wait(watch.wait);

@@ -3,8 +3,8 @@
 # Sourced by ./dev: what the machine has to be, looked at before anything is built for minutes.
 # shellcheck disable=SC2154
 
-# Futex waits in io_uring, which programs need to run (docs/dependencies.md).
-least_kernel=6.7
+# What programs need to run (docs/dependencies.md): Debian 12's own.
+least_kernel=6.1
 
 # kernel_is_enough RELEASE: of `uname -r`.
 kernel_is_enough() {
@@ -16,7 +16,7 @@ kernel_is_enough() {
 
 check_kernel() {
   kernel_is_enough "$(uname -r)" ||
-    die "this kernel is $(uname -r), and programs on Tandem need Linux $least_kernel or later (Debian 12: apt-get install -t bookworm-backports linux-image-amd64); \`./dev build\` works with any"
+    die "this kernel is $(uname -r), and programs on Tandem need Linux $least_kernel or later; \`./dev build\` works with any"
 }
 
 # demo_problem USER_ID TUN_DEVICE ARGUMENT...: why the demonstration cannot run here, or nothing.

@@ -20,7 +20,7 @@ struct LoopOptions {
 
 class Loop {
  public:
-  /// Throws std::system_error, with advice, when io_uring is not available (kernel below 6.7, seccomp, sysctl
+  /// Throws std::system_error, with advice, when io_uring is not available (seccomp, sysctl
   /// kernel.io_uring_disabled).
   explicit Loop(LoopOptions options);
   ~Loop();
@@ -35,8 +35,10 @@ class Loop {
   /// sees. Armed only before a sleep, so that a busy wire costs no completion a batch.
   WatchId wake_on(int fd, short events);
   /// Calls back once when the word in shared memory no longer holds `expected` and somebody woke it, or its owner died
-  /// (IORING_OP_FUTEX_WAIT, not private).
+  /// (IORING_OP_FUTEX_WAIT, not private; a thread where the kernel's io_uring does not have it).
   WatchId futex_wait(const std::uint32_t* word, std::uint32_t expected, std::function<void()> callback);
+  /// Whether a thread waits, since this kernel's io_uring cannot (before Linux 6.7).
+  [[nodiscard]] bool futex_waits_in_thread() const;
   /// May be called from any callback, also the watch's own. No callback of it comes after this.
   void unwatch(WatchId id);
 

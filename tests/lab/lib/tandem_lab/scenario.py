@@ -24,6 +24,8 @@ class Scenario(unittest.TestCase):
     program = ["tandem-inetd"]
     #: Options of the program's beside the common ones.
     options = ()
+    #: What the pair's processes find in their environment.
+    environment = {}
     #: Further addresses of the peer's, by their last number.
     extra_peers = ()
     #: So many bytes of each frame are kept for the wire oracle; 0: all. Where the streams are too fast and too long for the
@@ -79,6 +81,7 @@ class Scenario(unittest.TestCase):
 
     def make_group(self, program=None, options=None, name="lab", **more):
         options = [*self.options] if options is None else options
+        more.setdefault("environment", self.environment)
         group = Group(self.network, self.directory, program or self.program, name=name, options=options, **more)
         self.addCleanup(self._close_group, group)
         return group
