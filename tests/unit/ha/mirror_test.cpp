@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // The mirror as a whole, without processes: what a twin makes of the log when the primary dies anywhere in its turn.
+#include <array>
 #include <catch2/catch.hpp>
 
 #include <cstring>
@@ -253,6 +254,36 @@ TEST_CASE("a transaction without the state that counts its bytes is refused") {
   REQUIRE(world.group.group.published.load() > from);
   CHECK_FALSE(world.replica->apply(world.group.group.published.load()));
   CHECK(world.replica->error().find("without the state") != std::string::npos);
+}
+
+TEST_CASE(
+    "the marks of several receive queues reach the twin with their transaction alone, and senseless ones are refused") {
+  GroupFixture group(std::size_t{8} << 20);
+  World world;
+  group.attach();
+  ha::LogWriter writer = group.writer();
+  Process twin(world.clock, world.wire.attach(world.our_port), prefix("10.0.0.1/24"), false);
+  ha::Replica replica(twin.stack(), world.node_, nullptr, group.reader(), 0);
+  WireMark mark{7, 8};
+  mark.more_queues = 3;
+  mark.more_rx_indices = {9, 0xffff'ffff, 10};
+  writer.publish(mark);
+  REQUIRE(replica.apply(group.group.published.load()));
+  CHECK(replica.mark() == mark);
+  // The device was opened again, on a card with one queue.
+  writer.publish(WireMark{1, 2});
+  REQUIRE(replica.apply(group.group.published.load()));
+  CHECK(replica.mark() == WireMark{1, 2});
+  {
+    const ha::RingMarksPrefix prefix_of{GENERATE(0U, 1U, 4U, 17U, 0xffff'ffffU), 0};
+    const std::array<ha::RingMark, 2> too_few{};
+    writer.append(ha::RecordType::ring_marks, 0,
+                  {Bytes(reinterpret_cast<const std::uint8_t*>(&prefix_of), sizeof prefix_of),
+                   Bytes(reinterpret_cast<const std::uint8_t*>(too_few.data()), sizeof too_few)});
+    writer.publish(3, 4);
+    CHECK_FALSE(replica.apply(group.group.published.load()));
+    CHECK(replica.error().find("marks of a number of rings") != std::string::npos);
+  }
 }
 
 TEST_CASE("unknown records are skipped when optional and refused when mandatory") {
