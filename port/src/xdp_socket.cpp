@@ -4,11 +4,13 @@
 #include <linux/if_xdp.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <xdp/xsk.h>
 
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <system_error>
 #include <utility>
@@ -135,6 +137,11 @@ Mapping map_ring(int fd, Ring<Entry>& ring, const xdp_ring_offset& offset, std::
 
 }  // namespace
 
+bool maps_no_bound_rings(const char* release) {
+  int major = 0, minor = 0;
+  return std::sscanf(release, "%d.%d", &major, &minor) == 2 && (major < 6 || (major == 6 && minor < 4));
+}
+
 XdpSocket XdpSocket::open(const std::string& interface, std::uint32_t queue, const WireMemory& memory, bool zerocopy,
                           std::uint64_t busy_retry_ns, bool multi_buffer) {
   const std::string what = "opening an AF_XDP socket on " + interface + " queue " + std::to_string(queue) +
@@ -164,8 +171,14 @@ XdpSocket::XdpSocket(UniqueFd fd, std::uint32_t ring_entries) : fd_(std::move(fd
     mappings_[2] = map_ring(fd_.get(), rings_.rx, offsets.rx, XDP_PGOFF_RX_RING, ring_entries);
     mappings_[3] = map_ring(fd_.get(), rings_.tx, offsets.tx, XDP_PGOFF_TX_RING, ring_entries);
   } catch (const std::system_error& error) {
-    // The rings of a socket whose interface was removed cannot be mapped any more.
+    // The rings of a socket whose interface was removed cannot be mapped any more; before Linux 6.4 those of any that is bound.
     const bool gone = error.code().value() == EBUSY;
+    if (utsname kernel{}; gone && ::uname(&kernel) == 0 && maps_no_bound_rings(kernel.release))
+      throw DeviceError(
+          DeviceError::Kind::unsupported,
+          std::string("mapping the rings of the AF_XDP socket: this kernel (") + kernel.release +
+              ") lets nobody map those of a socket that is in use, as a twin has to; Linux 6.4 does. Use a "
+              "tap device (--device tap:IFNAME) or a newer kernel");
     throw DeviceError(gone ? DeviceError::Kind::no_interface : DeviceError::Kind::system,
                       std::string("mapping the rings of the AF_XDP socket: ") + error.what() +
                           (gone ? "; the interface that it was opened on has been removed" : ""));

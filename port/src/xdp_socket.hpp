@@ -14,6 +14,9 @@
 
 namespace tandem {
 
+/// Whether a kernel of this release (`uname -r`) lets rings be mapped only before their socket is bound: before Linux 6.4.
+bool maps_no_bound_rings(const char* release);
+
 class XdpSocket {
  public:
   /// Makes and binds a socket over the frames of `memory`. Throws DeviceError: unsupported when this queue cannot do zero

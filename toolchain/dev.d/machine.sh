@@ -5,10 +5,12 @@
 
 # What programs need to run (docs/dependencies.md): Debian 12's own.
 least_kernel=6.1
+# Two processes on the rings of one AF_XDP socket.
+least_xdp_kernel=6.4
 
-# kernel_is_enough RELEASE: of `uname -r`.
+# kernel_is_enough RELEASE [LEAST]: of `uname -r`.
 kernel_is_enough() {
-  local major minor
+  local major minor least_kernel=${2:-$least_kernel}
   [[ $1 =~ ^([0-9]+)\.([0-9]+) ]] || return 1
   major=${BASH_REMATCH[1]} minor=${BASH_REMATCH[2]}
   ((major > ${least_kernel%.*} || (major == ${least_kernel%.*} && minor >= ${least_kernel#*.})))
@@ -40,5 +42,9 @@ demo_problem() {
 check_demo() {
   local problem
   problem=$(demo_problem "$EUID" /dev/net/tun "$@")
+  if [[ -z $problem && $EUID == 0 && " $* " != *' --device tap '* && " $* " != *' --device=tap '* ]]; then
+    kernel_is_enough "$(uname -r)" "$least_xdp_kernel" ||
+      problem="this kernel is $(uname -r), and AF_XDP takes Linux $least_xdp_kernel or later: ./dev demo --device tap"
+  fi
   [[ -z $problem ]] || die "$problem"
 }
