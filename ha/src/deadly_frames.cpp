@@ -37,6 +37,16 @@ std::optional<std::size_t> tcp_at(Bytes frame) {
   return at != 0 && frame.size() >= at + 12 ? std::optional(at) : std::nullopt;
 }
 
+/// Whether a segment carries data, SYN or FIN, which its sender repeats with the same sequence number.
+bool takes_sequence_space(Bytes frame, std::size_t tcp) {
+  constexpr std::uint8_t kFinSyn = 3;
+  const bool is_v6 = frame[12] == 0x86;
+  const std::size_t end = kEthernetBytes + (is_v6 ? 40 + big_endian(frame, kEthernetBytes + 4, 2)
+                                                  : big_endian(frame, kEthernetBytes + 2, 2));
+  if (frame.size() < tcp + 14) return false;
+  return (frame[tcp + 13] & kFinSyn) != 0 || end > tcp + std::size_t{frame[tcp + 12] >> 4U} * 4;
+}
+
 Endpoint endpoint_at(Bytes frame, std::size_t address_at, bool is_v6, std::size_t port_at) {
   Endpoint end{IpAddress::any(is_v6 ? 6 : 4), static_cast<std::uint16_t>(big_endian(frame, port_at, 2))};
   std::copy_n(frame.begin() + static_cast<std::ptrdiff_t>(address_at), is_v6 ? 16 : 4, end.address.octets.begin());
@@ -60,8 +70,13 @@ FrameIdentity identify(Bytes frame) {
     const std::size_t address_bytes = is_v6 ? 16 : 4;
     identity.segment = {endpoint_at(frame, from, is_v6, *tcp),
                         endpoint_at(frame, from + address_bytes, is_v6, *tcp + 2), big_endian(frame, *tcp + 4, 4)};
-    hash.add(frame.subspan(from, 2 * address_bytes));
-    hash.add(frame.subspan(*tcp, 8));
+    if (takes_sequence_space(frame, *tcp)) {
+      hash.add(frame.subspan(from, 2 * address_bytes));
+      hash.add(frame.subspan(*tcp, 8));
+    } else {
+      // All that acknowledge from one place have one number: only the whole tells them apart.
+      hash.add(frame.subspan(from));
+    }
   } else if (frame.size() >= kEthernetBytes + 20 && big_endian(frame, 12, 2) == 0x0800) {
     // Without identification and header checksum.
     hash.add(frame.first(kEthernetBytes + 4));

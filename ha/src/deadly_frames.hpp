@@ -20,8 +20,8 @@
 
 namespace tandem::ha {
 
-/// By what a frame is known again when its sender repeats it: a TCP segment by its ends and its sequence number, whatever else its
-/// sender has changed since; any other frame by its bytes, without what IPv4 counts up.
+/// By what a frame is known again when its sender repeats it: a TCP segment that takes sequence space by its ends and its sequence
+/// number, whatever else its sender has changed since; any other frame by its bytes, without what IPv4 counts up.
 struct FrameIdentity {
   struct Segment {
     Endpoint source, destination;

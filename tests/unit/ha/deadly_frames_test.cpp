@@ -69,6 +69,9 @@ TEST_CASE("a segment is known again by its ends and its sequence number, whateve
     const FrameIdentity first = identify(packet(is_v6, 6, 77, {1, 2, 3}, 0));
     CHECK(identify(packet(is_v6, 6, 77, {1, 2, 3, 4}, 9)).key == first.key);
     CHECK(identify(packet(is_v6, 6, 78, {1, 2, 3}, 0)).key != first.key);
+    // Whoever only acknowledges has one number all the time: dropping the one must not drop all the others.
+    CHECK(identify(packet(is_v6, 6, 77, {}, 0)).key != identify(packet(is_v6, 6, 77, {}, 9)).key);
+    CHECK(identify(packet(is_v6, 6, 77, {}, 9)).key == identify(packet(is_v6, 6, 77, {}, 9)).key);
     REQUIRE(first.segment);
     CHECK(first.segment->seq == 77);
     CHECK(first.segment->source.to_string() == (is_v6 ? "[fd00::2]:4000" : "10.0.0.2:4000"));
