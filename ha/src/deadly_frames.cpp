@@ -44,7 +44,7 @@ bool takes_sequence_space(Bytes frame, std::size_t tcp) {
   const std::size_t end = kEthernetBytes + (is_v6 ? 40 + big_endian(frame, kEthernetBytes + 4, 2)
                                                   : big_endian(frame, kEthernetBytes + 2, 2));
   if (frame.size() < tcp + 14) return false;
-  return (frame[tcp + 13] & kFinSyn) != 0 || end > tcp + std::size_t{frame[tcp + 12] >> 4U} * 4;
+  return (frame[tcp + 13] & kFinSyn) != 0 || end > tcp + (frame[tcp + 12] >> 4U) * std::size_t{4};
 }
 
 Endpoint endpoint_at(Bytes frame, std::size_t address_at, bool is_v6, std::size_t port_at) {

@@ -51,7 +51,8 @@ inline constexpr std::uint32_t kAbortRequested = 1U << 13;  ///< the application
 inline constexpr std::uint32_t kHalfClosed = 1U << 14;      ///< the application has closed its half and reads on
 inline constexpr std::uint32_t kEofTold = 1U << 15;         ///< the handler has had on_eof
 inline constexpr std::uint32_t kClosedTold = 1U << 16;      ///< it has had on_closed, and TIME_WAIT goes on without it
-inline constexpr std::uint32_t kConnectedTold = 1U << 17;   ///< it has had on_connected, which may come turns later than the phase
+inline constexpr std::uint32_t kConnectedTold =
+    1U << 17;  ///< it has had on_connected, which may come turns later than the phase
 }  // namespace tcp_flag
 
 /// Fixed-size part. Plain data: comparable, copyable, no padding that carries meaning. Sequence numbers are 32 bit as on

@@ -72,9 +72,9 @@ struct End {
   bool reset = false;           ///< it sent an RST
   bool ended_by_reset = false;  ///< it sent one that ends the connection, beyond doubt
   ByteHistory history;
-  bool probed = false;           ///< it has sent a byte right behind a shut window
-  std::uint64_t probe_at = 0;    ///< where the last one stood
-  std::uint64_t probe_taken_ns = 0; ///< when the other was seen to have taken it; 0: not yet
+  bool probed = false;               ///< it has sent a byte right behind a shut window
+  std::uint64_t probe_at = 0;        ///< where the last one stood
+  std::uint64_t probe_taken_ns = 0;  ///< when the other was seen to have taken it; 0: not yet
 
   // ---- What it says of the other's stream ----
   bool acks = false;
