@@ -89,10 +89,11 @@ FrameIdentity identify(Bytes frame) {
   return identity;
 }
 
-void DeadlyFrames::begin(SharedGroup& group, std::uint64_t left_at, std::uint32_t rx_index, std::uint64_t now_ns) {
+void DeadlyFrames::begin(SharedGroup& group, std::uint64_t left_at, bool died, std::uint32_t rx_index,
+                         std::uint64_t now_ns) {
   group_ = &group;
   left_count_ = static_cast<std::uint32_t>(left_at >> 32);
-  left_one_ = left_count_ == 1;
+  left_one_ = died && left_count_ == 1;
   // An owner may have died behind its publication: then what it was at is dealt with, and will not be shown.
   const auto ahead = static_cast<std::int32_t>(static_cast<std::uint32_t>(left_at) - rx_index);
   if (ahead < 0) left_count_ = 0;
@@ -125,8 +126,7 @@ DeadlyFrames::Verdict DeadlyFrames::judge(const FrameIdentity& frame, bool has_t
   }
   const std::uint32_t drops = entry->drops.load() + 1;
   entry->drops.store(drops);
-  const std::uint32_t most = is_deadly ? kMostDropsOfDeadly : kMostDropsOfSuspect;
-  return frame.segment && drops % most == 0 ? Verdict::give_up : Verdict::drop;
+  return is_deadly && frame.segment && drops % kMostDropsOfDeadly == 0 ? Verdict::give_up : Verdict::drop;
 }
 
 void DeadlyFrames::end_turn(std::uint64_t now_ns) {

@@ -41,9 +41,8 @@ constexpr std::uint64_t frames_word(std::uint32_t first, std::uint32_t count) {
 
 class DeadlyFrames {
  public:
-  /// Of a frame that has ended one process, so many are dropped while there is no twin, ...
-  static constexpr std::uint32_t kMostDropsOfSuspect = 8;
-  /// ... and of one that has ended two, before its connection is given up.
+  /// Of a frame that has ended two processes, before its connection is given up. One that has ended one may be innocent: it waits
+  /// until there is a twin, however often it comes.
   static constexpr std::uint32_t kMostDropsOfDeadly = 3;
   /// For so long one frame a turn is taken, after a death that named more than one.
   static constexpr std::uint64_t kCareful_ns = 10'000'000'000;
@@ -57,9 +56,9 @@ class DeadlyFrames {
     give_up  ///< drop it and reset its connection
   };
 
-  /// Primary, behind a takeover. `left_at`: the frames word of the owner that died, or 0 when it did not die by its own fault, or at
-  /// no frame; `rx_index`: of the first frame that will be shown.
-  void begin(SharedGroup& group, std::uint64_t left_at, std::uint32_t rx_index, std::uint64_t now_ns);
+  /// Primary, behind a takeover. `left_at`: the frames word of the owner that died or hung, or 0 when that was no fault of its own,
+  /// or at no frame; `died`: not a hang, which says little about the frame; `rx_index`: of the first frame that will be shown.
+  void begin(SharedGroup& group, std::uint64_t left_at, bool died, std::uint32_t rx_index, std::uint64_t now_ns);
   /// Whether frames have to be judged at all. Nearly always false.
   [[nodiscard]] bool is_alert() const { return alert_; }
   [[nodiscard]] bool is_careful(std::uint64_t now_ns) const { return alert_ && now_ns < careful_until_ns_; }

@@ -98,7 +98,8 @@ std::uint64_t Node::Impl::look_at_death(Cause cause) {
   }
   const std::uint64_t frames = dead.frames.load();
   if (crashed) return frames;
-  // It may have been stopped, or starved; but if it was within one frame, that one may be what holds whoever reads it.
+  // It may have been stopped, or starved; but if it was within one frame, that one may be what holds whoever reads it. It is dropped
+  // once, and not held against the frame when its sender repeats it.
   return cause == Cause::hung && frames >> 32 == 1 ? frames : 0;
 }
 
@@ -141,7 +142,7 @@ void Node::Impl::take_over(Cause cause) {
   make_writer();
   TANDEM_STEP("takeover.writer");
   released_tx_index_ = device_->mark().tx_index;
-  deadly_.begin(*group_, left_at, device_->mark().rx_index, now_ns_);
+  deadly_.begin(*group_, left_at, cause == Cause::died, device_->mark().rx_index, now_ns_);
   first_packet_pending_ = !device_->adoption_sent();
   peer_answer_pending_ = first_turn_ = true;
   if (first_packet_pending_) {
