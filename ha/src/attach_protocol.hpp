@@ -31,6 +31,7 @@
 #include "log_format.hpp"
 #include "shared_group.hpp"
 #include "shared_memory.hpp"
+#include "system.hpp"
 #include "tandem/device.hpp"
 
 namespace tandem::ha {
@@ -89,7 +90,7 @@ inline constexpr std::uint16_t kOptionalField = 0x8000;
 
 /// At most this many bytes and descriptors are sent or accepted in one message.
 inline constexpr std::size_t kMaxAttachBytes = 32768;
-inline constexpr std::size_t kMaxAttachDescriptors = 32;
+inline constexpr std::size_t kMaxAttachDescriptors = system::kMaxPacketDescriptors;
 /// Of a fingerprint in its memory file.
 inline constexpr std::size_t kMaxFingerprintBytes = std::size_t{64} << 20;
 

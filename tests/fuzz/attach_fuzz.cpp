@@ -59,11 +59,11 @@ void received_descriptors_are_owned(Input& input) {
     if (input.below(8) == 0) bytes.resize(ha::kMaxAttachBytes + input.below(4));
     if (bytes.empty()) bytes.push_back(0);
     iovec part{bytes.data(), bytes.size()};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 64)] = {};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * (ha::kMaxAttachDescriptors + 6))] = {};
     msghdr header{};
     header.msg_iov = &part;
     header.msg_iovlen = 1;
-    const std::size_t passed = several ? 40 + count : count;
+    const std::size_t passed = several ? ha::kMaxAttachDescriptors - 2 + count : count;
     if (passed != 0) {
       header.msg_control = control;
       header.msg_controllen = CMSG_SPACE(sizeof(int) * passed);
