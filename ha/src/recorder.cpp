@@ -30,11 +30,10 @@ void Recorder::start_partial() {
 
 void Recorder::encode(const TcpState& state) {
   scratch_.clear();
-  TcpState written = state;
-  // A reader of that format knows neither the flags nor the records that they go with, and refuses them.
-  if (log_.format() == 1) written.flags &= ~(tcp_flag::kEofTold | tcp_flag::kClosedTold);
-  encode_tcp_state(written, scratch_);
-  if (log_.format() == 1) shorten_tcp_state(scratch_, kFirstTcpStateBytes);
+  if (log_.format() == 1)
+    encode_first_tcp_state(state, scratch_);
+  else
+    encode_tcp_state(state, scratch_);
 }
 
 void Recorder::record_open(Connection& connection, bool from_snapshot) {

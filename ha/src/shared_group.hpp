@@ -109,8 +109,8 @@ struct SharedGroup {
 
 inline constexpr std::uint64_t kGroupMagic = 0x31706772476d6474;  // "tdmGrgp1"
 /// Also raised when what the words mean changes: 2 since a hand-over is taken by comparing and swapping (kOwnerTaken), 3 since
-/// processes are told from one another by an identity.
-inline constexpr std::uint32_t kGroupLayoutVersion = 4;
+/// processes are told from one another by an identity, 5 since the frames that an owner deals with stand in its slot.
+inline constexpr std::uint32_t kGroupLayoutVersion = 5;
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free);
 
 }  // namespace tandem::ha

@@ -111,7 +111,7 @@ std::string Node::Impl::status_json() const {
     }
   }
   status["members"] = std::move(members);
-  status["waits_for_an_end_in"] = loop_->futex_waits_in_thread() ? "a thread" : "io_uring";
+  status["futex_wait"] = loop_->futex_waits_in_thread() ? "thread" : "io_uring";
   status["capture"] = capture_json();
   json deadly = json::array();
   if (group_ != nullptr)

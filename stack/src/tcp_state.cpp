@@ -136,10 +136,12 @@ void encode_tcp_state(const TcpState& state, std::vector<std::uint8_t>& out) {
 
 static_assert(layout::kTcpStateBytes >= kFirstTcpStateBytes);
 
-void shorten_tcp_state(std::vector<std::uint8_t>& encoded, std::size_t bytes) {
-  if (encoded.size() <= bytes) return;
-  encoded.resize(bytes);
-  store(encoded.data() + 4, static_cast<std::uint32_t>(bytes));
+void encode_first_tcp_state(TcpState state, std::vector<std::uint8_t>& out) {
+  const std::size_t at = out.size();
+  state.flags &= kFirstTcpStateFlags;
+  encode_tcp_state(state, out);
+  out.resize(at + kFirstTcpStateBytes);
+  store(out.data() + at + 4, static_cast<std::uint32_t>(kFirstTcpStateBytes));
 }
 
 std::optional<TcpState> decode_tcp_state(Bytes in, std::size_t* used) {

@@ -71,7 +71,7 @@ class OldKernel(EchoKills):
 
     def test_it_is_said_who_waits_for_an_end(self):
         self.group.start_pair()
-        self.assertEqual(self.group.status()["waits_for_an_end_in"], "a thread")
+        self.assertEqual(self.group.status()["futex_wait"], "thread")
         self.assertIn("a thread waits for the primary's end", self.group.processes[-1].output())
 
 

@@ -23,8 +23,6 @@ DETECT_MS = 1000
 
 #: Growth that is none: allocation differs with what is under way.
 MEMORY_NOISE_KIB = 512
-#: What a connection in TIME_WAIT holds: its pcb, its state and the maps that find it.
-TIME_WAIT_KIB = 1.5
 FRAMES_NOISE = 256
 #: Samples that tell growth: of the lane as a whole, and of one process that lives long.
 LEAST_SAMPLES = 12
@@ -160,11 +158,9 @@ class Lane:
         if metrics["frames_missing"]:
             self.find("no frame lost", f"{metrics['frames_missing']:.0f} of {metrics['frames_total']:.0f} frames are nowhere")
         self.samples["frames", "held"].append(metrics["frames_held"])
-        # They last for a minute, by which a minute's soak only grows.
-        waiting = metrics["connections_time_wait"] * TIME_WAIT_KIB
         for role, pid in (("primary", status["pid"]), ("twin", status["twin"])):
             try:
-                memory, held = anonymous_kib(pid) - waiting, sum(descriptors(pid).values())
+                memory, held = anonymous_kib(pid), sum(descriptors(pid).values())
             except (OSError, StopIteration):
                 # It has ended since: what follows will say why.
                 continue

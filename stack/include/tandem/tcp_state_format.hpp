@@ -8,13 +8,17 @@
 #include <cstdint>
 #include <vector>
 
+#include "tandem/tcp_state.hpp"
+
 namespace tandem {
 
 /// The layout that log format 1 has, whose readers accept no other length.
 inline constexpr std::size_t kFirstTcpStateBytes = 203;
 
-/// Shortens a state that encode_tcp_state wrote into the empty `encoded` to its first `bytes` (kFirstTcpStateBytes or more, at a
-/// field's end). One that is not longer stays as it is.
-void shorten_tcp_state(std::vector<std::uint8_t>& encoded, std::size_t bytes);
+/// Bits of TcpState::flags that a reader of log format 1 knows; it refuses others.
+inline constexpr std::uint32_t kFirstTcpStateFlags = (1U << 14) - 1;
+
+/// Appends `state` to `out` as log format 1 has it: the first kFirstTcpStateBytes, and of the flags kFirstTcpStateFlags.
+void encode_first_tcp_state(TcpState state, std::vector<std::uint8_t>& out);
 
 }  // namespace tandem

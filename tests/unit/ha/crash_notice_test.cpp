@@ -56,7 +56,7 @@ void check_death(int expected_signal, std::uint32_t expected_fault, bool from_ou
 
 }  // namespace
 
-TEST_CASE("a crash says whether it was the process's own fault") {
+TEST_CASE("a crash says whether it was the process's own fault", "[robust_futex]") {
   check_death(SIGABRT, SIGABRT, false, [](pid_t) { std::abort(); });
   check_death(SIGSEGV, SIGSEGV, false, [](pid_t) { *static_cast<volatile int*>(nullptr) = 1; });
   check_death(SIGSEGV, 0, true, [](pid_t child) { ::kill(child, SIGSEGV); });

@@ -96,7 +96,7 @@ TEST_CASE("a place is held only by the one that it was made for, once") {
   CHECK_FALSE(place_is_held(slot));
 }
 
-TEST_CASE("the end of the thread that holds a place is seen in it") {
+TEST_CASE("the end of the thread that holds a place is seen in it", "[robust_futex]") {
   GroupFixture fixture;
   ReaderSlot& slot = fixture.group.readers[3];
   slot.identity.store(7);

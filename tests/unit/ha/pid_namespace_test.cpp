@@ -144,7 +144,8 @@ TEST_CASE("into a namespace beside or above no signal reaches, and that is known
   CHECK_FALSE(system::has_ended(first.process()));
 }
 
-TEST_CASE("claims of two processes that are both number 1 are told apart, and the end of each is seen in its own") {
+TEST_CASE("claims of two processes that are both number 1 are told apart, and the end of each is seen in its own",
+          "[robust_futex]") {
   if (!may_make_namespaces()) return;
   GroupFixture fixture;
   Shared& shared = shared_memory();

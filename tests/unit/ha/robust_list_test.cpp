@@ -65,7 +65,8 @@ extern "C" void counts_and_goes_on(int) { handled->fetch_add(1); }
 
 }  // namespace
 
-TEST_CASE("robust mutexes of the program and claims of a node end with the same thread, each in its own word") {
+TEST_CASE("robust mutexes of the program and claims of a node end with the same thread, each in its own word",
+          "[robust_futex]") {
   GroupFixture fixture;
   auto& before = shared<RobustMutex>();
   auto& between = shared<RobustMutex>();
