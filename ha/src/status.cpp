@@ -253,6 +253,8 @@ std::string Node::Impl::own_metrics() {
   metric(text, "device_tx_frames_total", "counter", "Frames handed to the device.", device.tx_frames);
   metric(text, "device_rx_dropped_total", "counter", "Frames that the kernel dropped.",
          device.rx_dropped + device.rx_ring_full);
+  metric(text, "device_tx_calls_total", "counter", "Calls into the kernel to send, AF_XDP.", device.tx_calls);
+  metric(text, "device_tx_largest_call", "gauge", "Most packets that one of them has sent.", device.tx_largest_call);
   metric(text, "device_tx_lost_total", "counter", "Packets lost for want of a frame or a descriptor.",
          device.tx_no_frame + device.tx_ring_full);
   metric(text, "link_up", "gauge", "1 while packets can pass.", device_->capabilities().up ? 1 : 0);

@@ -30,15 +30,19 @@ class XdpSocket {
   [[nodiscard]] const Rings& rings() const { return rings_; }
   [[nodiscard]] bool is_zerocopy() const;
   /// Has the kernel send what stands in the TX ring, as far as it takes it now.
-  void transmit() const;
+  void transmit();
   /// One call into the kernel: at most 32 packets in copy mode.
-  void kick() const;
+  void kick();
   /// Has the kernel look at the fill ring, where it asked for that.
   void wake_receive() const;
   /// Adds what the kernel counted.
   void add_statistics(DeviceStatistics& statistics) const;
 
  private:
+  void call();
+
+  std::uint64_t tx_calls_ = 0;
+  std::uint32_t tx_largest_call_ = 0;
   UniqueFd fd_;
   std::array<Mapping, 4> mappings_;
   Rings rings_;

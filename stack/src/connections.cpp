@@ -84,7 +84,12 @@ constexpr std::uint32_t kLocalPorts = 65536 - kFirstLocalPort;
 }  // namespace
 
 Connection::Impl::Impl(Stack::Impl& owner, ConnectionId name, std::uint16_t number, Replication replication)
-    : handle(*this), stack(owner), id(name), service(number), replicated(replication == Replication::replicated) {
+    : handle(*this),
+      stack(owner),
+      id(name),
+      service(number),
+      send(owner.send_chunks),
+      replicated(replication == Replication::replicated) {
   send.reset(0);
 }
 

@@ -124,6 +124,7 @@ void Connection::Impl::flush() {
   feed();
   if (pcb != nullptr) {
     tandem_tcp_arm(pcb);
+    tandem_tcp_turn_ended(pcb);
   }
   if (pcb != nullptr && (pcb->unsent != nullptr || (pcb->flags & TF_ACK_NOW) != 0)) {
     tcp_output(pcb);

@@ -11,12 +11,37 @@ namespace {
 
 constexpr std::size_t kSmallChunkBytes = 2 * 1024;
 constexpr std::size_t kMiddleChunkBytes = 16 * 1024;
-constexpr std::size_t kLargeChunkBytes = 64 * 1024;
+constexpr std::size_t kLargeChunkBytes = SendChunkPool::kChunkBytes;
 constexpr std::size_t kCompactionChunks = 32;
 
 }  // namespace
 
+std::unique_ptr<std::uint8_t[]> SendChunkPool::take() {
+  if (chunks_.empty()) {
+    return std::make_unique_for_overwrite<std::uint8_t[]>(kChunkBytes);
+  }
+  auto chunk = std::move(chunks_.back());
+  chunks_.pop_back();
+  return chunk;
+}
+
+void SendChunkPool::put_back(std::unique_ptr<std::uint8_t[]> chunk) {
+  if (chunks_.size() < kMostChunks) {
+    chunks_.push_back(std::move(chunk));
+  }
+}
+
+void SendQueue::let_go(Chunk& chunk) {
+  if (chunk.data != nullptr && chunk.capacity == kLargeChunkBytes) {
+    pool_->put_back(std::move(chunk.data));
+  }
+  chunk.data.reset();
+}
+
 void SendQueue::reset(std::uint64_t position) {
+  for (Chunk& chunk : chunks_) {
+    let_go(chunk);
+  }
   chunks_.clear();
   first_ = 0;
   begin_ = end_ = position;
@@ -31,7 +56,7 @@ void SendQueue::add_chunk(std::size_t wanted) {
     capacity = kMiddleChunkBytes;
   }
   Chunk chunk;
-  chunk.data = std::make_unique_for_overwrite<std::uint8_t[]>(capacity);
+  chunk.data = capacity == kLargeChunkBytes ? pool_->take() : std::make_unique_for_overwrite<std::uint8_t[]>(capacity);
   chunk.capacity = static_cast<std::uint32_t>(capacity);
   chunk.position = end_;
   chunks_.push_back(std::move(chunk));
@@ -80,7 +105,7 @@ void SendQueue::release(std::uint64_t upto) {
         break;
       }
     }
-    chunk.data.reset();
+    let_go(chunk);
     ++first_;
   }
   if (first_ == chunks_.size()) {

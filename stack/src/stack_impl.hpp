@@ -22,6 +22,7 @@
 #include "lwip.hpp"
 #include "neighbours.hpp"
 #include "rx_frame_pool.hpp"
+#include "send_queue.hpp"
 #include "siphash.hpp"
 #include "stack_scope.hpp"
 #include "tandem/stack.hpp"
@@ -69,6 +70,7 @@ struct Stack::Impl {
 
   // ---- Interface (interface.cpp). One netif for each IPv4 address, the first one has the IPv6 addresses too. ----
   std::deque<netif> netifs;
+  SendChunkPool send_chunks;
   RxFramePool rx_frames;
   Neighbours neighbours;
   std::optional<MacAddress> input_from;  ///< who put the frame that is being processed on the link

@@ -4,6 +4,7 @@ set(TANDEM_TCP_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/acceptance.c
   ${CMAKE_CURRENT_LIST_DIR}/answer.c
   ${CMAKE_CURRENT_LIST_DIR}/control_seq.c
+  ${CMAKE_CURRENT_LIST_DIR}/delayed_ack.c
   ${CMAKE_CURRENT_LIST_DIR}/handshake.c
   ${CMAKE_CURRENT_LIST_DIR}/keepalive.c
   ${CMAKE_CURRENT_LIST_DIR}/reset.c

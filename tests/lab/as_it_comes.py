@@ -45,6 +45,18 @@ class Xdp(AsItComes):
         self.assert_good(stream)
         self.assertEqual(len(self.said("unfinished checksums")), 1)
 
+    def test_one_call_sends_more_packets_than_the_kernel_sends_by_itself(self):
+        version = tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2])
+        if version < (6, 17):
+            self.skipTest("before Linux 6.17 a call sends 32 packets")
+        self.network.peer.run("ethtool", "-K", "p0", "tx", "off", "tso", "off", "gso", "off")
+        self.group.start_pair()
+        stream = self.perf("chargen")
+        self.assert_good(stream)
+        metrics = self.group.metrics()
+        self.assertGreater(metrics["device_tx_calls_total"], 0)
+        self.assertGreater(metrics["device_tx_largest_call"], 32)
+
     def test_segments_that_nobody_cuts_are_said_once_with_the_remedy_which_helps(self):
         self.network.device = "xdp:t0,mode=generic"
         self.group = self.make_group(name="generic")

@@ -45,6 +45,7 @@ class Lane:
         self.takeovers = 0
         self.killed = {}
         self.samples = defaultdict(list)
+        self.last = {}
         self.resets_seen = 0
         self.slowest_ms = 0
         self.closers = []
@@ -164,9 +165,11 @@ class Lane:
             except (OSError, StopIteration):
                 # It has ended since: what follows will say why.
                 continue
-            for key in ((role, "of any life"), (role, f"of process {pid}")):
+            # Like is compared with like: what a stream as fast as it goes has filled once its process keeps.
+            for key in ((role, f"of any life{self.carried(pid)}"), (role, f"of process {pid}{self.carried(pid)}")):
                 self.samples["memory", *key].append(memory)
                 self.samples["descriptors", *key].append(held)
+            self.last["memory", role], self.last["descriptors", role] = memory, held
 
     def look(self):
         """What peers and logs say by now. Called once a minute, and at the end."""
@@ -198,10 +201,13 @@ class Lane:
                 self.find(check, f"{' '.join(whose)}: {by:.0f} more than before: {first} ... {last}")
 
     def newest(self, kind, role):
-        values = self.samples.get((kind, role, "of any life"))
-        return values[-1] if values else 0
+        return self.last.get((kind, role), 0)
 
     # ---- Of each kind of lane ----
+
+    def carried(self, _pid):
+        """What a process has carried that others have not, as words behind its name."""
+        return ""
 
     def prepare(self):
         """What stands before the pair does."""
@@ -231,6 +237,7 @@ class Streams(Lane):
     def connect(self):
         self.idle = self.perf("connections", "--connections", "20", version=4).wait_connected(20)
         self.bulk = None
+        self.with_bulk = set()
         self.received = 0
         self.streams = [
             self.perf("echo", "--rate", "1M", version=4), self.perf("echo", "--rate", "500K", "--size", "1000", version=6),
@@ -241,6 +248,12 @@ class Streams(Lane):
     def wait_traffic(self, since_ns):
         for stream in [*self.streams, *([self.bulk] if self.bulk else [])]:
             stream.wait_progress(since_ns, timeout=20, directions=["received"])
+
+    def carried(self, pid):
+        # Each event is sampled, so there is no such stream between two samples.
+        if self.bulk is not None:
+            self.with_bulk.add(pid)
+        return " with bulk" if pid in self.with_bulk else ""
 
     def bulk_twin_stays(self, random):
         """A character generator as fast as it goes begins, or ends: always, it would leave nothing to the other lanes."""

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Endurance: real daemons and verified streams on both devices, and something dies, hangs or hands over all the time.
 
-    soak.py --minutes N [--seed S] [--device xdp|tap] [--steps FILE]
+    soak.py --minutes N [--seed S] [--device xdp|tap] [--steps FILE] [--samples FILE]
 
 The same seed draws the same events in the same order. What a peer can notice is a failure, and so is growth of what a process holds.
 """
 
 import argparse
+import json
 import os
 import random
 import shutil
@@ -121,6 +122,7 @@ def main():
     parser.add_argument("--seed", type=int, default=None, help="draws the same events in the same order")
     parser.add_argument("--device", choices=("xdp", "tap"), help="only that one; else both")
     parser.add_argument("--steps", metavar="FILE", help="write each event and its time into FILE")
+    parser.add_argument("--samples", metavar="FILE", help="write what growth is judged by into FILE, as JSON")
     arguments = parser.parse_args()
     if not is_root():
         print("skipped: the lab makes network namespaces and AF_XDP sockets, which takes root")
@@ -147,6 +149,10 @@ def main():
             steps, whole = go_on(lanes, arguments, log, lateness)
             report(lanes, begun, steps, lateness)
             passed, failed = judge(lanes, whole)
+            if arguments.samples:
+                samples = {lane.name: {" ".join(key): values for key, values in lane.samples.items()} for lane in lanes}
+                with open(arguments.samples, "w", encoding="utf-8") as file:
+                    json.dump(samples, file, indent=1)
         finally:
             for lane in reversed(lanes):
                 lane.close()

@@ -104,6 +104,10 @@ void Run::command(const Words& words) {
     feed(number(word_at(words, 1)), number(word_at(words, 2)));
   } else if (verb == "takeover") {
     subject_.take_over(word_at(words, 1) == "exact" ? Stack::Adoption::exact : Stack::Adoption::kicked);
+  } else if (verb == "hold") {
+    subject_.hold();
+  } else if (verb == "release") {
+    subject_.release();
   } else if (verb == "times") {
     send_many(words);
   } else if (verb == "peer") {

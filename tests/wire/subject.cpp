@@ -131,7 +131,7 @@ void Subject::send(const fuzz::TcpFields& tcp, bool bad_checksum) {
   ip.source = peer_;
   ip.destination = local_;
   put_in(local_.is_v6() ? fuzz::ether_type::kIpv6 : fuzz::ether_type::kIpv4, fuzz::ip(ip, segment));
-  settle();
+  if (!holds_) settle();
 }
 
 void Subject::answer_neighbour_requests(const fuzz::Sent& packet) {

@@ -53,6 +53,12 @@ class Subject {
   void send(const fuzz::TcpFields& tcp, bool bad_checksum);
   /// Turns until there is nothing to do at this moment.
   void settle();
+  /// Segments of the peer's wait from now on, and then come in one turn.
+  void hold() { holds_ = true; }
+  void release() {
+    holds_ = false;
+    settle();
+  }
   /// Lets time pass up to `end_ns`, or until the stack has sent a segment.
   void advance(std::uint64_t end_ns, bool stop_at_segment);
   /// Time passes in which the stack does not run at all.
@@ -76,6 +82,7 @@ class Subject {
 
   std::uint64_t now_ns_;
   bool listening_ = false;
+  bool holds_ = false;
   IpAddress local_, peer_;
   std::map<std::uint16_t, Seen> seen_;
   std::unique_ptr<Link> link_;

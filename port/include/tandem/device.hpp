@@ -46,6 +46,7 @@ struct NamedDescriptor {
 struct DeviceStatistics {
   std::uint64_t rx_frames = 0, rx_bytes = 0, tx_frames = 0, tx_bytes = 0;
   std::uint64_t tx_no_frame = 0, tx_ring_full = 0;  ///< packets lost because memory or the ring was short
+  std::uint64_t tx_calls = 0, tx_largest_call = 0;  ///< into the kernel to send, by this process; packets; AF_XDP
   std::uint64_t rx_dropped = 0, rx_ring_full = 0, rx_fill_empty = 0, rx_invalid = 0, tx_invalid = 0;  ///< kernel's
   std::uint64_t frames_held = 0;    ///< received frames that the stack still refers to
   std::uint64_t rx_no_socket = 0;   ///< frames for us that met no socket (wrong queue, or no owner), AF_XDP

@@ -59,6 +59,17 @@ void tandem_tcp_reset_for(const struct tandem_tcp_segment* segment);
 /* Owes the peer an ACK at once for a segment that is not believed (RFC 9293: unacceptable; RFC 5961: a challenge). */
 void tandem_tcp_answer(struct tcp_pcb* pcb, const struct tandem_tcp_segment* segment);
 
+/* ---- Acknowledging text (RFC 9293, section 3.8.6.3; RFC 5681, section 4.2) ---- */
+
+/* So many segments that came together are acknowledged by one ACK. */
+#define TANDEM_SEGMENTS_AN_ACK 8
+
+/* Text came in order and closed no gap. */
+void tandem_tcp_text_arrived(struct tcp_pcb* pcb);
+/* All that came together has been dealt with: owes the ACK for it, or for the window that the application has made. To be
+ * called before tcp_output(). */
+void tandem_tcp_turn_ended(struct tcp_pcb* pcb);
+
 /* ---- Handshake ---- */
 
 /* SYN-SENT to SYN-RECEIVED, once the SYN's options are taken: the SYN that waits on the queue becomes a SYN-ACK. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // Values: addresses, queues, the keyed hash.
+#include <algorithm>
 #include <array>
 #include <catch2/catch.hpp>
 #include <random>
@@ -56,7 +57,8 @@ TEST_CASE("prefixes, endpoints and link addresses", "[address]") {
 
 TEST_CASE("bytes in the send queue stay where they are until they are released", "[send_queue]") {
   std::mt19937_64 random(GENERATE(range(1, 6)));
-  SendQueue queue;
+  SendChunkPool pool;
+  SendQueue queue(pool);
   std::uint64_t released = 1000;
   queue.reset(released);
   std::vector<std::pair<std::uint64_t, const std::uint8_t*>> seen;
@@ -99,7 +101,8 @@ TEST_CASE("bytes in the send queue stay where they are until they are released",
 }
 
 TEST_CASE("requests and responses need one small chunk", "[send_queue]") {
-  SendQueue queue;
+  SendChunkPool pool;
+  SendQueue queue(pool);
   queue.reset(0);
   const std::array<std::uint8_t, 64> request{};
   queue.append(request);
@@ -112,6 +115,24 @@ TEST_CASE("requests and responses need one small chunk", "[send_queue]") {
   }
   CHECK(queue.memory_bytes() == memory);
   CHECK(memory < 4096);
+}
+
+TEST_CASE("large chunks are used again, and no more of them are kept than the pool may", "[send_queue]") {
+  SendChunkPool pool;
+  const std::vector<std::uint8_t> much(20 * SendChunkPool::kChunkBytes);
+  for (const bool is_released : {true, false}) {
+    SendQueue queue(pool);
+    queue.reset(0);
+    queue.append(much);
+    CHECK(pool.size() == 0);
+    if (!is_released) continue;
+    queue.release(SendChunkPool::kChunkBytes);
+    CHECK(pool.size() == std::min<std::size_t>(1, SendChunkPool::kMostChunks));
+    queue.release(queue.end());
+    CHECK(pool.size() == SendChunkPool::kMostChunks);
+  }
+  // A queue that ends with bytes in it gives them back too.
+  CHECK(pool.size() == SendChunkPool::kMostChunks);
 }
 
 TEST_CASE("the receive queue is one piece, whatever comes and goes", "[receive_queue]") {
