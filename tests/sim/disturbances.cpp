@@ -106,7 +106,7 @@ void World::stop_for_good(Process& primary, Process& twin) {
                                        ? script_.skewed(20 * kMs)
                                        : script_.between(kRemovedAfter_ns + 5 * kMs, kRemovedAfter_ns + 200 * kMs);
   // In between somebody may have become the next twin, while the first one still waits for what it was waiting for.
-  if (dies_after > kRemovedAfter_ns && script_.one_in(2)) kernel_->after(kRemovedAfter_ns, [this] { spawn_node(); });
+  if (dies_after > kRemovedAfter_ns) kernel_->after(kRemovedAfter_ns, [this] { spawn_node(); });
   kernel_->after(dies_after, [this, pid = primary.pid] {
     if (Process* const process = kernel_->find(pid)) kill(*process, "with its twin stopped");
     kernel_->after(kMs, [this] { spawn_node(); });
