@@ -8,6 +8,7 @@
 The box's kernel has an address of its own on the same link, for traffic that is not the pair's.
 """
 
+import concurrent.futures
 import ctypes
 import json
 import os
@@ -44,22 +45,27 @@ class Namespace:
     def run(self, *command, **options):
         return run(command, namespace=self, **options)
 
+    def start_inside(self, function):
+        """Calls it in a thread of this program that is in this namespace; returns a future."""
+        future = concurrent.futures.Future()
+
+        def call():
+            try:
+                libc = ctypes.CDLL(None, use_errno=True)
+                with open(f"/proc/{self.pid}/ns/net", encoding="ascii") as namespace:
+                    if libc.setns(namespace.fileno(), CLONE_NEWNET) != 0:
+                        raise OSError(ctypes.get_errno(), "entering the network namespace failed")
+                future.set_result(function())
+            except BaseException as error:
+                future.set_exception(error)
+
+        # Namespaces belong to threads.
+        threading.Thread(target=call, daemon=True).start()
+        return future
+
     def socket(self, family, kind):
         """A socket that belongs to this namespace, for use by this program."""
-        made = []
-
-        def make():
-            libc = ctypes.CDLL(None, use_errno=True)
-            with open(f"/proc/{self.pid}/ns/net", encoding="ascii") as namespace:
-                if libc.setns(namespace.fileno(), CLONE_NEWNET) != 0:
-                    raise OSError(ctypes.get_errno(), "entering the network namespace failed")
-            made.append(socket.socket(family, kind))
-
-        # Namespaces belong to threads: this one enters, and ends with its socket made.
-        thread = threading.Thread(target=make)
-        thread.start()
-        thread.join()
-        return made[0]
+        return self.start_inside(lambda: socket.socket(family, kind)).result()
 
     def close(self):
         self._holder.kill()

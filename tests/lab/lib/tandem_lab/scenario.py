@@ -15,6 +15,7 @@ from .network import Network, programs_directory
 from .pair import Group
 from .perf import Perf
 from .process import Process
+from .talk import Talk
 
 
 class Scenario(unittest.TestCase):
@@ -98,6 +99,13 @@ class Scenario(unittest.TestCase):
                     *options)
         self.addCleanup(perf.close)
         return perf.wait_connected(count)
+
+    def talk(self, to, source=None, **how):
+        """A connection of the peer's kernel to the echo service, over which something was said."""
+        talk = Talk(self.network, to, source, **how)
+        self.addCleanup(talk.close)
+        self.assertTrue(talk.once())
+        return talk
 
     def watch_resets(self):
         """Counts RST segments at the peer from now on."""
