@@ -217,10 +217,13 @@ class Network:
             namespace.run("ip", "address", "replace", f"{self.v4(number)}/24", "dev", interface)
             namespace.run("ip", "-6", "address", "replace", f"{self.v6(number)}/64", "dev", interface, "nodad")
 
+    def pair_addresses(self):
+        """The pair's, each with its on-link prefix."""
+        return [f"{self.v4(self.PAIR)}/24", f"{self.v6(self.PAIR)}/64"]
+
     def pair_options(self):
         """What a node needs to be on this wire."""
-        return ["--device", self.device, "--address", f"{self.v4(self.PAIR)}/24", "--address",
-                f"{self.v6(self.PAIR)}/64"]
+        return ["--device", self.device, *(word for address in self.pair_addresses() for word in ("--address", address))]
 
     def lose(self, percent):
         """Drops that much of what goes each way; 0 ends it."""

@@ -57,13 +57,16 @@ class Scenario(unittest.TestCase):
     def _watch_wire(self):
         """Captures what the peer sees of the pair, for the wire oracle to judge in the end."""
         self.network.keep_order()
-        match = f"(host {Network.v4(Network.PAIR)} or host {Network.v6(Network.PAIR)})"
-        capture = Capture(self.network.peer, self.directory, "wire", match, snap_bytes=self.judged_bytes, buffer_kib=131072)
+        match = " or ".join(f"host {address}" for address in self._judged())
+        capture = Capture(self.network.peer, self.directory, "wire", f"({match})", snap_bytes=self.judged_bytes, buffer_kib=131072)
         self.addCleanup(self._judge_wire, capture)
+
+    def _judged(self):
+        return [address.split("/")[0] for address in self.network.pair_addresses()]
 
     def _judge_wire(self, capture):
         path = capture.stop()
-        options = ["--judge", Network.v4(Network.PAIR), "--judge", Network.v6(Network.PAIR)]
+        options = [word for address in self._judged() for word in ("--judge", address)]
         if self.kind == "xdp":
             options += ["--mac", self.network.BOX_MAC, "--also", Network.v4(Network.HOST), "--also", Network.v6(Network.HOST)]
         lost = capture.lost()
