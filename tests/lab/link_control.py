@@ -85,6 +85,21 @@ class LinkControl(WithTalks):
             # Behind a takeover as well.
             self.kill()
 
+    def test_who_asks_from_a_new_link_address_is_followed(self):
+        self.group.start_pair()
+        talks = [self.talk(Network.v4(Network.PAIR)), self.talk(Network.v6(Network.PAIR))]
+        # It announces nothing and answers nothing: all that the pair learns is what its questions tell.
+        self.network.drop("egress", "arp operation reply")
+        self.network.drop("egress", "icmpv6 type nd-neighbor-advert")
+        for mac in MOVED:
+            # The peer's kernel forgets whom it knew, and asks.
+            self.network.peer.run("ip", "link", "set", "p0", "address", mac)
+            for talk in talks:
+                self.assertTrue(talk.once())
+            table = self.table()
+            self.assertEqual((table[Network.v4(Network.PEER)], table[Network.v6(Network.PEER)]), (mac, mac))
+            self.kill()
+
     def test_who_moves_while_nobody_turns_is_followed_by_who_takes_over(self):
         self.group.start_pair()
         talks = [self.talk(Network.v4(Network.PAIR)), self.talk(Network.v6(Network.PAIR))]
