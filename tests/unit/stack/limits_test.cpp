@@ -193,13 +193,15 @@ TEST_CASE("half-open connections count from the first moment of a takeover on", 
   };
   flood();
   REQUIRE(run(clock, {&client, &pair}, [&] { return pair.stack().statistics().half_open == StackLimits{}.half_open; }));
-  run(clock, {&client, &pair}, [] { return false; }, 100);
+  run(
+      clock, {&client, &pair}, [] { return false; }, 100);
   std::size_t at_first = 0;
   pair.on_activated = [&](Stack& stack) { at_first = stack.statistics().half_open; };
   pair.kill(Pair::Moment::between_turns, adoption);
   CHECK(at_first == StackLimits{}.half_open);
   flood();
-  run(clock, {&client, &pair}, [] { return false; }, 100);
+  run(
+      clock, {&client, &pair}, [] { return false; }, 100);
   CHECK(pair.stack().statistics().half_open == StackLimits{}.half_open);
   CHECK_FALSE(pair.log_refused);
 }
