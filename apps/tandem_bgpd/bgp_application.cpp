@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "session.hpp"
 #include "tandem/planted.hpp"
@@ -128,14 +129,18 @@ void BgpApplication::on_primary(Node&, bool takeover) {
 /// Who announces itself as next hop is sent packets, and this program drops them.
 void BgpApplication::warn_of_next_hop() const {
   const bool draws = configuration_.export_all || !configuration_.networks.empty();
-  const bool external =
-      std::any_of(configuration_.neighbors.begin(), configuration_.neighbors.end(),
-                  [this](const bgp::NeighborConfiguration& neighbor) { return neighbor.as != configuration_.as; });
-  if (!draws || !external) return;
+  std::vector<IpAddress> heard;
+  for (const std::uint8_t version : {std::uint8_t{4}, std::uint8_t{6}}) {
+    for (const bgp::NeighborConfiguration& neighbor : configuration_.neighbors) {
+      const IpAddress address = next_hop(version, node_->local_address(to_tandem(neighbor.address)));
+      if (neighbor.as != configuration_.as && !address.is_any() &&
+          std::find(heard.begin(), heard.end(), address) == heard.end())
+        heard.push_back(address);
+    }
+  }
+  if (!draws || heard.empty()) return;
   std::string own;
-  for (const std::uint8_t version : {std::uint8_t{4}, std::uint8_t{6}})
-    if (const IpAddress address = node_->local_address(version); !address.is_any())
-      own += (own.empty() ? "" : " and ") + to_bgp(address).to_string();
+  for (const IpAddress& address : heard) own += (own.empty() ? "" : " and ") + to_bgp(address).to_string();
   node_->log("external neighbors hear " + own +
                  " as next hop, and packets that they send there are not forwarded by this program",
              LogLevel::warning);
@@ -155,12 +160,19 @@ bool BgpApplication::unbind(bgp::Link link, const Session& session) {
   return true;
 }
 
+/// RFC 4271 section 5.1.3: what the session speaks from, which is on the neighbor's own network. Of the other IP version nobody knows
+/// which one is.
+IpAddress BgpApplication::next_hop(std::uint8_t version, const IpAddress& local) const {
+  return local.version == version && !local.is_link_local() ? local : node_->local_address(version);
+}
+
 bgp::Endpoints BgpApplication::endpoints_of(const Connection& connection) const {
   bgp::Endpoints endpoints;
   endpoints.local = to_bgp(connection.local().address);
   endpoints.remote = to_bgp(connection.remote().address);
-  if (const IpAddress ipv4 = node_->local_address(4); !ipv4.is_any()) endpoints.next_hop_ipv4 = to_bgp(ipv4);
-  if (const IpAddress ipv6 = node_->local_address(6); !ipv6.is_any()) endpoints.next_hop_ipv6 = to_bgp(ipv6);
+  const IpAddress& local = connection.local().address;
+  if (const IpAddress ipv4 = next_hop(4, local); !ipv4.is_any()) endpoints.next_hop_ipv4 = to_bgp(ipv4);
+  if (const IpAddress ipv6 = next_hop(6, local); !ipv6.is_any()) endpoints.next_hop_ipv6 = to_bgp(ipv6);
   if (connection.remote().address.is_link_local()) endpoints.link_local = endpoints.local;
   return endpoints;
 }

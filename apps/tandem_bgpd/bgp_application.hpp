@@ -66,6 +66,7 @@ class BgpApplication final : public Application {
 
   void pump_all();
   void warn_of_next_hop() const;
+  [[nodiscard]] IpAddress next_hop(std::uint8_t version, const IpAddress& local) const;
   void look_at_questions();
   [[nodiscard]] Session* established_session(std::uint32_t neighbor) const;
 

@@ -94,12 +94,12 @@ void Node::still_working() { impl_->still_working(); }
 void Node::log(std::string_view text, LogLevel level) const { impl_->log(text, level); }
 
 IpAddress Node::local_address(const IpAddress& remote) const {
-  if (remote.is_link_local()) {
-    for (const IpPrefix& prefix : impl_->options_.addresses) {
-      if (prefix.address.is_link_local()) return prefix.address;
-    }
+  const IpPrefix* nearest = nullptr;
+  for (const IpPrefix& prefix : impl_->options_.addresses) {
+    if (prefix.address.is_link_local() && remote.is_link_local()) return prefix.address;
+    if (prefix.contains(remote) && (nearest == nullptr || prefix.length > nearest->length)) nearest = &prefix;
   }
-  return local_address(remote.version);
+  return nearest != nullptr ? nearest->address : local_address(remote.version);
 }
 
 IpAddress Node::local_address(std::uint8_t version) const {

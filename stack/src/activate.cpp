@@ -115,7 +115,7 @@ bool Stack::Impl::bring_to_life(Connection::Impl& connection) {
       connection.handler != nullptr && !connection.connected && connection.pcb->state >= ESTABLISHED;
   connection.offer_due = !connection.receive.empty();
   connection.room_due = true;
-  if (connection.pcb->state == SYN_RCVD && !connection.active_open) {
+  if (connection.pcb->state == SYN_RCVD && !connection.active_open && connection.half_open_at == nullptr) {
     count_half_open(connection, find_listener(connection.local));
   }
   touch(connection);

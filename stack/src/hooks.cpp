@@ -107,8 +107,10 @@ int tandem_hook_tcp_may_answer(const tcp_pcb* pcb) {
   if (connection == nullptr) {
     return 1;
   }
-  const auto now = StackScope::current().now_ns();
+  auto& stack = StackScope::current();
+  const auto now = stack.now_ns();
   if (now < connection->may_answer_ns) {
+    ++stack.counters.challenge_acks_limited;
     return 0;
   }
   connection->may_answer_ns = now + kEveryNs;

@@ -34,6 +34,12 @@ void Stack::Impl::list_dormant(Connection::Impl& connection) {
   if (connection.listed) {
     unlist_dormant(connection);
   }
+  // Counted from here on, so that who takes over keeps no more than one limit of them, however late they come to life.
+  if (!connection.is_half_open() || TANDEM_PLANTED(half_open_uncounted)) {
+    uncount_half_open(connection);
+  } else if (connection.half_open_at == nullptr) {
+    count_half_open(connection, find_listener(connection.local));
+  }
   connection.urgent = is_urgent(connection.shown);
   connection.listed = true;
   (connection.urgent ? urgent : idle).push_newest(connection);

@@ -14,44 +14,13 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib
 from tandem_lab import Network, eventually, exit_code, peers  # noqa: E402
 from tandem_lab.capture import Capture  # noqa: E402
 from tandem_lab.scenario import Scenario, main  # noqa: E402
+from tandem_lab.talk import AT_ONCE_S  # noqa: E402
 
 #: A peer's next address on the link, each time that it moves.
 MOVED = ("02:00:00:00:00:1b", "02:00:00:00:00:2b", "02:00:00:00:00:3b")
 PEER_LINK_LOCAL = "fe80::b"
 #: An address that is on no link, behind the peer.
 FAR = "fd99::1"
-#: What does not happen within this time took a neighbour's timeouts (30 s and more) or never happens.
-AT_ONCE_S = 8
-
-
-class Talk:
-    """A connection of the peer's kernel to the pair's echo service."""
-
-    def __init__(self, network, to, source=None):
-        family = socket.AF_INET6 if ":" in to else socket.AF_INET
-        self.socket = network.peer.socket(family, socket.SOCK_STREAM)
-        self.socket.settimeout(AT_ONCE_S)
-        if source:
-            self.socket.bind((source, 0))
-        self.socket.connect((to, 7, 0, self._scope(network)) if family == socket.AF_INET6 else (to, 7))
-
-    @staticmethod
-    def _scope(network):
-        return int(network.peer.run("ip", "-o", "link", "show", "p0").split(":")[0])
-
-    def once(self, text=b"are you there?"):
-        """One message and its echo."""
-        self.socket.sendall(text)
-        answer = b""
-        while len(answer) < len(text):
-            piece = self.socket.recv(len(text) - len(answer))
-            if not piece:
-                raise ConnectionError("the pair has closed the connection")
-            answer += piece
-        return answer == text
-
-    def close(self):
-        self.socket.close()
 
 
 def listener_query():
@@ -70,12 +39,6 @@ def listener_query():
 
 
 class WithTalks(Scenario):
-    def talk(self, to, source=None):
-        talk = Talk(self.network, to, source)
-        self.addCleanup(talk.close)
-        self.assertTrue(talk.once())
-        return talk
-
     def link_local(self):
         """The pair's own link-local address, as it says."""
         addresses = eventually(lambda: self.group.ask("device"), "the device is told")["addresses"]
@@ -120,6 +83,21 @@ class LinkControl(WithTalks):
             table = self.table()
             self.assertEqual((table[Network.v4(Network.PEER)], table[Network.v6(Network.PEER)]), (mac, mac))
             # Behind a takeover as well.
+            self.kill()
+
+    def test_who_asks_from_a_new_link_address_is_followed(self):
+        self.group.start_pair()
+        talks = [self.talk(Network.v4(Network.PAIR)), self.talk(Network.v6(Network.PAIR))]
+        # It announces nothing and answers nothing: all that the pair learns is what its questions tell.
+        self.network.drop("egress", "arp operation reply")
+        self.network.drop("egress", "icmpv6 type nd-neighbor-advert")
+        for mac in MOVED:
+            # The peer's kernel forgets whom it knew, and asks.
+            self.network.peer.run("ip", "link", "set", "p0", "address", mac)
+            for talk in talks:
+                self.assertTrue(talk.once())
+            table = self.table()
+            self.assertEqual((table[Network.v4(Network.PEER)], table[Network.v6(Network.PEER)]), (mac, mac))
             self.kill()
 
     def test_who_moves_while_nobody_turns_is_followed_by_who_takes_over(self):

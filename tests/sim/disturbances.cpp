@@ -247,6 +247,7 @@ void World::poke_further() {
     if (script_.one_in(3)) strangers_->come();
     strangers_->look();
   }
+  if (setup_.syn_flood && !faults_stopped_) flood();
   // Nobody stands by to take over: then it closes its connections in good order.
   if (setup_.terminations && !faults_stopped_ && closing_ == 0 && kernel_->speaker != nullptr && script_.one_in(40)) {
     Context* const its = context(*kernel_->speaker);

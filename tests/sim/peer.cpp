@@ -31,8 +31,7 @@ void Peer::serve_exchanges() {
     stack_->define_service(service, [this](Connection&) -> std::unique_ptr<Handler> {
       return std::make_unique<Exchange>(observer_, false, false, nullptr);
     });
-    for (const IpPrefix& prefix : options_.addresses)
-      stack_->listen({IpAddress::any(prefix.address.version), service}, unreplicated, service);
+    for (const IpPrefix& prefix : options_.addresses) stack_->listen({prefix.address, service}, unreplicated, service);
   }
   stack_->define_service(kStreamClient, [this](Connection&) -> std::unique_ptr<Handler> {
     return std::make_unique<Exchange>(observer_, true, false, opening_);
@@ -49,7 +48,7 @@ bool Peer::open(const Endpoint& server, const Plan& plan) {
   const HeapScope heap(arena_);
   opening_ = &plan;
   Connection* const connection =
-      stack_->connect({IpAddress::any(server.address.version), 0}, server, unreplicated, kStreamClient);
+      stack_->connect({options_.addresses.front().address, 0}, server, unreplicated, kStreamClient);
   opening_ = nullptr;
   schedule_turn(kernel_.now_ns + 1'000);
   return connection != nullptr;

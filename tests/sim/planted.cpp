@@ -81,6 +81,8 @@ constexpr Fault kFaults[] = {
     {Planted::timer_lost, "timer-lost", "stack/pcb_state", "an adopted connection's retransmission timer stands", 350},
     {Planted::window_update_lost, "window-update-lost", "stack/receive_path",
      "what was read late does not open the window", 150},
+    {Planted::half_open_uncounted, "half-open-uncounted", "stack/mirror",
+     "half-open connections of before a takeover are counted when they come to life", 700},
     {Planted::window_misjudged, "window-misjudged", "stack/pcb_state",
      "the peer's largest window is taken for its last one", 1500},
     {Planted::number_given_twice, "number-given-twice", "stack/stack",

@@ -82,6 +82,7 @@ Setup Setup::draw(std::uint64_t seed) {
   const bool is_told = !s.faults.any() && !s.partitions && s.neighbour_delay_ns == 0 && s.short_memory_permille == 0;
   s.peer_moves = is_told && prng.one_in(4);
   s.deadly_frame = prng.one_in(12);
+  s.syn_flood = prng.one_in(16) && s.bgp_neighbours == 0 && !s.peer_moves;
   return s;
 }
 

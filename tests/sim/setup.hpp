@@ -69,6 +69,7 @@ struct Setup {
   std::uint32_t bgp_changes = 0;     ///< of routes
   bool peer_moves = false;           ///< to another link address, and says so
   bool deadly_frame = false;         ///< a segment ends every process that reads it, and is sent again and again
+  bool syn_flood = false;            ///< from a host that opens nothing
   bool stopped_twins = false;        ///< one stands still for good, and then its primary dies
   std::uint32_t pid_namespaces =
       0;  ///< 1: every process is number 1 of one of its own; 2: every second one, in that of the others
@@ -154,6 +155,7 @@ void Setup::for_each_field(S& s, F f) {
   f("bgp_restarts", s.bgp_restarts);
   f("route_cost_ns", s.route_cost_ns);
   f("peer_moves", s.peer_moves);
+  f("syn_flood", s.syn_flood);
 }
 
 }  // namespace tandem::sim

@@ -87,6 +87,8 @@ IpPrefix address_of(bool v6, std::uint8_t host) {
   return prefix;
 }
 
+MacAddress World::our_mac() { return kOurMac; }
+
 World::World(const Setup& setup, Totals& totals, bool tracing)
     : setup_(setup),
       totals_(totals),
@@ -120,6 +122,8 @@ World::World(const Setup& setup, Totals& totals, bool tracing)
   Peer::Options peer;
   peer.mac = kPeerMac;
   peer.addresses = {address_of(setup_.v6, 2)};
+  // Its addresses answer who asks where they are.
+  if (setup_.syn_flood) peer.addresses.push_back(stranger());
   peer.window_bytes = setup_.window_bytes;
   peer.seed = setup_.seed;
   if (setup_.bgp_neighbours != 0) prepare_bgp(peer);
@@ -484,6 +488,7 @@ void World::at_step(Process& process, Step step) {
       if (++publications_ % 3 == 0) twin_view_->published(*its->node, *its->application, *group);
       frame_check_->published(its->node->stack());
       call_order_->published(*group);
+      if (setup_.syn_flood) check_half_open(*its->node);
     }
   } else if (step == steps.reported) {
     Context* const its = context(process);
@@ -722,7 +727,7 @@ void World::arrive(Direction direction, Bytes frame) {
   }
   result_.digest = digest;
   if (direction == Direction::from_us) {
-    if (is_for_peer(frame)) peer_->arrive(frame);
+    if (is_for_peer(frame) && !is_for_stranger(frame)) peer_->arrive(frame);
   } else if (nic_->arrive(frame)) {
     wire_judge_->arrived(frame);
   } else {

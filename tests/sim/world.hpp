@@ -159,6 +159,12 @@ class World final : public Director, public TrafficObserver {
   static ha::OwnerSlot* ha_slot_of(const Process& process);
   /// Whether this exchange may be the one that was reset because of it.
   bool deadly_victim(std::uint32_t number);
+  // ---- syn_flood.cpp ----
+  static MacAddress our_mac();
+  [[nodiscard]] IpPrefix stranger() const;
+  void flood();
+  [[nodiscard]] bool is_for_stranger(Bytes frame) const;
+  void check_half_open(Node& node);
   // ---- disturbances.cpp ----
   void prepare_disturbances();
   /// False when the setup has none of these, or it is another one's turn.
@@ -236,6 +242,7 @@ class World final : public Director, public TrafficObserver {
   std::int32_t closing_ = 0;  ///< the primary that closes its connections, because it was told to end; 0: none
   bool undisturbed_ = true;   ///< nothing has happened that TCP's timers have to repair
   bool had_long_turn_ = false;
+  std::uint64_t flooded_ = 0;  ///< SYNs of a host that opens nothing
   std::uint64_t start_ns_ = 0;
   std::map<std::int32_t, Doom> dooms_;
   std::set<std::int32_t> told_;                    ///< who has had SIGTERM

@@ -206,7 +206,8 @@ class Node {
   static constexpr std::uint32_t kLongestWork_ms = 1000;
   /// The first of our addresses of this version (any, if there is none).
   [[nodiscard]] IpAddress local_address(std::uint8_t version) const;
-  /// The one to speak to `remote` from: the link-local one to a link-local one (RFC 4007 section 6), else the first of its version.
+  /// The one to speak to `remote` from: the link-local one to a link-local one (RFC 4007 section 6), else the one in whose network
+  /// it is (the longest prefix, the first of several), else the first of its version.
   [[nodiscard]] IpAddress local_address(const IpAddress& remote) const;
   /// Stack::connect from local_address(remote). Null with `why` set when it cannot begin. Primary.
   Connection* connect(const Endpoint& remote, Replication replication, std::uint16_t service, EndReason* why = nullptr);

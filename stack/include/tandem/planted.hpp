@@ -52,6 +52,7 @@ enum class Planted : std::uint8_t {
   timer_lost,
   window_update_lost,
   window_misjudged,
+  half_open_uncounted,
   number_given_twice,
   // The link.
   announcement_ignored,

@@ -177,7 +177,8 @@ struct Oracle::Impl {
 
   void arrived(std::uint64_t now_ns, Frame frame) {
     const Packet packet = Packet::parse(frame, frame.size(), true);
-    if (packet.kind != Packet::Kind::tcp || !packet.complaint.empty() || !is_judged(packet.destination)) return;
+    const bool is_taken = packet.complaint.empty() || packet.complaint_words == kNoHopsLeft;
+    if (packet.kind != Packet::Kind::tcp || !is_taken || !is_judged(packet.destination)) return;
     FlowKey key;
     const std::size_t from = key_of(packet, key);
     Connection* connection = flows.find(key);

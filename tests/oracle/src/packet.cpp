@@ -192,7 +192,6 @@ void parse_ipv6(Packet& packet, std::span<const std::uint8_t> bytes, std::size_t
   std::copy_n(&bytes[24], 16, packet.destination.bytes.begin());
   if (bytes[0] >> 4 != 6) return complain(packet, "length", "the version in the IPv6 header is not 6");
   if (40 + length > wire_length) return complain(packet, "length", "the IPv6 payload length is beyond the frame's end");
-  if (packet.ttl == 0) complain(packet, "length", "the hop limit is 0");
   std::uint8_t next = bytes[6];
   auto body = bytes.subspan(40, std::min(bytes.size() - 40, length));
   // Hop-by-hop options, routing, fragment, destination options.
@@ -231,6 +230,8 @@ Packet Packet::parse(Frame frame, std::size_t wire_length, bool check_checksums)
       break;
     case kTypeIpv6:
       parse_ipv6(packet, body, wire_length, check_checksums);
+      // Last: with anything else that is wrong nobody takes it.
+      if (packet.kind != Kind::other && packet.ttl == 0) complain(packet, "length", kNoHopsLeft);
       break;
     case kTypeArp:
       packet.kind = Kind::arp;

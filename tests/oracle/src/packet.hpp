@@ -22,6 +22,9 @@ namespace flag {
 constexpr std::uint8_t fin = 1, syn = 2, rst = 4, psh = 8, ack = 16;
 }
 
+/// No host sends it, but one that it reaches takes it (RFC 8200, section 3), and no checksum covers the field.
+inline constexpr std::string_view kNoHopsLeft = "the hop limit is 0";
+
 struct TcpOptions {
   struct Block {
     std::uint32_t left = 0, right = 0;

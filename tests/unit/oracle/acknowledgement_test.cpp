@@ -57,6 +57,27 @@ TEST_CASE("nothing is acknowledged that the peer has not sent") {
   }
 }
 
+TEST_CASE("what arrives with its last hop is taken, as it is without a checksum that covers it") {
+  constexpr std::size_t kHopLimitAt = 14 + 7;
+  Setting setting;
+  setting.v6 = true;
+  setting.options.arrivals = true;
+  Conversation talk(setting);
+  Segment syn = talk.from_peer({}, SYN);
+  syn.ack = syn.tsecr = 0;
+  syn.more_options = setting.peer_offers.bytes();
+  talk.peer_sends(syn);
+  auto frame = frame_of(talk.peer, talk.us, syn);
+  frame[kHopLimitAt] = 0;
+  const bool otherwise_broken = GENERATE(false, true);
+  if (otherwise_broken) frame.back() ^= 1;
+  talk.oracle.arrived(talk.now_ns, frame);
+  Segment answer = talk.from_us({}, SYN | ACK);
+  answer.more_options = setting.our_offers.bytes();
+  talk.we_send(answer);
+  CHECK(talk.broken() == (otherwise_broken ? "ack-unreceived" : ""));
+}
+
 TEST_CASE("nothing is acknowledged or SACKed that has not arrived") {
   Setting setting = numbers(GENERATE(false, true));
   setting.options.arrivals = true;

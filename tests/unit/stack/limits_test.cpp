@@ -172,6 +172,40 @@ TEST_CASE("a cookie of the primary's opens the connection at its twin", "[limits
   CHECK_FALSE(pair.log_refused);
 }
 
+TEST_CASE("half-open connections count from the first moment of a takeover on", "[limits][takeover]") {
+  const auto adoption = GENERATE(Stack::Adoption::exact, Stack::Adoption::kicked);
+  Clock clock;
+  Wire wire;
+  Pair pair(wire, clock, mac(1), options(clock, {"10.0.0.1/24"}), [](Stack& stack) {
+    stack.define_service(kServe, [](Connection&) { return std::make_unique<Sink>(); });
+    stack.listen(endpoint("10.0.0.1", kPort), replicated, kServe);
+  });
+  Host client(wire, clock, mac(2), options(clock, {"10.0.0.2/24"}));
+  client.stack().define_service(kTalk, [](Connection&) { return std::make_unique<Sink>(); });
+  wire.lose = [](const Frame& frame) {
+    const auto segment = parse(frame);
+    return segment.tcp && segment.syn() && segment.source.port == kPort;
+  };
+  const auto flood = [&] {
+    for (std::size_t i = 0; i < StackLimits{}.half_open + 10; ++i) {
+      REQUIRE(client.stack().connect(endpoint("0.0.0.0", 0), endpoint("10.0.0.1", kPort), unreplicated, kTalk));
+    }
+  };
+  flood();
+  REQUIRE(run(clock, {&client, &pair}, [&] { return pair.stack().statistics().half_open == StackLimits{}.half_open; }));
+  run(
+      clock, {&client, &pair}, [] { return false; }, 100);
+  std::size_t at_first = 0;
+  pair.on_activated = [&](Stack& stack) { at_first = stack.statistics().half_open; };
+  pair.kill(Pair::Moment::between_turns, adoption);
+  CHECK(at_first == StackLimits{}.half_open);
+  flood();
+  run(
+      clock, {&client, &pair}, [] { return false; }, 100);
+  CHECK(pair.stack().statistics().half_open == StackLimits{}.half_open);
+  CHECK_FALSE(pair.log_refused);
+}
+
 TEST_CASE("ICMP errors have a limit", "[limits]") {
   Crowd crowd;
   const auto sender =

@@ -97,12 +97,13 @@ def read_packets(path):
         seconds, fraction, kept, _length = struct.unpack_from("<IIII", data, at)
         frame = data[at + 16:at + 16 + kept]
         at += 16 + kept
-        packet = _parse(seconds * 1_000_000_000 + fraction * scale, frame)
+        packet = parse_frame(seconds * 1_000_000_000 + fraction * scale, frame)
         if packet:
             yield packet
 
 
-def _parse(at_ns, frame):
+def parse_frame(at_ns, frame):
+    """The TCP segment in an Ethernet frame, or None."""
     if len(frame) < 34:
         return None
     kind = frame[12:14]

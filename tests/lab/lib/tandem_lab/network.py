@@ -8,6 +8,7 @@
 The box's kernel has an address of its own on the same link, for traffic that is not the pair's.
 """
 
+import concurrent.futures
 import ctypes
 import json
 import os
@@ -44,22 +45,27 @@ class Namespace:
     def run(self, *command, **options):
         return run(command, namespace=self, **options)
 
+    def start_inside(self, function):
+        """Calls it in a thread of this program that is in this namespace; returns a future."""
+        future = concurrent.futures.Future()
+
+        def call():
+            try:
+                libc = ctypes.CDLL(None, use_errno=True)
+                with open(f"/proc/{self.pid}/ns/net", encoding="ascii") as namespace:
+                    if libc.setns(namespace.fileno(), CLONE_NEWNET) != 0:
+                        raise OSError(ctypes.get_errno(), "entering the network namespace failed")
+                future.set_result(function())
+            except BaseException as error:
+                future.set_exception(error)
+
+        # Namespaces belong to threads.
+        threading.Thread(target=call, daemon=True).start()
+        return future
+
     def socket(self, family, kind):
         """A socket that belongs to this namespace, for use by this program."""
-        made = []
-
-        def make():
-            libc = ctypes.CDLL(None, use_errno=True)
-            with open(f"/proc/{self.pid}/ns/net", encoding="ascii") as namespace:
-                if libc.setns(namespace.fileno(), CLONE_NEWNET) != 0:
-                    raise OSError(ctypes.get_errno(), "entering the network namespace failed")
-            made.append(socket.socket(family, kind))
-
-        # Namespaces belong to threads: this one enters, and ends with its socket made.
-        thread = threading.Thread(target=make)
-        thread.start()
-        thread.join()
-        return made[0]
+        return self.start_inside(lambda: socket.socket(family, kind)).result()
 
     def close(self):
         self._holder.kill()
@@ -211,10 +217,13 @@ class Network:
             namespace.run("ip", "address", "replace", f"{self.v4(number)}/24", "dev", interface)
             namespace.run("ip", "-6", "address", "replace", f"{self.v6(number)}/64", "dev", interface, "nodad")
 
+    def pair_addresses(self):
+        """The pair's, each with its on-link prefix."""
+        return [f"{self.v4(self.PAIR)}/24", f"{self.v6(self.PAIR)}/64"]
+
     def pair_options(self):
         """What a node needs to be on this wire."""
-        return ["--device", self.device, "--address", f"{self.v4(self.PAIR)}/24", "--address",
-                f"{self.v6(self.PAIR)}/64"]
+        return ["--device", self.device, *(word for address in self.pair_addresses() for word in ("--address", address))]
 
     def lose(self, percent):
         """Drops that much of what goes each way; 0 ends it."""

@@ -15,6 +15,7 @@ from .network import Network, programs_directory
 from .pair import Group
 from .perf import Perf
 from .process import Process
+from .talk import Talk
 
 
 class Scenario(unittest.TestCase):
@@ -56,13 +57,16 @@ class Scenario(unittest.TestCase):
     def _watch_wire(self):
         """Captures what the peer sees of the pair, for the wire oracle to judge in the end."""
         self.network.keep_order()
-        match = f"(host {Network.v4(Network.PAIR)} or host {Network.v6(Network.PAIR)})"
-        capture = Capture(self.network.peer, self.directory, "wire", match, snap_bytes=self.judged_bytes, buffer_kib=131072)
+        match = " or ".join(f"host {address}" for address in self._judged())
+        capture = Capture(self.network.peer, self.directory, "wire", f"({match})", snap_bytes=self.judged_bytes, buffer_kib=131072)
         self.addCleanup(self._judge_wire, capture)
+
+    def _judged(self):
+        return [address.split("/")[0] for address in self.network.pair_addresses()]
 
     def _judge_wire(self, capture):
         path = capture.stop()
-        options = ["--judge", Network.v4(Network.PAIR), "--judge", Network.v6(Network.PAIR)]
+        options = [word for address in self._judged() for word in ("--judge", address)]
         if self.kind == "xdp":
             options += ["--mac", self.network.BOX_MAC, "--also", Network.v4(Network.HOST), "--also", Network.v6(Network.HOST)]
         lost = capture.lost()
@@ -98,6 +102,13 @@ class Scenario(unittest.TestCase):
                     *options)
         self.addCleanup(perf.close)
         return perf.wait_connected(count)
+
+    def talk(self, to, source=None, **how):
+        """A connection of the peer's kernel to the echo service, over which something was said."""
+        talk = Talk(self.network, to, source, **how)
+        self.addCleanup(talk.close)
+        self.assertTrue(talk.once())
+        return talk
 
     def watch_resets(self):
         """Counts RST segments at the peer from now on."""
