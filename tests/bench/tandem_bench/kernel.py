@@ -4,7 +4,7 @@
 import os
 import time
 
-from tandem_lab import Network, Perf
+from tandem_lab import Network, Perf, eventually
 
 from .report import distribution, paired
 from .rig import FAILURES, Load, Rig
@@ -36,6 +36,7 @@ class KernelServer:
         self.network.switch_offloads_off()
         self.server = Perf(self.network.box, rig.directory, "serve", "--congestion-control", CONGESTION_CONTROL, report_ms=0)
         rig.placement.apply("primary", self.server.process.pid)
+        eventually(lambda: self.network.box.run("ss", "-Hltn").strip(), "the kernel's server listens", 10)
 
     def close(self):
         self.server.close()
