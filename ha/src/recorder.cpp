@@ -60,9 +60,14 @@ void Recorder::on_open(Connection& connection) {
   const bool has_queues = connection.bytes_written() != acked || connection.bytes_received() != consumed;
   if (has_queues) {
     std::uint64_t position = acked;
-    connection.visit_send_queue(acked, connection.bytes_written(), [&](Bytes piece) {
-      log_.append(RecordType::snapshot_send, connection.id(), {as_bytes(position), piece});
-      position += piece.size();
+    connection.visit_send_queue(acked, connection.bytes_written(), [&](Bytes bytes) {
+      // What was written at once lies together, however long it is.
+      while (!bytes.empty()) {
+        const Bytes piece = bytes.first(std::min<std::size_t>(bytes.size(), kMaxPayloadBytes / 2));
+        log_.append(RecordType::snapshot_send, connection.id(), {as_bytes(position), piece});
+        position += piece.size();
+        bytes = bytes.subspan(piece.size());
+      }
     });
     Bytes unread = connection.unread();
     for (position = consumed; !unread.empty();) {
@@ -100,8 +105,8 @@ void Recorder::on_consumed(Connection& connection, std::uint64_t count) {
   if (is_recorded(connection.id())) log_.append(RecordType::consumed, connection.id(), {as_bytes(count)});
 }
 
-void Recorder::on_note(Connection& connection, Bytes bytes) {
-  if (is_recorded(connection.id())) log_.append(RecordType::note, connection.id(), {bytes});
+bool Recorder::on_note(Connection& connection, Bytes bytes) {
+  return !is_recorded(connection.id()) || log_.append_whole(RecordType::note, connection.id(), bytes);
 }
 
 void Recorder::on_told(Connection& connection, Told what) {

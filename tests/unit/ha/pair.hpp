@@ -42,9 +42,14 @@ struct EchoServer final : Handler {
   }
   void on_consumed(Connection&, Bytes bytes) override { consumed += bytes.size(); }
   void on_written(Connection&, Bytes bytes) override { written += bytes.size(); }
+  void on_note(Connection&, Bytes bytes) override { notes.emplace_back(bytes.begin(), bytes.end()); }
+  std::vector<std::uint8_t> save(const Connection&) const override { return state; }
+  void restore(Connection&, Bytes bytes) override { state.assign(bytes.begin(), bytes.end()); }
   bool wants_stream() const override { return wants_; }
   bool wants_;
   std::uint64_t consumed = 0, written = 0;
+  std::vector<std::vector<std::uint8_t>> notes;
+  std::vector<std::uint8_t> state;  ///< of its own, in neither stream
 };
 
 /// The peer's end: sends a stream, checks what comes back.
@@ -82,11 +87,12 @@ struct Death {};
 /// One process: a stack on a device, with or without a log.
 class Process {
  public:
-  Process(Clock& clock, std::unique_ptr<Device> device, IpPrefix address, bool wants_stream)
+  Process(Clock& clock, std::unique_ptr<Device> device, IpPrefix address, bool wants_stream,
+          std::size_t queue_bytes = 256 * 1024)
       : clock_(clock), device_(std::move(device)) {
     StackOptions options;
     options.addresses = {address};
-    options.send_queue_bytes = options.receive_window_bytes = 256 * 1024;
+    options.send_queue_bytes = options.receive_window_bytes = queue_bytes;
     options.now_ns = [&clock] { return clock.now_ns; };
     options.secret[0] = 1;
     options.dormant = true;
@@ -112,6 +118,8 @@ class Process {
     snapshot_ = std::make_unique<ha::Snapshot>(*stack_, node, nullptr, *writer_, *recorder_);
   }
   std::size_t join_bytes = std::size_t{1} << 20;  ///< of a snapshot a turn
+  /// Why the open transaction cannot be published.
+  [[nodiscard]] const std::string& overflowed() const { return writer_->overflowed(); }
   [[nodiscard]] bool joining() const { return snapshot_ != nullptr; }
 
   /// Returns whether anything was taken in or sent. `die` is asked at each place where a process may die between two calls.
@@ -160,9 +168,11 @@ inline IpPrefix prefix(const char* text) { return *IpPrefix::parse(text); }
 
 /// Peer, primary and twin.
 struct World {
-  explicit World(bool v6 = false, bool wants_stream = false, std::size_t log_bytes = std::size_t{8} << 20)
+  explicit World(bool v6 = false, bool wants_stream = false, std::size_t log_bytes = std::size_t{8} << 20,
+                 std::size_t queue_bytes = 256 * 1024)
       : v6_(v6),
         wants_stream_(wants_stream),
+        queue_bytes_(queue_bytes),
         // Rings that hold every window that is used here: what is sent again was lost in a takeover.
         wire({.mtu = 1500, .frames = 4096, .ring_entries = 1024}),
         group(log_bytes),
@@ -176,8 +186,8 @@ struct World {
       return client;
     });
     peer->stack().activate(Stack::Adoption::fresh);
-    primary =
-        std::make_unique<Process>(clock, wire.open(our_port), prefix(v6 ? "fd00::1/64" : "10.0.0.1/24"), wants_stream);
+    primary = std::make_unique<Process>(clock, wire.open(our_port), prefix(v6 ? "fd00::1/64" : "10.0.0.1/24"),
+                                        wants_stream, queue_bytes_);
     primary->stack().activate(Stack::Adoption::fresh);
     primary->record_into(group, epoch);
   }
@@ -199,7 +209,7 @@ struct World {
   void begin_attach() {
     group.attach();
     twin = std::make_unique<Process>(clock, wire.attach(our_port), prefix(v6_ ? "fd00::1/64" : "10.0.0.1/24"),
-                                     wants_stream_);
+                                     wants_stream_, queue_bytes_);
     replica = std::make_unique<ha::Replica>(twin->stack(), node_, nullptr, group.reader(), epoch);
     primary->begin_join(node_);
   }
@@ -236,6 +246,7 @@ struct World {
 
   bool v6_;
   bool wants_stream_;
+  std::size_t queue_bytes_;
   Clock clock;
   MemoryWire wire;
   GroupFixture group;
