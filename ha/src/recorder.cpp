@@ -60,14 +60,9 @@ void Recorder::on_open(Connection& connection) {
   const bool has_queues = connection.bytes_written() != acked || connection.bytes_received() != consumed;
   if (has_queues) {
     std::uint64_t position = acked;
-    connection.visit_send_queue(acked, connection.bytes_written(), [&](Bytes bytes) {
-      // What was written at once lies together, however long it is.
-      while (!bytes.empty()) {
-        const Bytes piece = bytes.first(std::min<std::size_t>(bytes.size(), kMaxPayloadBytes / 2));
-        log_.append(RecordType::snapshot_send, connection.id(), {as_bytes(position), piece});
-        position += piece.size();
-        bytes = bytes.subspan(piece.size());
-      }
+    connection.visit_send_queue(acked, connection.bytes_written(), [&](Bytes piece) {
+      log_.append(RecordType::snapshot_send, connection.id(), {as_bytes(position), piece});
+      position += piece.size();
     });
     Bytes unread = connection.unread();
     for (position = consumed; !unread.empty();) {

@@ -181,26 +181,6 @@ std::vector<std::uint8_t> long_state(std::size_t bytes) {
 
 }  // namespace
 
-TEST_CASE("a connection whose queue was written at once, and is longer than a record, can be tagged late") {
-  // One write of that length lies in one piece.
-  constexpr std::size_t kWritten = 3 * ha::kMaxPayloadBytes;
-  World world(false, false, std::size_t{32} << 20, 4 * ha::kMaxPayloadBytes);
-  EchoClient& client = world.connect(1, 100, kLateEcho);
-  for (int i = 0; i < 100 && client.got != 100; ++i) world.step();
-  world.attach();
-  world.primary->stack().for_each_connection([&](Connection& connection) {
-    REQUIRE(connection.write(long_state(kWritten)));
-    connection.replicate();
-    CHECK(connection.bytes_written() - connection.bytes_acked() >= kWritten);
-  });
-  world.step();
-  CHECK(world.primary->overflowed().empty());
-  CHECK(world.replica->error().empty());
-  CHECK(world.twin->stack().connection_count() == 1);
-  world.twin->stack().for_each_connection(
-      [&](Connection& connection) { CHECK(connection.bytes_written() == 100 + kWritten); });
-}
-
 TEST_CASE("notes and a handler's saved state longer than a record reach the twin whole, one by one") {
   World world(false, false, std::size_t{32} << 20);
   EchoClient& client = world.connect(1, 100);

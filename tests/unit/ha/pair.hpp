@@ -87,12 +87,11 @@ struct Death {};
 /// One process: a stack on a device, with or without a log.
 class Process {
  public:
-  Process(Clock& clock, std::unique_ptr<Device> device, IpPrefix address, bool wants_stream,
-          std::size_t queue_bytes = 256 * 1024)
+  Process(Clock& clock, std::unique_ptr<Device> device, IpPrefix address, bool wants_stream)
       : clock_(clock), device_(std::move(device)) {
     StackOptions options;
     options.addresses = {address};
-    options.send_queue_bytes = options.receive_window_bytes = queue_bytes;
+    options.send_queue_bytes = options.receive_window_bytes = 256 * 1024;
     options.now_ns = [&clock] { return clock.now_ns; };
     options.secret[0] = 1;
     options.dormant = true;
@@ -168,11 +167,9 @@ inline IpPrefix prefix(const char* text) { return *IpPrefix::parse(text); }
 
 /// Peer, primary and twin.
 struct World {
-  explicit World(bool v6 = false, bool wants_stream = false, std::size_t log_bytes = std::size_t{8} << 20,
-                 std::size_t queue_bytes = 256 * 1024)
+  explicit World(bool v6 = false, bool wants_stream = false, std::size_t log_bytes = std::size_t{8} << 20)
       : v6_(v6),
         wants_stream_(wants_stream),
-        queue_bytes_(queue_bytes),
         // Rings that hold every window that is used here: what is sent again was lost in a takeover.
         wire({.mtu = 1500, .frames = 4096, .ring_entries = 1024}),
         group(log_bytes),
@@ -186,8 +183,8 @@ struct World {
       return client;
     });
     peer->stack().activate(Stack::Adoption::fresh);
-    primary = std::make_unique<Process>(clock, wire.open(our_port), prefix(v6 ? "fd00::1/64" : "10.0.0.1/24"),
-                                        wants_stream, queue_bytes_);
+    primary =
+        std::make_unique<Process>(clock, wire.open(our_port), prefix(v6 ? "fd00::1/64" : "10.0.0.1/24"), wants_stream);
     primary->stack().activate(Stack::Adoption::fresh);
     primary->record_into(group, epoch);
   }
@@ -209,7 +206,7 @@ struct World {
   void begin_attach() {
     group.attach();
     twin = std::make_unique<Process>(clock, wire.attach(our_port), prefix(v6_ ? "fd00::1/64" : "10.0.0.1/24"),
-                                     wants_stream_, queue_bytes_);
+                                     wants_stream_);
     replica = std::make_unique<ha::Replica>(twin->stack(), node_, nullptr, group.reader(), epoch);
     primary->begin_join(node_);
   }
@@ -246,7 +243,6 @@ struct World {
 
   bool v6_;
   bool wants_stream_;
-  std::size_t queue_bytes_;
   Clock clock;
   MemoryWire wire;
   GroupFixture group;
