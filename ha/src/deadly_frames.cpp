@@ -111,11 +111,12 @@ void DeadlyFrames::begin(SharedGroup& group, const FramesLeft& left, End end, co
 DeadlyFrames::Verdict DeadlyFrames::judge(FramePlace place, const FrameIdentity& frame, bool has_twin,
                                           std::uint64_t now_ns) {
   if (left_.take(place)) {
-    if (left_one_ && !(end_ == End::hung && TANDEM_PLANTED(hang_not_counted))) {
-      DeadlyFrame& entry = note(frame.key);
-      std::atomic<std::uint32_t>& counter = end_ == End::died ? entry.deaths : entry.hangs;
+    // One that was tried again among others has ended this process too, as far as anybody can tell.
+    DeadlyFrame* const known = left_one_ ? &note(frame.key) : find(frame.key);
+    if (known != nullptr && !(end_ == End::hung && TANDEM_PLANTED(hang_not_counted))) {
+      std::atomic<std::uint32_t>& counter = end_ == End::died ? known->deaths : known->hangs;
       counter.store(counter.load() + 1);
-      entry.drops.store(0);
+      known->drops.store(0);
     } else {
       suspects_.push_back(frame.key);
     }

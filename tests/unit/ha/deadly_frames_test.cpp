@@ -290,6 +290,20 @@ TEST_CASE("frames that were dropped together wait for a twin when they come agai
   }
 }
 
+TEST_CASE("a frame that is tried again among others, and not survived, has ended two") {
+  Owners owners;
+  owners.take(kBad, true);
+  owners.die();
+  owners.take(kBad, false);
+  owners.publish();
+  CHECK(owners.take(kGood, true) == Verdict::process);
+  CHECK(owners.take(kBad, true) == Verdict::process);
+  owners.die(2);
+  for (const FrameIdentity& frame : {kGood, kBad}) CHECK(owners.take(frame, false) == Verdict::first_drop);
+  CHECK(owners.frames.ended_by(kGood.key) == 0);
+  CHECK(owners.frames.ended_by(kBad.key) == 2);
+}
+
 TEST_CASE("what was left and is never shown keeps nobody alert") {
   Owners owners;
   owners.take(kGood, true);
