@@ -5,6 +5,8 @@
 #include <array>
 #include <utility>
 
+#include "tandem/planted.hpp"
+
 namespace tandem::ha {
 namespace {
 
@@ -89,38 +91,48 @@ FrameIdentity identify(Bytes frame) {
   return identity;
 }
 
-void DeadlyFrames::begin(SharedGroup& group, std::uint64_t left_at, bool died, std::uint32_t rx_index,
+void DeadlyFrames::begin(SharedGroup& group, const FramesLeft& left, End end, const WireMark& mark,
                          std::uint64_t now_ns) {
   group_ = &group;
-  left_count_ = static_cast<std::uint32_t>(left_at >> 32);
-  left_one_ = died && left_count_ == 1;
-  // An owner may have died behind its publication: then what it was at is dealt with, and will not be shown.
-  const auto ahead = static_cast<std::int32_t>(static_cast<std::uint32_t>(left_at) - rx_index);
-  if (ahead < 0) left_count_ = 0;
-  before_left_ = ahead < 0 ? 0 : static_cast<std::uint32_t>(ahead);
-  careful_until_ns_ = left_count_ > 1 ? now_ns + kCareful_ns : 0;
+  left_ = left;
+  left_one_ = left.one.has_value();
+  end_ = end;
+  // An owner may have ended behind its publication: then what it was at is dealt with, and will not be shown.
+  left_.forget_dealt_with(mark);
+  began_ns_ = now_ns;
+  careful_until_ns_ = left_.any() && !left_one_ ? now_ns + kCareful_ns : 0;
+  suspects_.clear();
   tried_ = 0;
   met_ = false;
   last_met_ns_ = now_ns;
-  alert_ = left_count_ != 0 || anything_is_known();
+  alert_ = left_.any() || anything_is_known();
 }
 
-DeadlyFrames::Verdict DeadlyFrames::judge(const FrameIdentity& frame, bool has_twin) {
-  if (left_count_ != 0 && before_left_ == 0) {
-    --left_count_;
-    if (left_one_) {
-      DeadlyFrame& entry = note(frame.key);
-      entry.deaths.store(entry.deaths.load() + 1);
-      entry.drops.store(0);
+DeadlyFrames::Verdict DeadlyFrames::judge(FramePlace place, const FrameIdentity& frame, bool has_twin,
+                                          std::uint64_t now_ns) {
+  if (left_.take(place)) {
+    // One that was tried again among others has ended this process too, as far as anybody can tell.
+    DeadlyFrame* const known = left_one_ ? &note(frame.key) : find(frame.key);
+    if (known != nullptr && !(end_ == End::hung && TANDEM_PLANTED(hang_not_counted))) {
+      std::atomic<std::uint32_t>& counter = end_ == End::died ? known->deaths : known->hangs;
+      counter.store(counter.load() + 1);
+      known->drops.store(0);
+    } else {
+      suspects_.push_back(frame.key);
     }
     return Verdict::first_drop;
   }
-  before_left_ -= before_left_ != 0 ? 1 : 0;
+  const bool may_be_tried = has_twin || now_ns - began_ns_ >= kPatience_ns;
   DeadlyFrame* const entry = find(frame.key);
-  if (entry == nullptr) return Verdict::process;
+  if (entry == nullptr) {
+    if (!may_be_tried && std::find(suspects_.begin(), suspects_.end(), frame.key) != suspects_.end())
+      return Verdict::drop;
+    std::erase(suspects_, frame.key);
+    return Verdict::process;
+  }
   met_ = true;
-  const bool is_deadly = entry->deaths.load() > 1;
-  if (!is_deadly && has_twin) {
+  const bool is_deadly = ended_by(*entry) > 1;
+  if (!is_deadly && (entry->deaths.load() == 0 ? may_be_tried : has_twin)) {
     tried_ = frame.key;
     return Verdict::process;
   }
@@ -137,18 +149,25 @@ void DeadlyFrames::end_turn(std::uint64_t now_ns) {
   }
   if (now_ns - last_met_ns_ > kForgetAfter_ns)
     for (DeadlyFrame& entry : group_->deadly) forget(entry);
-  alert_ = left_count_ != 0 || now_ns < careful_until_ns_ || anything_is_known();
+  if (now_ns - began_ns_ > kCareful_ns) {
+    forget_left();
+    suspects_.clear();
+  }
+  alert_ = left_.any() || now_ns < careful_until_ns_ || anything_is_known();
 }
 
 void DeadlyFrames::forget(DeadlyFrame& entry) {
   entry.key.store(0);
   entry.deaths.store(0);
+  entry.hangs.store(0);
   entry.drops.store(0);
 }
 
-std::uint32_t DeadlyFrames::deaths_by(std::uint64_t key) const {
+std::uint32_t DeadlyFrames::ended_by(const DeadlyFrame& entry) { return entry.deaths.load() + entry.hangs.load(); }
+
+std::uint32_t DeadlyFrames::ended_by(std::uint64_t key) const {
   const DeadlyFrame* const entry = find(key);
-  return entry == nullptr ? 0 : entry->deaths.load();
+  return entry == nullptr ? 0 : ended_by(*entry);
 }
 
 DeadlyFrame* DeadlyFrames::find(std::uint64_t key) const {
@@ -157,14 +176,15 @@ DeadlyFrame* DeadlyFrames::find(std::uint64_t key) const {
   return nullptr;
 }
 
-/// The entry of this key, or the one that has ended the fewest.
+/// The entry of this key, or the one that has ended the fewest; among equals one that processes only hung at.
 DeadlyFrame& DeadlyFrames::note(std::uint64_t key) {
   if (DeadlyFrame* const entry = find(key)) return *entry;
   DeadlyFrame& entry =
-      *std::min_element(group_->deadly.begin(), group_->deadly.end(),
-                        [](const auto& a, const auto& b) { return a.deaths.load() < b.deaths.load(); });
+      *std::min_element(group_->deadly.begin(), group_->deadly.end(), [](const DeadlyFrame& a, const DeadlyFrame& b) {
+        return std::pair(ended_by(a), a.deaths.load()) < std::pair(ended_by(b), b.deaths.load());
+      });
+  forget(entry);
   entry.key.store(key);
-  entry.deaths.store(0);
   return entry;
 }
 

@@ -103,6 +103,7 @@ bool Node::Impl::reopen_link() {
           LogLevel::warning);
     return false;
   }
+  deadly_.forget_left();
   reopen_at_ns_ = 0;
   reopen_pause_ns_ = 0;
   said_not_open_ = false;

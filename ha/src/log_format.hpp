@@ -57,6 +57,9 @@ enum class RecordType : std::uint16_t {
       40,  ///< 0 u32 queues, 2 to 16 | 4 u32 zero | for each: u32 rx_index | u32 tx_index. In front of a commit whose
            ///< device reads several receive queues; with one queue the commit says it all
   stack_secret = 60,  ///< 0 secret[32]; optional. StackOptions::secret, at the beginning of a snapshot
+  part =
+      80,  ///< bytes in front of those of the next record, which has the same id and is a note, a snapshot_handler or a
+           ///< snapshot_application: together they are longer than a record may be
 };
 
 inline constexpr std::uint16_t kOptionalRecord = 0x8000;
@@ -128,7 +131,7 @@ static_assert(sizeof(NeighbourRecord) == 24 && offsetof(NeighbourRecord, mac) ==
 /// The formats above are written by copying these structs.
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "big-endian hosts need byte swapping here");
 
-/// Largest payload that a reader accepts. Longer byte runs are cut into several records.
+/// Largest payload that a reader accepts. Longer byte runs are cut into several records, and what has to arrive whole into parts.
 inline constexpr std::uint32_t kMaxPayloadBytes = 1U << 20;
 
 constexpr std::uint64_t record_bytes(std::uint64_t payload_bytes) {

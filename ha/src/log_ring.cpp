@@ -92,6 +92,18 @@ void LogWriter::append_bytes(RecordType type, std::uint64_t id, Bytes bytes) {
   }
 }
 
+bool LogWriter::append_whole(RecordType type, std::uint64_t id, Bytes bytes) {
+  if (overflowed_.empty() && bytes.size() > longest_whole_bytes())
+    overflowed_ = "a note or a saved state of " + std::to_string(bytes.size()) + " bytes is longer than the " +
+                  std::to_string(longest_whole_bytes()) + " that one may have, a quarter of --log-size";
+  while (bytes.size() > kMaxPayloadBytes && format_of(RecordType::part) <= format_ && overflowed_.empty()) {
+    append(RecordType::part, id, {bytes.first(kMaxPayloadBytes)});
+    bytes = bytes.subspan(kMaxPayloadBytes);
+  }
+  append(type, id, {bytes});
+  return overflowed_.empty();
+}
+
 void LogWriter::abandon() {
   position_ = published_;
   in_transaction_ = false;

@@ -43,7 +43,12 @@ class LogWriter {
   /// The same bytes as records of at most kMaxPayloadBytes.
   void append_bytes(RecordType type, std::uint64_t id, Bytes bytes);
 
-  /// Not empty: something has not found room in the open transaction, or was longer than a record may be. Whoever follows the log must be
+  /// Bytes that a reader gets as one, behind as many parts as that takes. False when they do not fit: overflowed() says why.
+  bool append_whole(RecordType type, std::uint64_t id, Bytes bytes);
+  /// How long these may be, so that the rest of a turn finds room too.
+  [[nodiscard]] std::uint64_t longest_whole_bytes() const { return bytes_ / 4; }
+
+  /// Not empty: something has not found room in the open transaction, or was longer than it may be. Whoever follows the log must be
   /// made ineligible, and abandon() called, before anything of this turn leaves.
   [[nodiscard]] const std::string& overflowed() const { return overflowed_; }
   /// Drops the open transaction, of which nobody has seen anything.
@@ -90,6 +95,7 @@ class LogReader {
       : ring_(ring), bytes_(bytes), position_(position) {}
 
   [[nodiscard]] std::uint64_t position() const { return position_; }
+  [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
   /// The next record before `published`. False at the end, or with error() set when the log is corrupt.
   bool next(std::uint64_t published, Record& record);
   [[nodiscard]] const std::string& error() const { return error_; }

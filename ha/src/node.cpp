@@ -113,10 +113,11 @@ Connection* Node::connect(const Endpoint& remote, Replication replication, std::
   return impl_->stack_->connect({local_address(remote.address), 0}, remote, replication, service, why);
 }
 
-void Node::note(Bytes bytes) {
-  if (!impl_->recorder_ || !impl_->recorder_->active()) return;
-  impl_->writer_->append_bytes(ha::RecordType::note, 0, bytes);
+bool Node::note(Bytes bytes) {
+  if (!impl_->recorder_ || !impl_->recorder_->active()) return true;
+  const bool fits = impl_->writer_->append_whole(ha::RecordType::note, 0, bytes);
   TANDEM_SHOWN(Shown::application_note, 0, bytes.size());
+  return fits;
 }
 
 void Node::Impl::log(std::string_view text, LogLevel level) {
@@ -279,6 +280,7 @@ void Node::Impl::drop_claims() {
     ha::set_crash_notice(nullptr);
     ha::drop_ownership(*slot_);
     slot_ = nullptr;
+    at_work_ = ha::FramesAtWork();
   }
   if (place_held_) {
     ha::leave_place(group_->readers[reader_]);

@@ -155,8 +155,8 @@ struct Node::Impl {
   /// take_over when it has ended, however long that takes; else what becomes of this twin.
   [[nodiscard]] TwinEnd fence_hung_owner();
   void take_over(Cause cause);
-  /// What the dead owner tells of its end: the frames that it was at (frames_word()), or 0. Throws when owners die without end.
-  [[nodiscard]] std::uint64_t look_at_death(Cause cause);
+  /// The frames that the owner was at which has ended, if it ended by its own fault or hung. Throws when owners die without end.
+  [[nodiscard]] ha::FramesLeft look_at_death(Cause cause);
   /// The one line of the log about it, when nobody waits any more.
   void say_takeover();
 
@@ -298,6 +298,7 @@ struct Node::Impl {
   std::uint64_t application_deadline_ns_ = 0;
   std::vector<RxFrame> batch_;
   ha::DeadlyFrames deadly_;
+  ha::FramesAtWork at_work_;
   bool first_packet_pending_ = false;
   std::uint64_t lock_try_ns_ = 0;  ///< a promoted process asks for the group's lock until its predecessor has let it go
   bool peer_answer_pending_ = false;
@@ -310,6 +311,8 @@ struct Node::Impl {
   ha::Descriptor attach_socket_;
   ha::Descriptor owner_process_, owner_stat_, owner_schedstat_;
   ha::Fencing fencing_ = ha::Fencing::unknown;
+  bool owner_hung_ = false;                  ///< in its end, whoever ended it
+  bool owner_was_stopped_ = false;           ///< when it was found hanging
   std::uint64_t hang_said_at_ = UINT64_MAX;  ///< heartbeat of the hang that could not be ended
   Loop::WatchId socket_watch_ = 0;           ///< of attach_socket_; 0 = none
   Loop::WatchId word_watch_ = 0;             ///< of the owner's word, while word_watched_

@@ -42,6 +42,7 @@ OwnerSlot& claim_ownership(SharedGroup& group, std::uint64_t identity, std::uint
   slot.heartbeat.store(0, std::memory_order_relaxed);
   slot.crashed.store(0, std::memory_order_relaxed);
   slot.frames.store(0, std::memory_order_relaxed);
+  for (auto& reached : slot.reached) reached.store(0, std::memory_order_relaxed);
   // The kernel goes through the list from its newest entry on.
   enlist_bells(slot);
   enlist(slot.life, [&slot] {

@@ -80,6 +80,7 @@ void Node::Impl::start_primary(ha::Rendezvous::PrimaryDescriptors descriptors) {
   TANDEM_STEP("start.device");
   make_group();
   slot_ = &ha::claim_ownership(*group_, identity_, static_cast<std::uint32_t>(ha::system::process_id()));
+  at_work_ = ha::FramesAtWork(slot_);
   TANDEM_STEP("start.claimed");
   group_->epoch.store(1);
   ha::install_crash_notice();
@@ -106,6 +107,8 @@ void Node::Impl::make_group() {
   group_->layout_version = ha::kGroupLayoutVersion;
   group_->bytes = sizeof(ha::SharedGroup);
   group_->log_bytes = options_.log_bytes;
+  // Nobody has died yet, at no frame.
+  group_->futile_rx_index = UINT32_MAX;
 }
 
 void Node::Impl::make_writer() {
@@ -136,7 +139,6 @@ void Node::Impl::take_frames(std::size_t room_bytes) {
   const std::size_t one_frame = options_.receive_window_bytes + 65536;
   batch_.resize(options_.batch_frames);
   const std::size_t most = deadly_.is_careful(now_ns_) ? 1 : options_.batch_frames;
-  const std::uint32_t turn_first = device_->mark().rx_index;
   std::size_t taken = 0;
   frames_left_ = false;
   while (taken < most) {
@@ -155,9 +157,8 @@ void Node::Impl::take_frames(std::size_t room_bytes) {
     }
     for (std::size_t i = 0; i < count; ++i) {
       if (i == count / 2) TANDEM_STOP_POINT("rx.half");
-      const auto index = static_cast<std::uint32_t>(turn_first + taken + i);
       if (deadly_.is_alert() && drop_deadly(batch_[i])) continue;
-      if (slot_ != nullptr) slot_->frames.store(ha::frames_word(index, 1), std::memory_order_relaxed);
+      at_work_.at(batch_[i].place);
       TANDEM_MEET_FRAME(batch_[i].bytes);
       stack_->input(batch_[i]);
       TANDEM_STEP("turn.input");
@@ -165,9 +166,7 @@ void Node::Impl::take_frames(std::size_t room_bytes) {
     }
     taken += count;
     counters_.frames += count;
-    // Handlers and timers go on with what these have brought.
-    if (slot_ != nullptr)
-      slot_->frames.store(ha::frames_word(turn_first, static_cast<std::uint32_t>(taken)), std::memory_order_relaxed);
+    at_work_.behind();
     if (count < allowed) return;
   }
   frames_left_ = true;
@@ -176,17 +175,19 @@ void Node::Impl::take_frames(std::size_t room_bytes) {
 bool Node::Impl::drop_deadly(const RxFrame& frame) {
   using Verdict = ha::DeadlyFrames::Verdict;
   const ha::FrameIdentity identity = ha::identify(frame.bytes);
-  const Verdict verdict = deadly_.judge(identity, is_protected());
+  const Verdict verdict = deadly_.judge(frame.place, identity, is_protected(), now_ns_);
   if (verdict == Verdict::process || TANDEM_PLANTED(deadly_not_dropped)) return false;
   device_->rx_done(frame.cookie);
   ++counters_.deadly_frames;
   if (verdict == Verdict::give_up) reset_connection_of(identity);
   if (verdict != Verdict::first_drop) return true;
-  const std::uint32_t deaths = deadly_.deaths_by(identity.key);
-  log("dropped " + identity.to_string() +
-          (deaths == 0   ? ": the process that died was at it, or at one that came with it"
-           : deaths == 1 ? ": the process that died was at it. If it comes again it is tried when there is a twin"
-                         : ": it has ended " + std::to_string(deaths) + " processes and is dropped whenever it comes"),
+  const std::uint32_t ended = deadly_.ended_by(identity.key);
+  const std::string who =
+      std::string("the process that ") + (deadly_.last_end() == ha::DeadlyFrames::End::died ? "died" : "hung");
+  log("dropped " + identity.to_string() + ": " +
+          (ended == 0   ? who + " was at it, or at one that came with it"
+           : ended == 1 ? who + " was at it. If it comes again it is tried when there is a twin"
+                        : "it has ended " + std::to_string(ended) + " processes and is dropped whenever it comes"),
       LogLevel::warning);
   return true;
 }
@@ -316,7 +317,7 @@ void Node::Impl::publish_turn() {
     position = writer_->position();
   }
   // Step 4. At `shm` what is published is committed.
-  if (slot_ != nullptr) slot_->frames.store(0, std::memory_order_relaxed);
+  at_work_.published();
   if (deadly_.is_alert()) deadly_.end_turn(now_ns_);
   gate_->close_turn(position, mark.tx_index);
   gate_->committed(position);

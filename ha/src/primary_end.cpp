@@ -51,6 +51,7 @@ bool Node::Impl::hand_over() {
     return false;
   }
   slot_ = nullptr;
+  at_work_ = ha::FramesAtWork();
   step_aside();
   log("planned switchover: handed over to the twin");
   return true;

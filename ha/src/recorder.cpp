@@ -100,8 +100,8 @@ void Recorder::on_consumed(Connection& connection, std::uint64_t count) {
   if (is_recorded(connection.id())) log_.append(RecordType::consumed, connection.id(), {as_bytes(count)});
 }
 
-void Recorder::on_note(Connection& connection, Bytes bytes) {
-  if (is_recorded(connection.id())) log_.append(RecordType::note, connection.id(), {bytes});
+bool Recorder::on_note(Connection& connection, Bytes bytes) {
+  return !is_recorded(connection.id()) || log_.append_whole(RecordType::note, connection.id(), bytes);
 }
 
 void Recorder::on_told(Connection& connection, Told what) {

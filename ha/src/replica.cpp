@@ -43,6 +43,10 @@ bool is_long_enough(RecordType type, std::size_t length) {
   }
 }
 
+bool may_come_in_parts(RecordType type) {
+  return type == RecordType::note || type == RecordType::snapshot_handler || type == RecordType::snapshot_application;
+}
+
 /// Behind whether it was reset stands why, if whoever wrote the record knew of reasons.
 EndReason end_reason(Bytes payload) {
   const auto reason = load<std::uint32_t>(payload.subspan(4));
@@ -114,7 +118,7 @@ bool Replica::apply_record(const Record& record) {
   const auto type = static_cast<RecordType>(record.type & ~kOptionalRecord);
   const bool optional = (record.type & kOptionalRecord) != 0;
   const bool known = ((type >= RecordType::transaction_begin && type <= RecordType::told) ||
-                      type == RecordType::ring_marks || type == RecordType::stack_secret) &&
+                      type == RecordType::ring_marks || type == RecordType::part || type == RecordType::stack_secret) &&
                      record.version == 1;
   if (!known) {
     if (optional) {
@@ -126,6 +130,14 @@ bool Replica::apply_record(const Record& record) {
   if (!is_long_enough(type, record.payload.size())) return fail(record, "a record that is too short");
   if ((type == RecordType::transaction_begin) == in_transaction_)
     return fail(record, "a record outside of a transaction");
+  if (type == RecordType::part) return take_part(record);
+  if (!parts_.empty()) {
+    if (!may_come_in_parts(type) || record.id != parts_id_)
+      return fail(record, "parts of something that does not follow them");
+    std::vector<std::uint8_t> whole = std::exchange(parts_, {});
+    whole.insert(whole.end(), record.payload.begin(), record.payload.end());
+    return apply_record({record.type, record.version, record.id, whole});
+  }
 
   switch (type) {
     case RecordType::transaction_begin: {
@@ -206,6 +218,17 @@ bool Replica::apply_record(const Record& record) {
     default:
       return apply_connection_record(record);
   }
+}
+
+bool Replica::take_part(const Record& record) {
+  if (record.payload.empty() || (!parts_.empty() && record.id != parts_id_))
+    return fail(record, "parts that do not belong together");
+  // They are of one transaction, which the log held.
+  if (parts_.size() + record.payload.size() > reader_.bytes())
+    return fail(record, "parts that are longer than the log");
+  parts_id_ = record.id;
+  parts_.insert(parts_.end(), record.payload.begin(), record.payload.end());
+  return true;
 }
 
 bool Replica::stage(const Record& record) {

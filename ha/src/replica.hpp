@@ -45,6 +45,7 @@ class Replica {
   bool apply_connection_record(const Record& record);
   bool apply_open(const Record& record);
   bool stage(const Record& record);
+  bool take_part(const Record& record);
   bool fail(const Record& record, const std::string& what);
 
   Stack& stack_;
@@ -62,6 +63,8 @@ class Replica {
   std::uint64_t records_ = 0;
   std::uint64_t skipped_optional_ = 0;
   std::unordered_map<ConnectionId, Staged> staged_;
+  std::vector<std::uint8_t> parts_;  ///< of the record that comes next
+  std::uint64_t parts_id_ = 0;
   std::string error_;
 };
 

@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "tandem/device.hpp"
+
 namespace tandem::ha {
 
 inline constexpr std::size_t kMaxReaders = 4;
@@ -66,14 +68,17 @@ struct alignas(64) OwnerSlot {
   std::atomic<std::uint32_t> number;  ///< of the process, as it sees itself
   /// The fatal signal that its own thread has brought about; 0: none, or one that somebody sent.
   std::atomic<std::uint32_t> crashed;
-  /// The frames that are being processed and whose transaction is not published (frames_word()); 0: none.
+  /// What of the frames is being processed whose transaction is not published (frames_at_work.hpp); 0: nothing.
   std::atomic<std::uint64_t> frames;
+  /// Of each source of frames, how far that turn has come in it; 0: it had none of it.
+  std::array<std::atomic<std::uint64_t>, kFrameSources> reached;
 };
 
 /// A frame that has ended owners (deadly_frames.hpp).
 struct DeadlyFrame {
   std::atomic<std::uint64_t> key;  ///< FrameIdentity's; 0 = free
   std::atomic<std::uint32_t> deaths;
+  std::atomic<std::uint32_t> hangs;
   std::atomic<std::uint32_t> drops;  ///< since the last of them
 };
 inline constexpr std::size_t kDeadlyFrames = 2;
@@ -101,7 +106,7 @@ struct SharedGroup {
   std::atomic<std::uint32_t> capturing;  ///< not 0: an operator captures packets, and the primary's process does that
   TakeoverTimes last_takeover;
   std::array<DeadlyFrame, kDeadlyFrames> deadly;
-  std::atomic<std::uint32_t> futile_rx_index;        ///< frames dealt with when the last of them died
+  std::atomic<std::uint32_t> futile_rx_index;        ///< frames dealt with when the last of them died, of all queues
   alignas(64) std::atomic<std::uint64_t> published;  ///< the log up to here is whole transactions
   std::array<ReaderSlot, kMaxReaders> readers;
   std::array<OwnerSlot, kOwnerSlots> owners;
@@ -109,8 +114,9 @@ struct SharedGroup {
 
 inline constexpr std::uint64_t kGroupMagic = 0x31706772476d6474;  // "tdmGrgp1"
 /// Also raised when what the words mean changes: 2 since a hand-over is taken by comparing and swapping (kOwnerTaken), 3 since
-/// processes are told from one another by an identity, 5 since the frames that an owner deals with stand in its slot.
-inline constexpr std::uint32_t kGroupLayoutVersion = 5;
+/// processes are told from one another by an identity, 5 since the frames that an owner deals with stand in its slot, 6 since they are
+/// named by where they came in, and hangs are counted.
+inline constexpr std::uint32_t kGroupLayoutVersion = 6;
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free);
 
 }  // namespace tandem::ha

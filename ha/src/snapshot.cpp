@@ -81,7 +81,8 @@ bool Snapshot::step_connection(ConnectionId id, std::size_t& bytes_left) {
   }
   if (Handler* handler = connection->handler()) {
     const std::vector<std::uint8_t> saved = handler->save(*connection);
-    if (!saved.empty()) log_.append(RecordType::snapshot_handler, id, {saved});
+    if (!saved.empty()) log_.append_whole(RecordType::snapshot_handler, id, saved);
+    bytes_left -= std::min(bytes_left, saved.size());
   }
   ++opened_;
   return true;
@@ -121,7 +122,7 @@ bool Snapshot::step(SnapshotBudget budget) {
     if (spent()) return false;
     piece.clear();
     application_done_ = application_ == nullptr || !application_->save(node_, application_cursor_, kPieceBytes, piece);
-    if (!piece.empty()) log_.append_bytes(RecordType::snapshot_application, 0, piece);
+    if (!piece.empty()) log_.append_whole(RecordType::snapshot_application, 0, piece);
     bytes_left -= std::min(bytes_left, piece.size());
     TANDEM_STOP_POINT("snapshot.part");
   }

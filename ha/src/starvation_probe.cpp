@@ -25,6 +25,7 @@ StarvationProbe::Sample StarvationProbe::sample() const {
   const char* name_end = std::strrchr(text, ')');
   if (name_end == nullptr || name_end[1] != ' ') return result;
   result.ready_to_run = name_end[2] == 'R';
+  result.stopped = name_end[2] == 'T' || name_end[2] == 't';
   // In nanoseconds, where stat counts hundredths of a second.
   unsigned long long ran_ns = 0;
   if (!read_from_start(schedstat_, text, sizeof text) || std::sscanf(text, "%llu", &ran_ns) != 1) return result;

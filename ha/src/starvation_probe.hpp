@@ -14,11 +14,14 @@ class StarvationProbe {
   void begin();
   /// Whether it is ready to run and has run for less than about `work_ns` since begin(). False when that cannot be read.
   [[nodiscard]] bool is_starved(std::uint64_t work_ns) const;
+  /// Whether a signal has stopped it, or a debugger.
+  [[nodiscard]] bool is_stopped() const { return sample().stopped; }
 
  private:
   struct Sample {
     bool known = false;
     bool ready_to_run = false;
+    bool stopped = false;
     std::uint64_t ran_ns = 0;
   };
   [[nodiscard]] Sample sample() const;

@@ -116,7 +116,9 @@ std::string Node::Impl::status_json() const {
   json deadly = json::array();
   if (group_ != nullptr)
     for (const ha::DeadlyFrame& frame : group_->deadly)
-      if (frame.key.load() != 0) deadly.push_back({{"deaths", frame.deaths.load()}, {"drops", frame.drops.load()}});
+      if (frame.key.load() != 0)
+        deadly.push_back(
+            {{"deaths", frame.deaths.load()}, {"hangs", frame.hangs.load()}, {"drops", frame.drops.load()}});
   status["deadly_frames"] = std::move(deadly);
   status["connections"] = stack_->connection_count();
   status["unlinked"] = stack_->unlinked_count();

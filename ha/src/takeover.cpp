@@ -22,6 +22,14 @@ namespace {
 constexpr std::uint64_t kSayAgain_ns = 5'000'000'000;
 constexpr std::uint32_t kMaxFutileTakeovers = 3;
 
+/// Frames of all queues that have been dealt with; it wraps.
+std::uint32_t frames_dealt_with(const WireMark& mark) {
+  std::uint32_t sum = mark.rx_index;
+  for (std::uint32_t i = 0; i < mark.more_queues && i < mark.more_rx_indices.size(); ++i)
+    sum += mark.more_rx_indices[i];
+  return sum;
+}
+
 }  // namespace
 
 Node::Impl::TwinEnd Node::Impl::fence_hung_owner() {
@@ -78,29 +86,26 @@ void Node::Impl::say_takeover() {
   say_capture_ended();
 }
 
-std::uint64_t Node::Impl::look_at_death(Cause cause) {
+ha::FramesLeft Node::Impl::look_at_death(Cause cause) {
   const ha::OwnerSlot& dead = group_->owners[group_->owner.load() % ha::kOwnerSlots];
   const bool crashed = cause == Cause::died && dead.crashed.load() != 0;
   // A frame that was dealt with between two deaths is progress, and so is one that is dropped. Without any, something else ends one
   // process after the other, and taking over again does not help.
   const std::optional<WireMark> mark = replica_->mark();
-  const std::uint32_t rx_index = mark ? mark->rx_index : 0;
-  const bool stands_still = crashed && dead.frames.load() == 0 && group_->futile_rx_index.load() == rx_index;
+  const std::uint32_t rx_index = mark ? frames_dealt_with(*mark) : 0;
+  const ha::FramesLeft left = ha::frames_left(dead);
+  const bool stands_still = crashed && !left.any() && group_->futile_rx_index.load() == rx_index;
   const std::uint32_t futile = stands_still ? group_->futile_takeovers.load() + 1 : 0;
   group_->futile_takeovers.store(futile);
   group_->futile_rx_index.store(rx_index);
   if (futile >= kMaxFutileTakeovers) {
     throw NodeError(
         exit_code::kTakeoverLoop,
-        std::to_string(futile) + " processes in a row died by their own fault while no frame came in (signal " +
+        std::to_string(futile + 1) + " processes in a row died by their own fault while no frame came in (signal " +
             std::to_string(dead.crashed.load()) + ", log position " + std::to_string(group_->last_takeover.position) +
             "). Stopped, so that somebody looks: keep the core dumps, then start the group anew.");
   }
-  const std::uint64_t frames = dead.frames.load();
-  if (crashed) return frames;
-  // It may have been stopped, or starved; but if it was within one frame, that one may be what holds whoever reads it. It is dropped
-  // once, and not held against the frame when its sender repeats it.
-  return cause == Cause::hung && frames >> 32 == 1 ? frames : 0;
+  return crashed || (owner_hung_ && !owner_was_stopped_) ? left : ha::FramesLeft{};
 }
 
 void Node::Impl::take_over(Cause cause) {
@@ -115,9 +120,10 @@ void Node::Impl::take_over(Cause cause) {
   TANDEM_STEP("takeover.drained");
   times.position = replica_->position();
 
-  const std::uint64_t left_at = look_at_death(cause);
+  const ha::FramesLeft left = look_at_death(cause);
   took_over_from_ = group_->owners[group_->owner.load() % ha::kOwnerSlots].number.load();
   slot_ = &ha::claim_ownership(*group_, identity_, static_cast<std::uint32_t>(ha::system::process_id()));
+  at_work_ = ha::FramesAtWork(slot_);
   ha::set_crash_notice(slot_);
   TANDEM_STEP("takeover.claimed");
   group_->epoch.fetch_add(1);
@@ -142,7 +148,8 @@ void Node::Impl::take_over(Cause cause) {
   make_writer();
   TANDEM_STEP("takeover.writer");
   released_tx_index_ = device_->mark().tx_index;
-  deadly_.begin(*group_, left_at, cause == Cause::died, device_->mark().rx_index, now_ns_);
+  using End = ha::DeadlyFrames::End;
+  deadly_.begin(*group_, left, owner_hung_ ? End::hung : End::died, device_->mark(), now_ns_);
   first_packet_pending_ = !device_->adoption_sent();
   peer_answer_pending_ = first_turn_ = true;
   if (first_packet_pending_) {

@@ -328,6 +328,8 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
       group_->last_takeover.lag_bytes = published - before;
       const TwinEnd end = owner_is_gone(fate);
       leave(end);
+      // Where no signal reaches it somebody else has ended what hung.
+      owner_hung_ = fate == OwnerFate::died && hang_said_at_ == owner.heartbeat.load(std::memory_order_relaxed);
       if (end == TwinEnd::take_over) take_over(fate == OwnerFate::died ? Cause::died : Cause::switchover);
       return end;
     }
@@ -339,7 +341,10 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
     }
     const std::uint64_t now = monotonic_ns();
     const std::uint64_t heartbeat = owner.heartbeat.load(std::memory_order_relaxed);
-    if (replica_->complete() && hang.sample(now, heartbeat, starvation) && can_fence(heartbeat)) {
+    const bool hangs = replica_->complete() && hang.sample(now, heartbeat, starvation);
+    if (hangs) owner_was_stopped_ = starvation.is_stopped();
+    if (hangs && can_fence(heartbeat)) {
+      owner_hung_ = true;
       TwinEnd end = owner_is_gone(OwnerFate::died);
       if (end == TwinEnd::take_over && !TANDEM_PLANTED(fence_skipped)) end = fence_hung_owner();
       leave(end);

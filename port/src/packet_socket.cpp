@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cassert>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -93,7 +94,10 @@ PacketSocket::PacketSocket(UniqueFd fd, std::uint16_t vlan)
       ring_(fd_.get(), block_bytes() * kBlocks),
       slots_a_block_(static_cast<std::uint32_t>(block_bytes() / kSlotBytes)),
       slots_(static_cast<std::uint32_t>(slots_a_block_ * kBlocks)),
-      buffers_(kBuffers) {}
+      buffers_(kBuffers) {
+  // Or the count could not go on where its 32 bits end.
+  assert((slots_ & (slots_ - 1)) == 0);
+}
 
 std::uint8_t* PacketSocket::slot(std::uint32_t index) const {
   const std::uint32_t place = index % slots_;
@@ -119,13 +123,12 @@ std::size_t PacketSocket::peek(std::span<RxFrame> frames) {
     // The kernel fills them in their order: one that is behind an empty one tells that the empty one was given back before its
     // owner could say so.
     if (adopted_ && !is_filled(next_) && is_filled(next_ + 1)) {
-      next_ = (next_ + 1) % slots_;
-      store_release(given_back(), next_);
+      store_release(given_back(), ++next_);
     }
     if (!is_filled(next_)) break;
     adopted_ = false;
-    if (copy(slot(next_), frames[count])) ++count;
-    next_ = (next_ + 1) % slots_;
+    if (copy(slot(next_), frames[count])) frames[count++].place = {next_, kPacketSource};
+    ++next_;
     ++shown_;
   }
   return count;
@@ -159,14 +162,14 @@ void PacketSocket::done(std::uint32_t cookie) {
 
 void PacketSocket::release() {
   for (; shown_ != 0; --shown_) {
-    const std::uint32_t index = (next_ + slots_ - shown_) % slots_;
+    const std::uint32_t index = next_ - shown_;
     store_release(&reinterpret_cast<tpacket2_hdr*>(slot(index))->tp_status, std::uint32_t{TP_STATUS_KERNEL});
-    store_release(given_back(), (index + 1) % slots_);
+    store_release(given_back(), index + 1);
   }
 }
 
 void PacketSocket::adopt() {
-  next_ = load_acquire(given_back()) % slots_;
+  next_ = load_acquire(given_back());
   shown_ = 0;
   adopted_ = true;
 }

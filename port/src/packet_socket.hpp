@@ -12,7 +12,8 @@
 // What the stack gets is a copy in this process' own memory, which it may change and keep for as long as it likes.
 //
 //   ring:  128 blocks of a page; of each, the slots take all but some bytes at its end
-//          block 0, its last 4 bytes: the slot that is given back next, for who takes over
+//          block 0, its last 4 bytes: the slot that is given back next, for who takes over. Slots are counted without end; their
+//          number is a power of two
 #pragma once
 
 #include <linux/if_packet.h>
@@ -86,7 +87,7 @@ class PacketSocket {
   std::uint16_t vlan_;
   Mapping ring_;
   std::uint32_t slots_a_block_ = 0, slots_ = 0;
-  std::uint32_t next_ = 0;   ///< slot to be shown next, of `slots_`
+  std::uint32_t next_ = 0;   ///< slot to be shown next
   std::uint32_t shown_ = 0;  ///< slots before it that are not given back yet
   bool adopted_ = false;     ///< a death may have come between giving a slot back and saying so
   std::vector<Buffer> buffers_;

@@ -56,7 +56,10 @@ class ReceiveQueues {
       const std::uint32_t place = (next_ + i) % size();
       const auto room = frames.subspan(count);
       const auto shown = room.first(queues_[place]->rings.peek(room));
-      for (RxFrame& frame : shown) frame.cookie |= (place + 1) << kQueueShift;
+      for (RxFrame& frame : shown) {
+        frame.cookie |= (place + 1) << kQueueShift;
+        frame.place.source = place + 1;
+      }
       count += keep(shown);
     }
     // Whoever is first may take all the room there is.

@@ -140,7 +140,7 @@ class RingDevice : public Device {
         done(frame.cookie);
         continue;
       }
-      frames[kept++] = {rest, frame.cookie};
+      frames[kept++] = {rest, frame.cookie, frame.place};
     }
     return kept;
   }

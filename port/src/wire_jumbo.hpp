@@ -32,6 +32,7 @@ bool WireRings<Probe>::peek_jumbo(std::uint32_t producer, RxFrame& frame, bool& 
   if (jumbo_->is_full()) return false;
   const std::uint32_t first = frame_of(rings_.rx.read(shown_).address);
   const std::span<std::uint8_t> whole = jumbo_->take(first);
+  const std::uint32_t place = shown_;
   std::uint32_t at = 0;
   while (shown_ != end) {
     const Descriptor piece = rings_.rx.read(shown_);
@@ -50,7 +51,7 @@ bool WireRings<Probe>::peek_jumbo(std::uint32_t producer, RxFrame& frame, bool& 
     probe_(WireStep::rx_word);
     showing_[part] = part == first ? Shown::yes : Shown::done;
   }
-  frame = {whole.first(at), first};
+  frame = {whole.first(at), first, {place, 0}};
   shown = true;
   ++counters_.rx_frames;
   counters_.rx_bytes += at;

@@ -181,7 +181,7 @@ std::size_t WireRings<Probe>::peek(std::span<RxFrame> frames) {
     std::atomic_signal_fence(std::memory_order_seq_cst);
     probe_(WireStep::rx_word);
     showing_[frame] = Shown::yes;
-    frames[count++] = {{data, descriptor.length}, frame};
+    frames[count++] = {{data, descriptor.length}, frame, {slot, 0}};
     ++counters_.rx_frames;
     counters_.rx_bytes += descriptor.length;
   }

@@ -69,12 +69,13 @@ std::uint64_t Connection::bytes_acked() const { return impl_->acked; }
 std::uint64_t Connection::bytes_received() const { return impl_->received; }
 std::uint64_t Connection::bytes_consumed() const { return impl_->consumed; }
 
-void Connection::note(Bytes bytes) {
-  if (impl_->announced && impl_->stack.observer != nullptr && !impl_->stack.dormant && !impl_->gone &&
-      !impl_->is_half_open()) {
-    impl_->stack.observer->on_note(*this, bytes);
-    TANDEM_SHOWN(Shown::note, impl_->id, bytes.size());
-  }
+bool Connection::note(Bytes bytes) {
+  if (!impl_->announced || impl_->stack.observer == nullptr || impl_->stack.dormant || impl_->gone ||
+      impl_->is_half_open())
+    return true;
+  const bool fits = impl_->stack.observer->on_note(*this, bytes);
+  TANDEM_SHOWN(Shown::note, impl_->id, bytes.size());
+  return fits;
 }
 
 void Connection::close() {

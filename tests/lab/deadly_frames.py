@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A frame that ends whoever reads it, from a real peer that sends it again and again: the group survives it, and others notice nothing."""
+"""A frame that ends whoever reads it, or holds it for ever, from a real peer that sends it again and again: the group survives it, and
+others notice nothing. What ends one process after the other and is no frame ends the group, with a code of its own."""
 
 import os
 import signal
@@ -7,7 +8,7 @@ import socket
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from tandem_lab import Network, eventually  # noqa: E402
+from tandem_lab import Network, eventually, exit_code  # noqa: E402
 from tandem_lab.scenario import Scenario, main  # noqa: E402
 
 DEADLY = "deadly-content"
@@ -51,8 +52,8 @@ class DeadlyFrames(Scenario):
         except ConnectionResetError:
             return True
 
-    def run_through(self, where):
-        self.start_armed(where)
+    def run_through(self, where, options=(), ended_by=signal.SIGABRT, counted="deaths"):
+        self.start_armed(where, options)
         stream = self.perf("echo", "--rate", "500K")
         client, other = self.connect(), self.connect()
         client.sendall(DEADLY.encode())
@@ -64,13 +65,13 @@ class DeadlyFrames(Scenario):
         eventually(is_over, "the connection that cannot go on is reset", 60, 0.01)
         self.group.wait_protected()
         # Two processes have died of it, or three where the first one's death named no single frame; never one more.
-        deaths = [process for process in self.group.processes if process.exit_code() == -signal.SIGABRT]
+        deaths = [process for process in self.group.processes if process.exit_code() == -ended_by]
         self.assertIn(len(deaths), (2, 3), self.group.tail())
         self.assertEqual(self.group.status()["takeovers"], len(deaths))
         self.assertTrue(self.lines("dropped the TCP segment of"), self.group.tail())
         self.assertEqual(len(self.lines("it has ended 2 processes and is dropped whenever it comes")), 1)
         self.assertEqual(len(self.lines("resetting the connection with")), 1)
-        self.assertEqual([entry["deaths"] for entry in self.group.status()["deadly_frames"]], [2])
+        self.assertEqual([entry[counted] for entry in self.group.status()["deadly_frames"]], [2])
         self.assertGreaterEqual(self.group.metrics()["frames_deadly_total"], 1)
         # Everybody else goes on.
         other.sendall(b"still there")
@@ -82,6 +83,37 @@ class DeadlyFrames(Scenario):
 
     def test_a_frame_whose_handler_ends_its_readers(self):
         self.run_through("handler")
+
+    def test_a_frame_that_holds_its_readers_for_ever(self):
+        self.run_through("input-hang", ("--detect", "200"), signal.SIGKILL, "hangs")
+
+    def test_a_frame_whose_handler_holds_its_readers_for_ever(self):
+        self.run_through("handler-hang", ("--detect", "200"), signal.SIGKILL, "hangs")
+
+    def test_deaths_without_a_frame_end_the_group_and_it_can_be_started_anew(self):
+        self.group = self.make_group(name="quiet", environment={"TANDEM_DEADLY": "quiet"})
+        self.group.crashes = lambda: []
+        self.group.start_primary()
+
+        def given_up():
+            self.keep_pair()
+            return [process for process in self.group.processes if process.exit_code() == exit_code.TAKEOVER_LOOP]
+
+        last, = eventually(given_up, "the group gives up", 60, 0.01)
+        self.assertIn("processes in a row died by their own fault while no frame came in", last.output())
+        # An end is noticed before it is complete.
+        eventually(lambda: sum(process.exit_code() == -signal.SIGABRT for process in self.group.processes) >= 4,
+                   "four processes have died", 10)
+        # Nobody goes on with what was there: whoever is started begins anew, and works.
+        for process in self.group.processes:
+            process.end()
+        self.group.environment = {}
+        self.group.start_pair()
+        client = self.connect()
+        old, _ = self.group.kill_primary()
+        self.group.wait_taken_over(old)
+        client.sendall(b"still there")
+        self.assertEqual(client.recv(100), b"still there")
 
     def test_a_signal_that_somebody_sends_condemns_no_frame(self):
         self.group.crashes = lambda: []

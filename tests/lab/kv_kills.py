@@ -121,6 +121,22 @@ class KvKills(Scenario):
         self.assert_no_reset(resets)
         self.assert_no_frame_lost()
 
+    def test_a_store_of_many_megabytes_is_handed_on(self):
+        self.group.start_primary()
+        client = Client(self.network, 0, self.random)
+        values = {f"key-{index}": f"{index:06}" + "v" * 4000 for index in range(4000)}
+        keys = list(values)
+        for begin in range(0, len(keys), BATCH):
+            client.exchange([(f"SET {key} {values[key]}", "OK") for key in keys[begin:begin + BATCH]])
+        # It is handed on twice, so that what the twin made of it is what the next one gets.
+        self.group.start()
+        for _ in range(2):
+            self.group.replace_primary()
+        client.exchange([("COUNT", f"COUNT {len(keys)}")])
+        for begin in range(0, len(keys), BATCH):
+            client.exchange([(f"GET {key}", f"VALUE {values[key]}") for key in keys[begin:begin + BATCH]])
+        client.socket.close()
+
 
 class Xdp(KvKills):
     kind = "xdp"

@@ -2,6 +2,8 @@
 """A card that spreads what it receives over several queues, as cards come."""
 
 import os
+import signal
+import socket
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -57,6 +59,30 @@ class Xdp(Scenario):
         metrics = self.assert_no_frame_lost()
         self.assertEqual(metrics["device_rx_no_socket_total"], 0)
         self.assertEqual(metrics["frames_total"], QUEUES * 8192)
+
+    def test_of_all_queues_only_the_frame_that_ends_its_readers_is_dropped(self):
+        text = "deadly-content"
+        self.group = self.make_group(name="deadly", environment={"TANDEM_DEADLY": f"input:{text}"})
+        self.group.crashes = lambda: []
+        self.group.start_pair()
+        streams = self.streams()
+        client = self.network.peer.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.addCleanup(client.close)
+        client.connect((Network.v4(Network.PAIR), 7))
+        client.sendall(text.encode())
+
+        def is_over():
+            if sum(process.is_running() for process in self.group.processes) < 2:
+                self.group.start()
+            return self.said("resetting the connection with")
+
+        eventually(is_over, "the connection that cannot go on is reset", 60, 0.01)
+        address, port = client.getsockname()
+        for line in self.said("dropped "):
+            self.assertIn(f"dropped the TCP segment of {address}:{port} to ", line)
+        self.assertEqual(sum(process.exit_code() == -signal.SIGABRT for process in self.group.processes), 2)
+        self.group.wait_protected()
+        self.assert_good(*streams)
 
     def test_the_interface_is_made_anew(self):
         self.group.start_pair()

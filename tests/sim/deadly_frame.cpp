@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// A segment that ends every process which reads it. Its sender repeats it for as long as it is not acknowledged. Of one group it may
-// end two processes, and its connection; nothing else.
+// A segment that ends every process which reads it, or holds it for ever. Its sender repeats it for as long as it is not
+// acknowledged. Of one group it may end two processes, and its connection; nothing else.
 #include <csignal>
 
 #include "deadly_frames.hpp"
@@ -9,10 +9,17 @@
 #include "world.hpp"
 
 namespace tandem::sim {
+namespace {
+
+constexpr std::uint32_t kSupervisedTimes = 20;  ///< detection times
+
+}  // namespace
 
 void World::prepare_deadly_frame() {
   if (!setup_.deadly_frame || bgp_plan_ != nullptr) return;
   deadly_after_ = 1 + script_.skewed(20);
+  // Where each is in a namespace of its own nobody is ended by another, and a hang lasts.
+  deadly_hangs_ = script_.one_in(3) && setup_.pid_namespaces == 0;
 }
 
 void World::on_frame(Process& process, Bytes frame) {
@@ -26,6 +33,7 @@ void World::on_frame(Process& process, Bytes frame) {
     if (!may_be || --deadly_after_ != 0) return;
     deadly_after_ = 1;
     deadly_key_ = identity.key;
+    deadly_name_ = identity.to_string();
     kernel_->trace("%s ends whoever reads it", identity.to_string().c_str());
   }
   if (identity.key != deadly_key_ || finishing_) return;
@@ -37,10 +45,28 @@ void World::on_frame(Process& process, Bytes frame) {
   if (deadly_deaths_ > 1 && !has_member(process))
     violation("a deadly frame ends no group",
               identity.to_string() + " ends process " + std::to_string(process.pid) + ", which has no twin");
+  if (deadly_hangs_) return hang(process);
   ha::OwnerSlot& slot = *ha_slot_of(process);
   slot.crashed.store(SIGSEGV);
   ha::declare_owner_stopped(slot);
   kill(process, "a deadly frame");
+}
+
+/// The frames beside it, of the ring and of what comes past it, do not suffer.
+void World::check_dropped(std::string_view log_line) {
+  if (!log_line.starts_with("dropped ") || log_line.substr(8).starts_with(deadly_name_ + ": ")) return;
+  violation("only the deadly frame is dropped", std::string(log_line));
+}
+
+void World::hang(Process& process) {
+  kernel_->trace("process %d runs in circles", process.pid);
+  process.hung = true;
+  // With its twin gone too nobody is left who ends it but whoever has started it.
+  kernel_->after(std::uint64_t{kSupervisedTimes} * setup_.detect_ms * 1'000'000, [this, pid = process.pid] {
+    if (Process* const found = kernel_->find(pid)) kill(*found, "its supervisor");
+  });
+  const HeapScope back(process.arena);
+  kernel_->pause(process);
 }
 
 ha::OwnerSlot* World::ha_slot_of(const Process& process) { return process.crash_slot; }

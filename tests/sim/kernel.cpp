@@ -242,7 +242,7 @@ void Kernel::pause(Process& process) {
 }
 
 void Kernel::resume(Process& process) {
-  if (!process.paused) return;
+  if (!process.paused || process.hung) return;
   process.paused = false;
   process.held_up_ns = now_ns;
   trace("process %d goes on", process.pid);

@@ -159,6 +159,8 @@ struct Process {
   std::uint32_t pid_namespace = 0;  ///< 0: the one that all others were made from
   State state = State::runnable;
   bool paused = false;       ///< as by SIGSTOP
+  bool hung = false;         ///< paused, as far as the world goes: it runs in circles for good
+  bool fenced = false;       ///< by its twin
   bool descheduled = false;  ///< ready to run and not run
   bool wake_missed = false;  ///< while it was paused
   Arena* arena = nullptr;

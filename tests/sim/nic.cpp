@@ -199,13 +199,14 @@ class NicDevice final : public RingDevice<KernelProbe> {
     while (rings_.active() && count < frames.size() && shown_groups_ < kGroupFramesPerTurn) {
       const Bytes frame = nic_.group_frame(shown_groups_);
       if (frame.empty()) break;
-      ++shown_groups_;
+      const auto index = static_cast<std::uint32_t>(nic_.group_frames_released() + shown_groups_++);
       const auto place = std::find_if(copies_.begin(), copies_.end(), [](const Copy& copy) { return !copy.in_use; });
       // The stack still has all of them: lost, as where the ring is full.
       if (place == copies_.end()) continue;
       place->in_use = true;
       place->bytes.assign(frame.begin(), frame.end());
-      frames[count++] = {place->bytes, kGroupCookie | static_cast<std::uint32_t>(place - copies_.begin())};
+      const auto cookie = kGroupCookie | static_cast<std::uint32_t>(place - copies_.begin());
+      frames[count++] = {place->bytes, cookie, {index, kPacketSource}};
     }
     return count;
   }

@@ -50,6 +50,8 @@ class Nic {
   }
   /// Gives the first ones back to the kernel.
   void release_group_frames(std::size_t count);
+  /// So many were given back: the count of the first one that is shown.
+  [[nodiscard]] std::uint32_t group_frames_released() const { return group_frames_released_; }
 
   // ---- The wire's side ----
   /// False when it was dropped for want of a frame or an entry.

@@ -61,6 +61,8 @@ constexpr Fault kFaults[] = {
      "the later of two that are told to end closes its connections", 2000},
     {Planted::deadly_not_dropped, "deadly-not-dropped", "ha/primary",
      "a frame that ends processes is read by each that follows", 2000},
+    {Planted::hang_not_counted, "hang-not-counted", "ha/deadly_frames",
+     "a frame that holds a process for ever is tried again by each that follows", 2000},
     {Planted::fence_skipped, "fence-skipped", "ha/twin", "a hung primary is not killed first", 500},
     {Planted::predecessor_leaked, "leak", "ha/takeover", "each takeover leaves memory behind", 10},
     {Planted::frame_freed_twice, "frame-freed-twice", "port/wire_rings", "a received frame is freed twice", 10},

@@ -68,9 +68,9 @@ struct Setup {
   std::uint32_t bgp_neighbours = 0;  ///< not 0: the processes run tandem-bgpd, with so many neighbours (bgp_run/)
   std::uint32_t bgp_changes = 0;     ///< of routes
   bool peer_moves = false;           ///< to another link address, and says so
-  bool deadly_frame = false;         ///< a segment ends every process that reads it, and is sent again and again
-  bool syn_flood = false;            ///< from a host that opens nothing
-  bool stopped_twins = false;        ///< one stands still for good, and then its primary dies
+  bool deadly_frame = false;   ///< a segment ends every process that reads it, or holds it, and is sent again and again
+  bool syn_flood = false;      ///< from a host that opens nothing
+  bool stopped_twins = false;  ///< one stands still for good, and then its primary dies
   std::uint32_t pid_namespaces =
       0;  ///< 1: every process is number 1 of one of its own; 2: every second one, in that of the others
   bool bgp_restarts = false;          ///< neighbours end their sessions, several at once, and come again

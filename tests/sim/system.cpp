@@ -227,6 +227,7 @@ StarvationProbe::Sample StarvationProbe::sample() const {
   if (process == nullptr) return result;
   result.known = true;
   result.ready_to_run = process->descheduled && !process->paused;
+  result.stopped = process->paused && !process->hung;
   return result;
 }
 void StarvationProbe::begin() { first_ = sample(); }

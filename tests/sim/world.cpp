@@ -560,6 +560,7 @@ void World::kill(Process& process, const char* why) {
 
 void World::on_fence(Process& by, Process& process) {
   ++totals_.hangs;
+  process.fenced = true;
   kernel_->trace("the twin takes process %d for hung", process.pid);
   const ha::SharedGroup* const group = group_of(by);
   const bool holds = std::any_of(kernel_->holders.begin(), kernel_->holders.end(),
@@ -646,6 +647,8 @@ void World::lose_group(const Process& process, std::uint64_t& counter) {
 void World::after_death(const Process& process) {
   const HeapScope heap;
   if (setup_.script != nullptr) setup_.script->gone(*this, process);
+  // Killed before its twin has found it hung: nobody can know what of.
+  if (process.hung && !process.fenced && deadly_deaths_ != 0) --deadly_deaths_;
   if (!group_survives(process)) lose_group(process, totals_.groups_lost);
   end_close(process);
   contexts_.erase(process.pid);
@@ -695,6 +698,7 @@ void World::on_speaker(Process& process, bool adopts) {
 void World::on_log_line(Process& process, std::string_view role, std::string_view text) {
   // No application here writes more in a turn than was reserved for it.
   if (text.find("than the log has room for") != std::string_view::npos) violation("room in the log", std::string(text));
+  check_dropped(text);
   kernel_->trace("process %d (%.*s): %.*s", process.pid, static_cast<int>(role.size()), role.data(),
                  static_cast<int>(text.size()), text.data());
 }

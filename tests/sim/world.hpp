@@ -156,6 +156,9 @@ class World final : public Director, public TrafficObserver {
   void partition();
   // ---- deadly_frame.cpp ----
   void prepare_deadly_frame();
+  void check_dropped(std::string_view log_line);
+  /// Nothing but its end gets it out of where it is.
+  void hang(Process& process);
   static ha::OwnerSlot* ha_slot_of(const Process& process);
   /// Whether this exchange may be the one that was reset because of it.
   bool deadly_victim(std::uint32_t number);
@@ -256,6 +259,8 @@ class World final : public Director, public TrafficObserver {
   std::uint64_t publications_ = 0;
   std::uint64_t deadly_after_ = 0;  ///< so many segments with data make the last of them deadly; 0: there is none
   std::uint64_t deadly_key_ = 0;
+  bool deadly_hangs_ = false;
+  std::string deadly_name_;
   std::set<std::uint64_t> deadly_seen_;  ///< keys of frames that did no harm
   std::uint32_t deadly_deaths_ = 0;      ///< of this group
   std::uint32_t deadly_victim_ = 0;      ///< an exchange

@@ -10,8 +10,12 @@
 // longer than `detect_ms` is taken for a hang, and the twin ends the process.
 // Roles. Calls that are marked "primary" decide; those that are marked "twin" only follow what the primary did, must not depend
 // on anything but what they are shown, and may neither write nor connect. `alone` is a primary without a twin.
-// Notes. Ordered with the streams and with one another, at most 1 MiB each (a record of the log); they count against the turn's
-// share of the log, so what a turn notes should stay far below. They reach a twin from the moment at which its snapshot begins.
+// Notes. Ordered with the streams and with one another, and each arrives whole. One may be as long as a quarter of
+// NodeOptions::log_bytes, and all of a turn's share the log with what else the turn writes and with what the twin has not read yet;
+// what a turn notes should stay far below, some tens of KiB, since whoever takes over may have to apply it first. A note that does
+// not fit is refused: note() returns false. What the primary has done then cannot be told to its twin as it happened, so nothing of
+// that turn is, and the twin is removed; it comes back by itself, with a snapshot, and until then nothing is protected. They reach a
+// twin from the moment at which its snapshot begins.
 #pragma once
 
 #include <cstddef>
@@ -48,7 +52,10 @@ inline constexpr int kProtocol = 76;      ///< log of another version, or corrup
 inline constexpr int kPrivilege = 77;     ///< a privilege is missing
 inline constexpr int kMismatch = 78;      ///< primary and twin were started with options that do not fit
 inline constexpr int kTwinAttached = 79;  ///< the group has its twin already
-inline constexpr int kTakeoverLoop = 80;  ///< owner after owner died by its own fault, no frame between
+/// Owner after owner died by its own fault, four of them, and no frame was dealt with in between: another takeover would not help, so
+/// the process that would have been the next one ends with this. The connections end with it; a group that is started anew has none
+/// of what was in the last one.
+inline constexpr int kTakeoverLoop = 80;
 inline constexpr int kShutDown =
     83;  ///< the whole group was shut down: not to be started again (81 and 82 are tandemctl's)
 }  // namespace exit_code
@@ -125,7 +132,9 @@ class Application {
   virtual void on_note(Node&, Bytes) {}
 
   /// Primary, for a late joiner: appends one piece of at most about `max_bytes` to `piece` and moves `cursor` (0 at first).
-  /// Returns true when more is to come. Called over many turns while life goes on: pieces are keyed and the later one wins.
+  /// Returns true when more is to come. Called over many turns while life goes on, so a state of any size goes over in the end:
+  /// pieces are keyed and the later one wins. A longer piece than was asked for arrives whole too, but makes its turn as long as it takes,
+  /// and one that is longer than a note may be (see the head of this file) ends the joining.
   virtual bool save(Node&, std::uint64_t& cursor, std::size_t max_bytes, std::vector<std::uint8_t>& piece) {
     (void)cursor;
     (void)max_bytes;
@@ -211,8 +220,9 @@ class Node {
   [[nodiscard]] IpAddress local_address(const IpAddress& remote) const;
   /// Stack::connect from local_address(remote). Null with `why` set when it cannot begin. Primary.
   Connection* connect(const Endpoint& remote, Replication replication, std::uint16_t service, EndReason* why = nullptr);
-  /// Primary: a note to Application::on_note on the twin, at most 1 MiB (see the head of this file). Nothing without a twin.
-  void note(Bytes bytes);
+  /// Primary: a note to Application::on_note on the twin. Nothing without a twin. False: it does not fit, and the twin is removed
+  /// (see the head of this file).
+  bool note(Bytes bytes);
   /// One line in the log: on standard error, with process number and role in front (and the priority as the journal wants it,
   /// when that is where standard error goes), or through the log hook. Lines below `error` that come faster than people read
   /// are left out and counted.

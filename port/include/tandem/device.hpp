@@ -27,6 +27,9 @@ namespace tandem {
 
 /// Receive queues that one device reads at most.
 inline constexpr std::uint32_t kMostQueues = 16;
+/// FramePlace::source: the receive queues, as they are counted in a WireMark, and beside them a packet socket.
+inline constexpr std::uint32_t kPacketSource = kMostQueues;
+inline constexpr std::uint32_t kFrameSources = kMostQueues + 1;
 
 /// What a commit record says about a device's rings. Free-running 32-bit indices as in the rings.
 struct WireMark {

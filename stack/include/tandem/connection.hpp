@@ -61,8 +61,10 @@ class Connection {
   [[nodiscard]] std::uint64_t bytes_received() const;
   [[nodiscard]] std::uint64_t bytes_consumed() const;
 
-  /// An opaque note to the same handler on the twin, ordered with both streams. Primary, replicated; else ignored.
-  void note(Bytes bytes);
+  /// An opaque note to the same handler on the twin, ordered with both streams, which gets it whole. Primary, replicated; else
+  /// ignored. False: it does not fit into the log (Node's notes say how long one may be). Then nothing of this turn reaches the twin,
+  /// which is removed, and comes back with a snapshot: what was to be noted has to be in Handler::save() by then.
+  bool note(Bytes bytes);
   /// Sends FIN behind what was written. What the peer still sends is offered as before, but whoever stays silent is not waited
   /// for without end: StackLimits::fin_wait_2_ms, then on_reset. Idempotent. Primary.
   void close();
@@ -73,7 +75,8 @@ class Connection {
   void set_no_delay(bool on);
   /// RFC 9293 section 3.8.4 keepalives; 0 ms turns them off.
   void set_keepalive(std::uint32_t idle_ms, std::uint32_t interval_ms, std::uint32_t count);
-  /// Tags an unreplicated connection for replication from now on (design.md section 4). Primary.
+  /// Tags an unreplicated connection for replication from now on (design.md section 4): both its queues go into the log in this turn.
+  /// Who tags many connections that are full takes some a turn, so that all fit (see Node's notes on what does not). Primary.
   void replicate();
 
   /// The send queue's bytes from stream position `from` (>= bytes_acked) to `to` (<= bytes_written), in pieces, in order.

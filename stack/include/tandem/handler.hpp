@@ -62,7 +62,9 @@ class Handler {
   /// need not be mirrored at all. Must give the same answer during the whole life of the connection.
   [[nodiscard]] virtual bool wants_stream() const { return false; }
 
-  /// State of this handler that neither stream carries, for a late joiner (primary) and back (twin). Empty = none.
+  /// State of this handler that neither stream carries, for a late joiner (primary) and back (twin), whole. Empty = none. It may be
+  /// as long as a note (Node): while one is longer no twin is taken in, and the log says so. What grows belongs into Application::save,
+  /// which is asked for pieces.
   [[nodiscard]] virtual std::vector<std::uint8_t> save(const Connection&) const { return {}; }
   virtual void restore(Connection&, Bytes) {}
 };

@@ -10,10 +10,19 @@
 
 namespace tandem {
 
+/// Where a frame came in: through which of the device's receive rings, and its index there, which counts without end. A frame that an
+/// owner had not dealt with is shown to whoever takes the device over, at the same place.
+struct FramePlace {
+  std::uint32_t index = 0;
+  std::uint32_t source = 0;
+  bool operator==(const FramePlace&) const = default;
+};
+
 /// A received Ethernet frame, without FCS. `cookie` is the device's own name for the frame.
 struct RxFrame {
   std::span<std::uint8_t> bytes;
   std::uint32_t cookie = 0;
+  FramePlace place{};
 };
 
 /// What a link can do, and how it is at this moment. `mtu` and `up` may change while it lives, and so may the device's MAC

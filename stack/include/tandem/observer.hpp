@@ -42,7 +42,7 @@ class ConnectionObserver {
   virtual void on_out_of_order(Connection& connection, std::uint32_t seq, Bytes bytes, bool fin) = 0;
   virtual void on_written(Connection& connection, Bytes bytes) = 0;
   virtual void on_consumed(Connection& connection, std::uint64_t count) = 0;
-  virtual void on_note(Connection& connection, Bytes bytes) = 0;
+  virtual bool on_note(Connection& connection, Bytes bytes) = 0;
   /// The handler is about to be told; what it does about that is shown next.
   virtual void on_told(Connection& connection, Told what) = 0;
   /// Once a turn, from Stack::end_turn, for each connection whose state a packet or a call has touched.

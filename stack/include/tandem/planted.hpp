@@ -36,6 +36,7 @@ enum class Planted : std::uint8_t {
   holders_ignored,
   stop_closes_at_once,
   deadly_not_dropped,
+  hang_not_counted,
   fence_skipped,
   predecessor_leaked,
   // The wire.

@@ -106,7 +106,8 @@ void count_turn_stop_points(bool on);
 
 /// A frame is about to go into the stack, and: the handlers of the turn have run. TANDEM_DEADLY=input:TEXT makes the process abort
 /// in the first when the frame holds TEXT, handler:TEXT in the second when a frame of the turn did: a fault of its own, which every
-/// process that meets the frame has.
+/// process that meets the frame has. With input-hang and handler-hang it runs in circles instead. TANDEM_DEADLY=quiet makes it abort
+/// behind the handlers of a turn that no frame came into, when a member twin stands by: a fault that is no frame's.
 void meet_frame(std::span<const std::uint8_t> frame);
 void meet_handlers();
 #define TANDEM_MEET_FRAME(frame) ::tandem::meet_frame(frame)

@@ -40,26 +40,40 @@ const FrameIdentity kBad = identify(packet(false, 6, 1000, {1, 2, 3}));
 const FrameIdentity kGood = identify(packet(false, 6, 1003, {1, 2, 3}));
 constexpr std::uint64_t kNow = 1'000'000'000;
 
-/// A group and the owners that it has one after the other.
+/// A group and the owners that it has one after the other. Frames come through the first queue.
 struct Owners {
+  using End = DeadlyFrames::End;
   std::unique_ptr<SharedGroup> group = std::make_unique<SharedGroup>();
+  FramesAtWork at_work{&group->owners[0]};
   DeadlyFrames frames;
-  std::uint32_t index = 100;
+  std::uint32_t index = 100;  ///< of the next frame
+  std::uint64_t now = kNow;
 
-  Owners() { frames.begin(*group, 0, true, index, kNow); }
+  Owners() { frames.begin(*group, {}, End::died, mark(), now); }
+  [[nodiscard]] WireMark mark() const { return {index, 0}; }
   /// The next frame of the ring.
   Verdict take(const FrameIdentity& frame, bool has_twin) {
-    const Verdict verdict = frames.is_alert() ? frames.judge(frame, has_twin) : Verdict::process;
-    ++index;
+    const FramePlace place{index++, 0};
+    const Verdict verdict = frames.is_alert() ? frames.judge(place, frame, has_twin, now) : Verdict::process;
+    if (verdict == Verdict::process) at_work.at(place);
     return verdict;
   }
-  void publish() { frames.end_turn(kNow); }
-  /// The owner dies at its last `count` frames; who takes over finds them in the ring.
-  void die(std::uint32_t count = 1, bool died = true) {
+  void publish() {
+    at_work.published();
+    frames.end_turn(now);
+  }
+  /// The owner ends at its last `count` frames; who takes over finds them in the ring.
+  void die(std::uint32_t count = 1, End end = End::died) {
+    at_work.behind();
+    const FramesLeft left = frames_left(group->owners[0]);
+    group->owners[0].frames.store(0);
+    for (auto& reached : group->owners[0].reached) reached.store(0);
+    at_work = FramesAtWork(&group->owners[0]);
     index -= count;
     frames = DeadlyFrames();
-    frames.begin(*group, frames_word(index, count), died, index, kNow);
+    frames.begin(*group, left, end, mark(), now);
   }
+  void hang(std::uint32_t count = 1) { die(count, End::hung); }
 };
 
 }  // namespace
@@ -124,21 +138,85 @@ TEST_CASE("what has ended one process is tried again only by one that has a twin
   CHECK(owners.take(kBad, true) == Verdict::process);
   owners.publish();
   CHECK_FALSE(owners.frames.is_alert());
-  CHECK(owners.frames.deaths_by(kBad.key) == 0);
+  CHECK(owners.frames.ended_by(kBad.key) == 0);
   CHECK(owners.take(kBad, false) == Verdict::process);
 }
 
-TEST_CASE("who was stopped at a frame costs that frame once, and its sender's repetition is taken") {
+TEST_CASE("a frame that a process hung at is tried again by one that has a twin, and forgotten when it does no harm") {
   Owners owners;
   for (int hang = 0; hang < 3; ++hang) {
     owners.take(kBad, true);
-    owners.die(1, false);
+    owners.hang();
     CHECK(owners.take(kBad, false) == Verdict::first_drop);
+    CHECK(owners.frames.last_end() == DeadlyFrames::End::hung);
     owners.publish();
-    CHECK(owners.take(kBad, false) == Verdict::process);
+    CHECK(owners.take(kBad, true) == Verdict::process);
     owners.publish();
     CHECK_FALSE(owners.frames.is_alert());
   }
+}
+
+TEST_CASE("a frame that two processes in a row hung at is dropped whenever it comes") {
+  Owners owners;
+  for (int hang = 0; hang < 2; ++hang) {
+    CHECK(owners.take(kBad, true) == Verdict::process);
+    owners.hang();
+    CHECK(owners.take(kBad, true) == Verdict::first_drop);
+    owners.publish();
+  }
+  CHECK(owners.frames.ended_by(kBad.key) == 2);
+  owners.now += 2 * DeadlyFrames::kPatience_ns;
+  for (std::uint32_t i = 1; i < DeadlyFrames::kMostDropsOfDeadly; ++i) CHECK(owners.take(kBad, true) == Verdict::drop);
+  CHECK(owners.take(kBad, true) == Verdict::give_up);
+  CHECK(owners.take(kGood, true) == Verdict::process);
+}
+
+TEST_CASE("a hang and a death at one frame are two ends") {
+  Owners owners;
+  owners.take(kBad, true);
+  owners.hang();
+  owners.take(kBad, false);
+  owners.publish();
+  CHECK(owners.take(kBad, true) == Verdict::process);
+  owners.die();
+  CHECK(owners.take(kBad, true) == Verdict::first_drop);
+  owners.publish();
+  CHECK(owners.take(kBad, true) == Verdict::drop);
+}
+
+TEST_CASE("a frame that one process hung at waits for a twin, and not without end; one that a process died at does") {
+  for (const DeadlyFrames::End end : {DeadlyFrames::End::hung, DeadlyFrames::End::died}) {
+    Owners owners;
+    owners.take(kBad, true);
+    owners.die(1, end);
+    CHECK(owners.take(kBad, false) == Verdict::first_drop);
+    owners.publish();
+    owners.now = kNow + DeadlyFrames::kPatience_ns - 1;
+    CHECK(owners.take(kBad, false) == Verdict::drop);
+    owners.publish();
+    owners.now = kNow + DeadlyFrames::kPatience_ns;
+    CHECK(owners.take(kBad, false) == (end == DeadlyFrames::End::hung ? Verdict::process : Verdict::drop));
+  }
+}
+
+TEST_CASE(
+    "a hang behind a turn's frames is looked into like a death: dropped, and one frame a turn until one is named") {
+  Owners owners;
+  owners.take(kGood, true);
+  owners.take(kBad, true);
+  owners.hang(2);
+  CHECK(owners.frames.is_careful(kNow));
+  for (const FrameIdentity& frame : {kGood, kBad}) CHECK(owners.take(frame, false) == Verdict::first_drop);
+  CHECK(owners.frames.ended_by(kBad.key) == 0);
+  owners.publish();
+  for (std::uint32_t hangs = 1; hangs < 3; ++hangs) {
+    CHECK(owners.take(kBad, true) == Verdict::process);
+    owners.hang();
+    CHECK(owners.take(kBad, false) == Verdict::first_drop);
+    CHECK(owners.frames.ended_by(kBad.key) == hangs);
+    owners.publish();
+  }
+  CHECK(owners.take(kBad, true) == Verdict::drop);
 }
 
 TEST_CASE("what has ended two processes is dropped whenever it comes, by every owner that follows") {
@@ -150,13 +228,13 @@ TEST_CASE("what has ended two processes is dropped whenever it comes, by every o
   CHECK(owners.take(kBad, true) == Verdict::process);
   owners.die();
   CHECK(owners.take(kBad, false) == Verdict::first_drop);
-  CHECK(owners.frames.deaths_by(kBad.key) == 2);
+  CHECK(owners.frames.ended_by(kBad.key) == 2);
   owners.publish();
   for (std::uint32_t i = 1; i < DeadlyFrames::kMostDropsOfDeadly; ++i) CHECK(owners.take(kBad, true) == Verdict::drop);
   CHECK(owners.take(kBad, true) == Verdict::give_up);
   CHECK(owners.take(kGood, true) == Verdict::process);
   owners.frames = DeadlyFrames();
-  owners.frames.begin(*owners.group, 0, true, owners.index, kNow);  // a death of another kind
+  owners.frames.begin(*owners.group, {}, DeadlyFrames::End::died, owners.mark(), kNow);  // a death of another kind
   CHECK(owners.take(kBad, true) == Verdict::drop);
   // Until it has not come for long.
   owners.publish();
@@ -182,22 +260,70 @@ TEST_CASE(
   owners.die();
   CHECK_FALSE(owners.frames.is_careful(kNow));
   CHECK(owners.take(kBad, false) == Verdict::first_drop);
-  CHECK(owners.frames.deaths_by(kBad.key) == 1);
+  CHECK(owners.frames.ended_by(kBad.key) == 1);
   CHECK_FALSE(owners.frames.is_careful(kNow + DeadlyFrames::kCareful_ns));
 }
 
 TEST_CASE("an owner that died behind its publication leaves nothing to drop") {
   Owners owners;
   owners.take(kGood, true);
-  DeadlyFrames next;
-  next.begin(*owners.group, frames_word(owners.index - 1, 1), true, owners.index, kNow);
-  CHECK_FALSE(next.is_alert());
-  CHECK(next.judge(kGood, false) == Verdict::process);
-  // Also where indices wrap.
-  next.begin(*owners.group, frames_word(1, 2), true, 0xffff'ffff, kNow);
-  for (const Verdict verdict :
-       {Verdict::process, Verdict::process, Verdict::first_drop, Verdict::first_drop, Verdict::process})
-    CHECK(next.judge(kGood, false) == verdict);
+  owners.die(0);
+  CHECK_FALSE(owners.frames.is_alert());
+  CHECK(owners.frames.judge({owners.index, 0}, kGood, false, kNow) == Verdict::process);
+}
+
+TEST_CASE("frames that were dropped together wait for a twin when they come again, and not without end") {
+  for (const DeadlyFrames::End end : {DeadlyFrames::End::hung, DeadlyFrames::End::died}) {
+    Owners owners;
+    owners.take(kGood, true);
+    owners.take(kBad, true);
+    owners.die(2, end);
+    for (const FrameIdentity& frame : {kGood, kBad}) CHECK(owners.take(frame, false) == Verdict::first_drop);
+    owners.publish();
+    CHECK(owners.take(kBad, false) == Verdict::drop);
+    CHECK(owners.take(identify(packet(false, 6, 7, {1})), false) == Verdict::process);
+    CHECK(owners.take(kBad, true) == Verdict::process);
+    // It did no harm.
+    CHECK(owners.take(kBad, false) == Verdict::process);
+    owners.now = kNow + DeadlyFrames::kPatience_ns;
+    CHECK(owners.take(kGood, false) == Verdict::process);
+  }
+}
+
+TEST_CASE("a frame that is tried again among others, and not survived, has ended two") {
+  Owners owners;
+  owners.take(kBad, true);
+  owners.die();
+  owners.take(kBad, false);
+  owners.publish();
+  CHECK(owners.take(kGood, true) == Verdict::process);
+  CHECK(owners.take(kBad, true) == Verdict::process);
+  owners.die(2);
+  for (const FrameIdentity& frame : {kGood, kBad}) CHECK(owners.take(frame, false) == Verdict::first_drop);
+  CHECK(owners.frames.ended_by(kGood.key) == 0);
+  CHECK(owners.frames.ended_by(kBad.key) == 2);
+}
+
+TEST_CASE("what was left and is never shown keeps nobody alert") {
+  Owners owners;
+  owners.take(kGood, true);
+  owners.die();
+  // Passed by what came behind it.
+  CHECK(owners.frames.judge({owners.index + 1, 0}, kGood, false, kNow) == Verdict::process);
+  owners.publish();
+  CHECK_FALSE(owners.frames.is_alert());
+  // Or nothing comes any more.
+  owners.take(kGood, true);
+  owners.die();
+  CHECK(owners.frames.is_alert());
+  owners.now += DeadlyFrames::kCareful_ns + 1;
+  owners.publish();
+  CHECK_FALSE(owners.frames.is_alert());
+  // The interface was made anew, and the rings with it.
+  owners.take(kGood, true);
+  owners.die();
+  owners.frames.forget_left();
+  CHECK(owners.frames.judge({owners.index, 0}, kGood, false, owners.now) == Verdict::process);
 }
 
 TEST_CASE("there is room for the two worst, and words of another process do no harm") {
@@ -207,7 +333,7 @@ TEST_CASE("there is room for the two worst, and words of another process do no h
     owners.take(frame, true);
     owners.die();
     CHECK(owners.take(frame, false) == Verdict::first_drop);
-    CHECK(owners.frames.deaths_by(frame.key) == 1);
+    CHECK(owners.frames.ended_by(frame.key) == 1);
     owners.publish();
   }
 }

@@ -154,11 +154,18 @@ TEST_CASE("a process that runs in circles or sleeps is not starved") {
   CHECK_FALSE(probe.is_starved(20 * kMs));
   // Had it been given a whole minute, 20 ms would be little: then the one that is ready to run is starved.
   CHECK(probe.is_starved(60'000 * kMs) == runs);
+  // Neither is it stopped, until somebody stops it.
+  CHECK_FALSE(probe.is_stopped());
+  kill(child, SIGSTOP);
+  int status = 0;
+  REQUIRE(waitpid(child, &status, WUNTRACED) == child);
+  CHECK(probe.is_stopped());
   kill(child, SIGKILL);
   waitpid(child, nullptr, 0);
   // Where there is no /proc, or its process has gone, nothing is known of it, and it is not starved.
   CHECK_FALSE(probe.is_starved(60'000 * kMs));
   CHECK_FALSE(tandem::ha::StarvationProbe(-1, -1).is_starved(60'000 * kMs));
+  CHECK_FALSE(tandem::ha::StarvationProbe(-1, -1).is_stopped());
   close(stat);
   close(schedstat);
 }

@@ -307,3 +307,54 @@ TEST_CASE("a turn that writes more than there is room for is dropped whole, and 
   REQUIRE(reader.next(fixture.group.published.load(), record));
   CHECK(record.payload.size() == 2);
 }
+
+TEST_CASE("what has to arrive whole comes in parts where it is longer than a record, up to a quarter of the log") {
+  constexpr std::size_t kLog = std::size_t{16} << 20;
+  constexpr std::size_t kLongest = kLog / 4;
+  for (const std::size_t bytes : {std::size_t{0}, std::size_t{5}, std::size_t{kMaxPayloadBytes},
+                                  std::size_t{kMaxPayloadBytes} + 1, std::size_t{3} << 20, kLongest}) {
+    GroupFixture fixture(kLog);
+    LogWriter writer = fixture.writer();
+    LogReader reader = fixture.reader();
+    const std::vector<std::uint8_t> long_note(bytes, 7);
+    REQUIRE(writer.longest_whole_bytes() == kLongest);
+    CHECK(writer.append_whole(RecordType::note, 9, long_note));
+    writer.publish(1, 2);
+    Record record;
+    std::size_t seen = 0, notes = 0;
+    while (reader.next(fixture.group.published.load(), record)) {
+      const auto type = static_cast<RecordType>(record.type);
+      if (type != RecordType::part && type != RecordType::note) continue;
+      CHECK(record.id == 9);
+      CHECK(notes == 0);  // parts come in front
+      notes += type == RecordType::note ? 1 : 0;
+      seen += record.payload.size();
+    }
+    CHECK(reader.error().empty());
+    CHECK(notes == 1);
+    CHECK(seen == bytes);
+  }
+}
+
+TEST_CASE("what is too long to arrive whole is refused at the call, with the limit in words") {
+  GroupFixture fixture(std::size_t{16} << 20);
+  LogWriter writer = fixture.writer();
+  SECTION("longer than a quarter of the log") {
+    CHECK_FALSE(writer.append_whole(RecordType::note, 0, std::vector<std::uint8_t>(writer.longest_whole_bytes() + 1)));
+    CHECK(writer.overflowed().find("4194305 bytes is longer than the 4194304") != std::string::npos);
+    CHECK(writer.overflowed().find("--log-size") != std::string::npos);
+  }
+  SECTION("one after the other until the log is full") {
+    const std::vector<std::uint8_t> bytes(writer.longest_whole_bytes());
+    for (int i = 0; i < 3; ++i) CHECK(writer.append_whole(RecordType::note, 0, bytes));
+    CHECK_FALSE(writer.append_whole(RecordType::note, 0, bytes));
+    CHECK(writer.overflowed().find("more than the log has room for") != std::string::npos);
+  }
+  SECTION("longer than a record, for a twin that knows no parts") {
+    writer.set_format(1);
+    CHECK_FALSE(writer.append_whole(RecordType::note, 0, std::vector<std::uint8_t>(kMaxPayloadBytes + 1)));
+    CHECK(writer.overflowed().find("1048577 bytes") != std::string::npos);
+  }
+  writer.abandon();
+  CHECK(writer.append_whole(RecordType::note, 0, text_bytes("on")));
+}

@@ -162,6 +162,68 @@ TEST_CASE("a connection that is tagged late survives from then on, and an untagg
   CHECK(world.peer->stack().statistics().resets_received == 1);
 }
 
+namespace {
+
+/// The server's handler of the only connection.
+EchoServer& server_of(Process& process) {
+  EchoServer* found = nullptr;
+  process.stack().for_each_connection(
+      [&](Connection& connection) { found = dynamic_cast<EchoServer*>(connection.handler()); });
+  REQUIRE(found != nullptr);
+  return *found;
+}
+
+std::vector<std::uint8_t> long_state(std::size_t bytes) {
+  std::vector<std::uint8_t> state(bytes);
+  for (std::size_t i = 0; i < bytes; ++i) state[i] = stream_byte(9, i);
+  return state;
+}
+
+}  // namespace
+
+TEST_CASE("notes and a handler's saved state longer than a record reach the twin whole, one by one") {
+  World world(false, false, std::size_t{32} << 20);
+  EchoClient& client = world.connect(1, 100);
+  for (int i = 0; i < 100 && client.got != 100; ++i) world.step();
+  server_of(*world.primary).state = long_state(5'000'001);
+  world.attach();
+  REQUIRE(world.replica->error().empty());
+  REQUIRE(world.twin->stack().connection_count() == 1);
+  CHECK(server_of(*world.twin).state == server_of(*world.primary).state);
+  world.primary->stack().for_each_connection([&](Connection& connection) {
+    CHECK(connection.note(text_bytes("short")));
+    CHECK(connection.note(long_state(3'000'000)));
+    CHECK(connection.note(text_bytes("behind")));
+  });
+  world.step();
+  REQUIRE(world.replica->error().empty());
+  const auto& notes = server_of(*world.twin).notes;
+  REQUIRE(notes.size() == 3);
+  CHECK(notes[1] == long_state(3'000'000));
+  CHECK(notes[2].size() == 6);
+  // Nothing of one that is too long.
+  world.primary->stack().for_each_connection(
+      [&](Connection& connection) { CHECK_FALSE(connection.note(long_state((std::size_t{8} << 20) + 1))); });
+  CHECK(world.primary->overflowed().find("--log-size") != std::string::npos);
+}
+
+TEST_CASE("parts without their end, or of something else, are refused") {
+  GroupFixture group(std::size_t{8} << 20);
+  World world;
+  group.attach();
+  ha::LogWriter writer = group.writer();
+  Process twin(world.clock, world.wire.attach(world.our_port), prefix("10.0.0.1/24"), false);
+  ha::Replica replica(twin.stack(), world.node_, nullptr, group.reader(), 0);
+  writer.append(ha::RecordType::part, 0, {text_bytes("half")});
+  SECTION("of nothing") {}
+  SECTION("of another note") { writer.append(ha::RecordType::note, 1, {text_bytes("of a connection")}); }
+  SECTION("of what has no parts") { writer.append(ha::RecordType::snapshot_begin, 0, {text_bytes("12345678")}); }
+  SECTION("of two") { writer.append(ha::RecordType::part, 1, {text_bytes("half")}); }
+  writer.publish(0, 0);
+  CHECK_FALSE(replica.apply(group.group.published.load()));
+  CHECK(replica.error().find("parts") != std::string::npos);
+}
+
 TEST_CASE("a corrupt log yields an error, never a crash") {
   World world;
   world.connect(1, 60'000);

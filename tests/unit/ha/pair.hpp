@@ -42,9 +42,14 @@ struct EchoServer final : Handler {
   }
   void on_consumed(Connection&, Bytes bytes) override { consumed += bytes.size(); }
   void on_written(Connection&, Bytes bytes) override { written += bytes.size(); }
+  void on_note(Connection&, Bytes bytes) override { notes.emplace_back(bytes.begin(), bytes.end()); }
+  std::vector<std::uint8_t> save(const Connection&) const override { return state; }
+  void restore(Connection&, Bytes bytes) override { state.assign(bytes.begin(), bytes.end()); }
   bool wants_stream() const override { return wants_; }
   bool wants_;
   std::uint64_t consumed = 0, written = 0;
+  std::vector<std::vector<std::uint8_t>> notes;
+  std::vector<std::uint8_t> state;  ///< of its own, in neither stream
 };
 
 /// The peer's end: sends a stream, checks what comes back.
@@ -112,6 +117,8 @@ class Process {
     snapshot_ = std::make_unique<ha::Snapshot>(*stack_, node, nullptr, *writer_, *recorder_);
   }
   std::size_t join_bytes = std::size_t{1} << 20;  ///< of a snapshot a turn
+  /// Why the open transaction cannot be published.
+  [[nodiscard]] const std::string& overflowed() const { return writer_->overflowed(); }
   [[nodiscard]] bool joining() const { return snapshot_ != nullptr; }
 
   /// Returns whether anything was taken in or sent. `die` is asked at each place where a process may die between two calls.

@@ -57,16 +57,20 @@ void announce(const Lab& lab, std::uint8_t first, unsigned count, std::uint8_t t
   REQUIRE(wait_exit(child, kBound) == 0);
 }
 
-/// The numbers of the announcements that are shown, until `last` is among them; `each` is called behind each batch.
-std::vector<unsigned> numbers(Device& device, std::uint8_t last, const std::function<void()>& each) {
+/// The numbers of the announcements that are shown, until `last` is among them; `each` is called behind each batch. `first_place`:
+/// where the first of them came in.
+std::vector<unsigned> numbers(Device& device, std::uint8_t last, const std::function<void()>& each,
+                              FramePlace* first_place = nullptr) {
   std::vector<unsigned> seen;
   const std::uint64_t bound = monotonic_ns() + kBound;
   while (monotonic_ns() < bound && (seen.empty() || seen.back() != last)) {
     std::array<RxFrame, 64> frames;
     const std::size_t count = device.rx_peek(frames);
     for (const RxFrame& frame : std::span(frames).first(count)) {
-      if (frame.bytes.size() > kNumberAt && frame.bytes[12] == 8 && frame.bytes[13] == 6)
+      if (frame.bytes.size() > kNumberAt && frame.bytes[12] == 8 && frame.bytes[13] == 6) {
+        if (seen.empty() && first_place != nullptr) *first_place = frame.place;
         seen.push_back(frame.bytes[kNumberAt]);
+      }
       // The stack may write into what it is given.
       std::fill(frame.bytes.begin(), frame.bytes.end(), 0);
       device.rx_done(frame.cookie);
@@ -120,6 +124,15 @@ TEST_CASE("AF_XDP shows what is sent to groups once, in order, so many a turn") 
   for (const unsigned number : numbers(*device, 100, [&] { turn(*device); })) seen.push_back(number);
   CHECK(seen == counted(1, 100));
   CHECK_FALSE(device->rx_ready());
+  // More than the ring has slots: their places are counted on.
+  FramePlace place;
+  for (unsigned times = 2; times < 5; ++times) {
+    announce(lab, 1, 100);
+    CHECK(numbers(
+              *device, 100, [&] { turn(*device); }, &place) == counted(1, 100));
+    CHECK(place.source == kPacketSource);
+    CHECK(place.index >= (times - 1) * 100);
+  }
   CHECK(device->census().sum() == device->census().total);
 }
 
@@ -152,11 +165,17 @@ TEST_CASE("what an owner had not given back is shown to who takes over, and noth
     while (device->rx_peek(frames) == 0 && monotonic_ns() < bound) {
     }
     frames[0].bytes[kNumberAt] = 0;
+    const FramePlace place = frames[0].place;
+    CHECK(place.source == kPacketSource);
+    CHECK(place.index >= round * 6 + 3);
     device.reset();
     twin->adopt(nullptr);
     device = std::move(twin);
     twin = twin_of(*device);
-    CHECK(numbers(*device, static_cast<std::uint8_t>(first + 5), [&] { turn(*device); }) == counted(first + 3, 3));
+    FramePlace again;
+    CHECK(numbers(
+              *device, static_cast<std::uint8_t>(first + 5), [&] { turn(*device); }, &again) == counted(first + 3, 3));
+    CHECK(again == place);
     CHECK_FALSE(device->rx_ready());
   }
 }

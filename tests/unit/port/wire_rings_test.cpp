@@ -247,6 +247,8 @@ TEST_CASE("adoption shows what was not dealt with as it arrived, and releases wh
   std::array<RxFrame, 4> shown;
   REQUIRE(adopter.peek(shown) == 1);
   CHECK(Packet(shown[0].bytes.begin(), shown[0].bytes.end()) == open);
+  CHECK(shown[0].place == FramePlace{1, 0});
+  CHECK(shown[0].place == frames[0].place);
   CHECK(adopter.mark().rx_index == 2);
   require_sound(adopter.census());
 }
@@ -381,6 +383,8 @@ TEST_CASE("a packet of several frames is shown as one, and one that is staged go
   REQUIRE(frames.size() == 2);
   CHECK(Packet(frames[0].bytes.begin(), frames[0].bytes.end()) == large);
   CHECK(Packet(frames[1].bytes.begin(), frames[1].bytes.end()) == small);
+  CHECK(frames[0].place == FramePlace{0, 0});
+  CHECK(frames[1].place == FramePlace{3, 0});
   CHECK(wire.rings.mark().rx_index == 4);
   for (const RxFrame& frame : frames) wire.rings.rx_done(frame.cookie);
   wire.rings.rx_release();

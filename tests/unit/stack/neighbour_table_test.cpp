@@ -291,7 +291,7 @@ TEST_CASE("thousands of neighbours are in the twin, shown once each", "[neighbou
     void on_out_of_order(Connection&, std::uint32_t, Bytes, bool) override {}
     void on_written(Connection&, Bytes) override {}
     void on_consumed(Connection&, std::uint64_t) override {}
-    void on_note(Connection&, Bytes) override {}
+    bool on_note(Connection&, Bytes) override { return true; }
     void on_told(Connection&, Told) override {}
     void on_state(Connection&, const TcpState&) override {}
     void on_close(Connection&, bool) override {}

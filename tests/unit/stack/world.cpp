@@ -207,10 +207,11 @@ void Log::on_consumed(Connection& connection, std::uint64_t count) {
       about(connection, [count](Stack& twin, Connection& mirrored) { return twin.mirror_consumed(mirrored, count); }));
 }
 
-void Log::on_note(Connection& connection, Bytes bytes) {
+bool Log::on_note(Connection& connection, Bytes bytes) {
   add("note", about(connection, [bytes = copy(bytes)](Stack& twin, Connection& mirrored) {
         return twin.mirror_note(mirrored, bytes);
       }));
+  return true;
 }
 
 void Log::on_told(Connection& connection, Told what) {

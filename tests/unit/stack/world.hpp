@@ -119,7 +119,7 @@ class Log final : public ConnectionObserver {
   void on_out_of_order(Connection& connection, std::uint32_t seq, Bytes bytes, bool fin) override;
   void on_written(Connection& connection, Bytes bytes) override;
   void on_consumed(Connection& connection, std::uint64_t count) override;
-  void on_note(Connection& connection, Bytes bytes) override;
+  bool on_note(Connection& connection, Bytes bytes) override;
   void on_told(Connection& connection, Told what) override;
   void on_state(Connection& connection, const TcpState& state) override;
   void on_close(Connection& connection, bool reset) override;
