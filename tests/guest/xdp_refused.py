@@ -13,7 +13,6 @@ class XdpRefused(Scenario):
     kind = "xdp"
 
     def test_it_says_which_kernel_it_takes_and_leaves_nothing_behind(self):
-        host = self.foreign_traffic()
         for mode in ("auto", "native", "generic"):
             with self.subTest(mode):
                 self.network.device = f"xdp:t0,mode={mode}"
@@ -22,7 +21,7 @@ class XdpRefused(Scenario):
                 for part in (os.uname().release, "Linux 6.4 does", "--device tap:"):
                     self.assertIn(part, process.output())
         self.assertIsNone(self.network.xdp_program("t0"), "an XDP program stays")
-        self.assert_good(host)
+        self.network.peer.run("ping", "-c", "3", "-i", "0.2", "-W", "5", self.network.v4(self.network.HOST))
         print(process.output().strip())
 
 
