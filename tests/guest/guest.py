@@ -53,18 +53,19 @@ def main():
     os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"
     try:
         kernel = Kernel(os.path.abspath(chosen.kernel), chosen.modules) if chosen.kernel else debians_own(OUTPUT)
+        guest = Guest(kernel, os.path.join(OUTPUT, kernel.release), ROOT)
         if chosen.prepare:
             return 0
         if chosen.run is not None:
-            return run_command(kernel, chosen)
-        return run_checks(kernel, chosen)
+            return run_command(guest, chosen)
+        return run_checks(guest, chosen)
     except CannotRun as error:
         print(f"guest: {error}", file=sys.stderr)
         return CANNOT_RUN
-
-
-def directory_of(kernel):
-    return os.path.join(OUTPUT, kernel.release)
+    except PermissionError as error:
+        print(f"guest: {error.filename} cannot be written or read by this user; remove {OUTPUT} as whoever made it, or run this as root",
+              file=sys.stderr)
+        return CANNOT_RUN
 
 
 def follow(guest, steps):
@@ -78,6 +79,7 @@ def follow(guest, steps):
             if "up" in note:
                 print(f"Linux {note['up']} in an emulated machine, up after {time.monotonic() - begun:.0f} s", flush=True)
                 if note["up"] != guest.kernel.release:
+                    print(f"That is not {guest.kernel.release}, which {guest.kernel.image} was to be", flush=True)
                     return
             else:
                 yield by_name[note["step"]], note["exit_code"], time.monotonic() - begun
@@ -86,9 +88,8 @@ def follow(guest, steps):
         guest.end()
 
 
-def run_checks(kernel, chosen):
-    steps, left_out = steps_for(kernel, chosen.kernel is not None)
-    guest = Guest(kernel, directory_of(kernel), ROOT)
+def run_checks(guest, chosen):
+    steps, left_out = steps_for(guest.kernel, chosen.kernel is not None)
     passed, open_steps = 0, list(steps)
     for step, code, seconds in follow(guest, steps):
         open_steps.remove(step)
@@ -101,8 +102,8 @@ def run_checks(kernel, chosen):
     for step in open_steps:
         print(f"failed  {step.title}: never reached")
     if open_steps:
-        print(f"The guest did not get there{'' if guest.notes() else f', nor come up within {BOOT_LIMIT_S} s'}. Its last words:\n"
-              f"{guest.last_words()}")
+        came_up = "gone on to its end" if guest.notes() else f"come up within {BOOT_LIMIT_S} s"
+        print(f"The guest has not {came_up}. Its last words:\n{guest.last_words()}")
     for text in left_out:
         print(text)
     print(f"Console and logs: {os.path.relpath(guest.directory)}")
@@ -110,9 +111,8 @@ def run_checks(kernel, chosen):
     return 0 if passed == len(steps) else FAILED
 
 
-def run_command(kernel, chosen):
+def run_command(guest, chosen):
     step = Step("command", "the command", ["sh", "-c", chosen.run], chosen.limit)
-    guest = Guest(kernel, directory_of(kernel), ROOT)
     ended = list(follow(guest, [step]))
     sys.stdout.write(step.log(guest.shared))
     if not ended:

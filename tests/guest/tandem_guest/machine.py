@@ -45,11 +45,13 @@ class Guest:
         for program, package in ((EMULATOR, "qemu-system-x86"), (SHELL, "busybox-static")):
             if shutil.which(program) is None:
                 raise CannotRun(f"{program} is not there; as root: apt-get install {package}")
+        self._modules = Modules(kernel.modules, kernel.release).in_order(MODULES)
 
     def start(self, steps):
         """Boots, and has the guest take the `steps`: dictionaries with name, command (run in the source tree) and limit_s."""
         self._be_alone()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        if os.path.exists(self.directory):
+            shutil.rmtree(self.directory)
         os.makedirs(self.shared)
         with open(os.path.join(self.shared, "plan.json"), "w", encoding="utf-8") as file:
             json.dump(steps, file)
@@ -79,10 +81,9 @@ class Guest:
             archive.file("bin/busybox", file.read(), 0o755)
         with open(os.path.join(os.path.dirname(__file__), "init.sh"), "rb") as file:
             archive.file("init", file.read(), 0o755)
-        modules = Modules(self.kernel.modules, self.kernel.release).in_order(MODULES)
-        for name, content in modules:
+        for name, content in self._modules:
             archive.file("modules/" + name, content)
-        archive.file("modules/order", "".join(name + "\n" for name, _ in modules).encode())
+        archive.file("modules/order", "".join(name + "\n" for name, _ in self._modules).encode())
         with gzip.open(os.path.join(self.directory, "initramfs"), "wb", compresslevel=1) as file:
             file.write(archive.finish())
 
@@ -129,7 +130,7 @@ class Guest:
                 return
             time.sleep(0.1)
 
-    def last_words(self, lines=12):
+    def last_words(self, lines=30):
         said = []
         for path in (os.path.join(self.directory, "qemu.log"), self.console):
             try:
