@@ -276,7 +276,8 @@ std::string Node::Impl::own_metrics() {
   metric(text, "frames_total", "gauge", "Frames of the pool.", census.total);
   metric(text, "frames_free", "gauge", "Frames that are free.", census.free);
   metric(text, "frames_held", "gauge", "Received frames that the stack refers to.", census.held);
-  metric(text, "frames_missing", "gauge", "Frames that are nowhere: a leak.", census.missing);
+  metric(text, "frames_missing", "gauge", "Frames in no ring: the driver's with zero copy, else a leak.",
+         census.missing);
   if (group_ != nullptr) {
     metric(text, "protected", "gauge", "1 when a member twin holds every replicated connection and is caught up.",
            is_protected() ? 1 : 0);

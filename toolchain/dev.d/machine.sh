@@ -39,12 +39,20 @@ demo_problem() {
   fi
 }
 
+# xdp_problem RELEASE ARGUMENT...: why the demonstration cannot run on AF_XDP with a kernel of this release, when it is asked to.
+xdp_problem() {
+  local release=$1
+  shift
+  [[ " $* " == *' --device xdp '* || " $* " == *' --device=xdp '* ]] || return 0
+  kernel_is_enough "$release" "$least_xdp_kernel" ||
+    printf '%s' "this kernel is $release, and AF_XDP takes Linux $least_xdp_kernel or later: ./dev demo --device tap"
+}
+
 check_demo() {
   local problem
-  problem=$(demo_problem "$EUID" /dev/net/tun "$@")
-  if [[ -z $problem && $EUID == 0 && " $* " != *' --device tap '* && " $* " != *' --device=tap '* ]]; then
-    kernel_is_enough "$(uname -r)" "$least_xdp_kernel" ||
-      problem="this kernel is $(uname -r), and AF_XDP takes Linux $least_xdp_kernel or later: ./dev demo --device tap"
-  fi
+  problem=$(xdp_problem "$(uname -r)" "$@")
+  # What the demonstration then falls back to.
+  [[ " $* " == *' --device'* ]] || kernel_is_enough "$(uname -r)" "$least_xdp_kernel" || set -- "$@" --device tap
+  [[ -n $problem ]] || problem=$(demo_problem "$EUID" /dev/net/tun "$@")
   [[ -z $problem ]] || die "$problem"
 }

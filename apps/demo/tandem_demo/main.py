@@ -2,6 +2,7 @@
 """What happens from the first line to the exit code."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,10 @@ TOOLS = {"unshare": "util-linux", "nsenter": "util-linux", "mount": "mount", "ip
 PACKAGES = {"bird": "bird2", "frr": "frr", "gobgp": "gobgpd", "openbgpd": "openbgpd"}
 
 
+#: Before, nobody can map the rings of an AF_XDP socket that is in use.
+XDP_PAIRS_KERNEL = (6, 4)
+
+
 class CannotRun(Exception):
     """Something that the demonstration needs is not there."""
 
@@ -31,7 +36,11 @@ class CannotRun(Exception):
 def main():
     chosen = options.parse()
     os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"
-    as_user = not is_root() and "TANDEM_LAB_ISOLATED" not in os.environ
+    is_outside = "TANDEM_LAB_ISOLATED" not in os.environ
+    as_user = not is_root() and is_outside
+    falls_back = chosen.device is None and not as_user and not _kernel_has_xdp_pairs(os.uname().release)
+    if falls_back:
+        chosen.device = "tap"
     try:
         _check(chosen, as_user)
     except CannotRun as error:
@@ -41,11 +50,19 @@ def main():
         print("Not root: running in a user namespace of its own, on a TAP device (AF_XDP takes root).",
               file=sys.stderr if chosen.json == "-" else sys.stdout, flush=True)
         os.environ["TANDEM_DEMO_AS_USER"] = "1"
+    if falls_back and is_outside:
+        print(f"On a TAP device: AF_XDP takes Linux {'.'.join(map(str, XDP_PAIRS_KERNEL))}, and this is {os.uname().release}.",
+              file=sys.stderr if chosen.json == "-" else sys.stdout, flush=True)
     isolate(as_user=as_user)
     chosen.as_user = os.environ.pop("TANDEM_DEMO_AS_USER", None) is not None
     if chosen.device is None:
         chosen.device = "tap" if chosen.as_user else "xdp"
     return _play(chosen)
+
+
+def _kernel_has_xdp_pairs(release):
+    found = re.match(r"(\d+)\.(\d+)", release)
+    return found is not None and tuple(map(int, found.groups())) >= XDP_PAIRS_KERNEL
 
 
 def _check(chosen, as_user):

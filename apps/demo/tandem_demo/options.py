@@ -12,7 +12,7 @@ def parse(arguments=None):
         description="A real BGP daemon keeps its session and its routes while the process that it talks to is killed, "
                     "again and again. Ends with exit code 0 when the peer has seen nothing of it.")
     parser.add_argument("--peer", choices=PEERS, default="bird", help="the BGP daemon at the other end (bird)")
-    parser.add_argument("--device", choices=("xdp", "tap"), help="what the pair runs on (xdp; without root: tap)")
+    parser.add_argument("--device", choices=("xdp", "tap"), help="what the pair runs on (xdp; without root or before Linux 6.4: tap)")
     parser.add_argument("--kills", type=_count, default=5, metavar="N", help="how often the primary is killed (5)")
     parser.add_argument("--routes", type=_count, default=1000, metavar="N", help="routes that the peer announces (1000)")
     parser.add_argument("--pause", type=float, default=1.5, metavar="S", help="seconds between kills, about (1.5)")
