@@ -226,8 +226,8 @@ TEST_CASE("parts without their end, or of something else, are refused") {
 
 TEST_CASE("a corrupt log yields an error, never a crash") {
   World world;
-  world.connect(1, 60'000);
-  world.connect(2, 30'000);
+  world.connect(1, 120'000);
+  world.connect(2, 60'000);
   for (int i = 0; i < 5; ++i) world.step();
   world.begin_attach();
   const std::uint64_t from = world.group.group.published.load();
