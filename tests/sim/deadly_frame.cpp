@@ -2,6 +2,7 @@
 //
 // A segment that ends every process which reads it, or holds it for ever. Its sender repeats it for as long as it is not
 // acknowledged. Of one group it may end two processes, and its connection; nothing else.
+#include <algorithm>
 #include <csignal>
 
 #include "deadly_frames.hpp"
@@ -67,6 +68,14 @@ void World::hang(Process& process) {
   });
   const HeapScope back(process.arena);
   kernel_->pause(process);
+}
+
+/// Nobody is at rest while a process that has no twin runs in circles.
+void World::wait_for_supervisor() {
+  const std::uint64_t until_ns = kernel_->now_ns + 2 * std::uint64_t{kSupervisedTimes} * setup_.detect_ms * 1'000'000;
+  const auto hangs = [](const auto& process) { return process->hung && process->paused; };
+  while (result_.good && kernel_->now_ns < until_ns && std::ranges::any_of(kernel_->processes(), hangs))
+    kernel_->run_next(until_ns);
 }
 
 ha::OwnerSlot* World::ha_slot_of(const Process& process) { return process.crash_slot; }

@@ -162,6 +162,7 @@ class World final : public Director, public TrafficObserver {
   static ha::OwnerSlot* ha_slot_of(const Process& process);
   /// Whether this exchange may be the one that was reset because of it.
   bool deadly_victim(std::uint32_t number);
+  void wait_for_supervisor();
   // ---- syn_flood.cpp ----
   static MacAddress our_mac();
   [[nodiscard]] IpPrefix stranger() const;

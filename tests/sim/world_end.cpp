@@ -59,6 +59,7 @@ void World::stop_faults() {
 }
 
 void World::finish() {
+  wait_for_supervisor();
   // A twin stands by, and everything comes to rest.
   run_until(kernel_->now_ns + 8 * kMs);
   if (result_.good && bgp_plan_ != nullptr) settle_bgp();
