@@ -91,8 +91,7 @@ struct SocketDeleter {
                               (advice.empty() ? "" : "; " + advice));
 }
 
-/// How many packets one call sends in copy mode. Before Linux 6.17 it is kPacketsAKick, and nobody is asked; beyond these, a call
-/// costs as much again as four of its packets.
+/// How many packets one call sends in copy mode. Before Linux 6.17 it is kPacketsAKick, and nobody is asked.
 void set_packets_a_call(int fd, std::uint32_t packets) {
   constexpr int kMaxTxSkbBudget = 9;  // XDP_MAX_TX_SKB_BUDGET
   static_cast<void>(::setsockopt(fd, SOL_XDP, kMaxTxSkbBudget, &packets, sizeof packets));

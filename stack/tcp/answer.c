@@ -18,6 +18,10 @@ void tandem_tcp_answer(struct tcp_pcb* pcb, const struct tandem_tcp_segment* seg
     tcp_ack_now(pcb);
   } else if (segment->len != 0 && !(segment->flags & (TCP_SYN | TCP_RST))) {
     /* One ACK answers all that is repeated in a burst. */
+    /* As one segment with text: what was counted before has been acknowledged. */
+    if ((pcb->flags & TF_ACK_DELAY) == 0) {
+      pcb->tandem_texts_held = 1;
+    }
     tcp_set_flags(pcb, TF_ACK_DELAY);
   }
 }

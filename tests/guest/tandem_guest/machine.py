@@ -128,6 +128,7 @@ class Guest:
             seen = len(notes)
             if not running or time.monotonic() > end:
                 return
+            # A line of another machine's console: there is nothing to wait on but the file.
             time.sleep(0.1)
 
     def last_words(self, lines=30):
