@@ -587,7 +587,10 @@ void World::on_owner_marked(const ha::LifeWord& life) {
 void World::check_notice(const Process& process) {
   const auto at = notices_.find(process.pid);
   if (at == notices_.end()) return;
-  const std::uint64_t took_ns = kernel_->now_ns - at->second;
+  // What its owner had published is applied behind that, however much it is.
+  const ha::SharedGroup* const group = group_of(process);
+  const std::uint64_t noticed_ns = group != nullptr ? group->last_takeover.noticed : kernel_->now_ns;
+  const std::uint64_t took_ns = noticed_ns > at->second ? noticed_ns - at->second : 0;
   const bool kept_from_it =
       process.held_up_ns >= at->second || process.slow_ns != 0 || setup_.preempt_within_steps != 0;
   notices_.erase(at);
