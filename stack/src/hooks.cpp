@@ -146,6 +146,8 @@ int tandem_hook_tcp_takes_cookies(void) {
   return stack.now_ns() < stack.cookies_until_ns ? 1 : 0;
 }
 
+int tandem_hook_tcp_is_flooded(void) { return StackScope::current().is_flooded() ? 1 : 0; }
+
 int tandem_hook_tcp_ends_time_wait(tcp_pcb* pcb) {
   auto* const connection = connection_of(pcb);
   return connection == nullptr || connection->stack.end_time_wait(*connection) ? 1 : 0;

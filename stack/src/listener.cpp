@@ -19,6 +19,9 @@ err_t on_passive_open(u8_t id, tcp_pcb_listen* listening, tcp_pcb* opened) {
 
 constexpr tcp_ext_arg_callbacks kListenerCallbacks{nullptr, on_passive_open};
 
+/// What answers a cookie comes within a few repetitions of the client's, or not at all.
+constexpr std::uint64_t kFloodEcho_ns = 10'000'000'000;
+
 err_t on_accepted(void* argument, tcp_pcb* pcb, err_t error) {
   if (pcb == nullptr || argument == nullptr) {
     return error == ERR_OK ? err_t{ERR_VAL} : error;
@@ -145,7 +148,15 @@ tandem_tcp_admission Stack::Impl::admit(const Listener& listener) {
   }
   ++counters.syn_cookies_sent;
   expect_cookies();
+  flooded_until_ns = now_ns() + kFloodEcho_ns;
   return TANDEM_SYN_COOKIE;
+}
+
+bool Stack::Impl::is_flooded() {
+  // Whoever takes over has sent no cookie yet, but is as full as the one that has.
+  return now_ns() < flooded_until_ns || counters.half_open >= options.limits.half_open ||
+         std::any_of(listeners.begin(), listeners.end(),
+                     [](const auto& listener) { return listener->half_open >= listener->backlog; });
 }
 
 bool Stack::Impl::accept_syn(tcp_pcb& pcb, Listener& listener) {

@@ -146,6 +146,10 @@ struct Stack::Impl {
   std::uint64_t cookies_until_ns = 0;
   [[nodiscard]] std::uint64_t cookie_period_ns() const;
   void expect_cookies();
+  /// Whether cookies are being sent, or were seconds ago: a client's first ACK may have been lost, and who it is cannot be told from
+  /// what follows that.
+  [[nodiscard]] bool is_flooded();
+  std::uint64_t flooded_until_ns = 0;
   /// Null when the service is unknown or its factory refuses.
   [[nodiscard]] bool make_handler(Connection::Impl& connection);
 

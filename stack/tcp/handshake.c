@@ -13,7 +13,11 @@ int tandem_tcp_listen(const struct tandem_tcp_segment* segment) {
     return 0;
   }
   if (segment->flags & TCP_ACK) {
-    tandem_tcp_reset_for(segment);
+    /* In a flood the first ACK of an honest client, which brings a cookie back, may be lost, and what it has sent behind that
+       says nothing of it. It sends all of it again, from the beginning, unless it is reset. */
+    if (segment->len == 0 || !tandem_hook_tcp_is_flooded()) {
+      tandem_tcp_reset_for(segment);
+    }
     return 0;
   }
   /* Nobody opens and closes with one segment but to look for what lets it pass. */

@@ -50,6 +50,8 @@ void World::move_peer() {
   ++to.octets[4];
   move_check_->moved(address_of(setup_.v6, 2).address, from, to);
   kernel_->trace("the peer moves from %s to %s", from.to_string().c_str(), to.to_string().c_str());
+  // What it had on its way it sends again from there.
+  if (peer_->has_outstanding()) undisturbed_ = false;
   peer_->move(to);
 }
 

@@ -78,6 +78,15 @@ void Peer::move(const MacAddress& mac) {
   schedule_turn(kernel_.now_ns);
 }
 
+bool Peer::has_outstanding() const {
+  bool has = false;
+  stack_->for_each_connection([&has](Connection& connection) {
+    const TcpState state = connection.state();
+    has = has || state.snd_una != state.snd_nxt;
+  });
+  return has;
+}
+
 void Peer::poke(std::size_t lazy_bytes) {
   poke_bytes_ = lazy_bytes;
   poke_due_ = true;

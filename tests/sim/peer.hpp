@@ -38,6 +38,8 @@ class Peer final : public LinkDevice {
   void arrive(Bytes frame);
   /// Has another link address from now on, and says so.
   void move(const MacAddress& mac);
+  /// Whether it has sent something that was not acknowledged.
+  [[nodiscard]] bool has_outstanding() const;
   /// Applications read and write again.
   void poke(std::size_t lazy_bytes);
   [[nodiscard]] Stack& stack() { return *stack_; }

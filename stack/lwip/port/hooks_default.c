@@ -79,6 +79,8 @@ WEAK u32_t tandem_hook_tcp_cookie_period(void) { return 0; }
 
 WEAK int tandem_hook_tcp_takes_cookies(void) { return 0; }
 
+WEAK int tandem_hook_tcp_is_flooded(void) { return 0; }
+
 WEAK int tandem_hook_tcp_ends_time_wait(struct tcp_pcb* pcb) {
   (void)pcb;
   return 1;

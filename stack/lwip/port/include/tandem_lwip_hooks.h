@@ -65,10 +65,12 @@ struct tandem_tcp_syn {
 enum tandem_tcp_admission { TANDEM_SYN_KEEP = 0, TANDEM_SYN_COOKIE, TANDEM_SYN_DROP };
 int tandem_hook_tcp_admit(const struct tcp_pcb_listen* listener);
 
-/* A keyed hash; the period of the clock that a cookie is made in; and whether cookies may be about that have to be read. */
+/* A keyed hash; the period of the clock that a cookie is made in; whether cookies may be about that have to be read; and whether
+ * they are being sent now, or were seconds ago. */
 uint64_t tandem_hook_tcp_cookie_hash(const struct tandem_tcp_syn* syn, u32_t period, u32_t data);
 u32_t tandem_hook_tcp_cookie_period(void);
 int tandem_hook_tcp_takes_cookies(void);
+int tandem_hook_tcp_is_flooded(void);
 
 /* Another incarnation of this connection in TIME-WAIT begins. 0 refuses it; else the old one has been said farewell to. */
 int tandem_hook_tcp_ends_time_wait(struct tcp_pcb* pcb);
