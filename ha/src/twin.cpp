@@ -341,7 +341,9 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
     }
     const std::uint64_t now = monotonic_ns();
     const std::uint64_t heartbeat = owner.heartbeat.load(std::memory_order_relaxed);
-    const bool hangs = replica_->complete() && hang.sample(now, heartbeat, starvation);
+    // Only who may take over has a use for that: a joiner waits on, and is made a member when its primary turns again.
+    const bool may_take_over = replica_->complete() && self.state.load(std::memory_order_acquire) == ReaderState::member;
+    const bool hangs = may_take_over && hang.sample(now, heartbeat, starvation);
     if (hangs) owner_was_stopped_ = starvation.is_stopped();
     if (hangs && can_fence(heartbeat)) {
       owner_hung_ = true;
@@ -401,8 +403,15 @@ Node::Impl::TwinEnd Node::Impl::owner_is_gone(OwnerFate fate) {
         LogLevel::warning);
     return TwinEnd::join_again;
   }
-  log("the primary is gone and this twin had not been brought up to date: its connections are lost, starting anew",
-      LogLevel::error);
+  // It may have been removed just before, by an owner that then goes on; and one that goes on must not take it for a member later.
+  const bool was_removed = group_->readers[reader_].state.load() == ReaderState::ineligible;
+  ha::withdraw_eligibility(group_->readers[reader_]);
+  if (was_removed) {
+    log("removed by the primary; joining again", LogLevel::warning);
+  } else {
+    log("the primary is gone and this twin had not been brought up to date: its connections are lost, starting anew",
+        LogLevel::error);
+  }
   return TwinEnd::join_again;
 }
 
