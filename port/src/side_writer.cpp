@@ -22,6 +22,8 @@ namespace tandem {
 namespace {
 
 constexpr std::chrono::milliseconds kLastWords{1000};
+/// Room is made as often as so many bytes are written.
+constexpr std::uint64_t kMostAtOnce = 65536;
 
 /// Wholly; errno of what went wrong, or 0.
 int write_all(int file, std::span<const std::uint8_t> bytes) {
@@ -73,7 +75,7 @@ struct SideWriter::Shared {
         continue;
       }
       const std::size_t at = from % most_bytes;
-      const std::size_t bytes = std::min<std::uint64_t>(waiting, most_bytes - at);
+      const std::size_t bytes = std::min<std::uint64_t>({waiting, most_bytes - at, kMostAtOnce});
       if (const int failed = write_all(file.get(), {ring.get() + at, bytes}); failed != 0)
         error = failed;
       else
