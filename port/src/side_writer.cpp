@@ -64,6 +64,7 @@ struct SideWriter::Shared {
     changes.notify_one();
   }
   void run() {
+    ::pthread_setname_np(::pthread_self(), kWriterThread);
     while (error == 0) {
       const std::uint32_t seen = changes.load(std::memory_order_acquire);
       const bool last = stop;

@@ -11,6 +11,9 @@
 
 namespace tandem {
 
+/// What the thread is called, to whoever looks at the process.
+inline constexpr const char* kWriterThread = "tandem-writer";
+
 class SideWriter {
  public:
   /// Writes to a duplicate of `file`; at most `most_bytes` wait for that. Throws std::system_error when no descriptor or thread can
