@@ -64,7 +64,6 @@ struct SideWriter::Shared {
     changes.notify_one();
   }
   void run() {
-    ::pthread_setname_np(::pthread_self(), kWriterThread);
     while (error == 0) {
       const std::uint32_t seen = changes.load(std::memory_order_acquire);
       const bool last = stop;
@@ -94,7 +93,10 @@ SideWriter::SideWriter(int file, std::size_t most_bytes)
   sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   try {
-    std::thread([shared = shared_] { shared->run(); }).detach();
+    std::thread thread([shared = shared_] { shared->run(); });
+    // Named before anything is put: who looks for it would else not know the new one yet.
+    ::pthread_setname_np(thread.native_handle(), kWriterThread);
+    thread.detach();
   } catch (...) {
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
     throw;
