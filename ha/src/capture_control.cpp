@@ -62,6 +62,8 @@ ha::ControlServer::Reply Node::Impl::stop_capture() {
         {}};
   if (group_ != nullptr) group_->capturing.store(0);
   std::shared_ptr<RunningCapture> ending = std::move(capture_);
+  // What else comes in this turn is not captured any more, or it would be in the file and not in the count.
+  static_cast<void>(ending->finish());
   json said = {{"file", std::exchange(capture_name_, {})},
                {"packets", ending->packets()},
                {"not_captured", ending->not_captured()}};

@@ -8,12 +8,14 @@
 #include <memory>
 
 #include "owner_claim.hpp"
+#include "system.hpp"
 
 namespace tandem::ha {
 namespace {
 
 constexpr std::array kCrashSignals = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 constexpr std::size_t kStackBytes = 16384;
+constexpr std::uint64_t kLastWords_ns = 100'000'000;
 
 /// Of the thread that runs a node: a crash elsewhere in the process says nothing of it, and the kernel marks its word in the end.
 thread_local OwnerSlot* crash_slot = nullptr;
@@ -60,6 +62,8 @@ extern "C" void on_fatal_signal(int number, siginfo_t* info, void* context) {
     if (is_own_fault(*info)) crash_slot->crashed.store(static_cast<std::uint32_t>(number), std::memory_order_relaxed);
     declare_owner_stopped(*crash_slot);
   }
+  // The twin is at work from here on, and what this process has said last may say why it ends.
+  system::await_log_lines(kLastWords_ns);
   // The signal is blocked while its handler runs: with the default action restored it takes effect when unblocked below.
   signal(number, SIG_DFL);
   raise(number);

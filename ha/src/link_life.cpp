@@ -80,6 +80,7 @@ void Node::Impl::look_at_link() {
         LogLevel::warning);
   }
   link_mtu_ = link.mtu;
+  say_warning();
   const bool came_up = link.up && !link_was_up_;
   link_was_up_ = link.up;
   if (stack_) stack_->link_changed();

@@ -23,6 +23,8 @@ namespace {
 
 /// A service manager hears of a node at least this often.
 constexpr std::uint64_t kReportState_ns = 1'000'000'000;
+/// What a log that takes nothing may hold up the end by.
+constexpr std::uint64_t kLastLines_ns = 1'000'000'000;
 
 }  // namespace
 
@@ -138,10 +140,12 @@ void Node::Impl::write_log(std::string_view text, LogLevel level) {
     return ha::system::write_log_line(static_cast<int>(priority), to_string(role_), line);
   };
   // Whoever reads it may stand still, and nobody waits for that: lines are lost then, and counted.
-  if (lines_lost_ != 0 &&
-      write(LogLevel::warning, std::to_string(lines_lost_) + " lines were lost: standard error did not take them"))
-    lines_lost_ = 0;
-  if (!write(level, one_line)) ++lines_lost_;
+  if (lines_lost_ != 0) {
+    const std::uint64_t lost =
+        write(LogLevel::warning, std::to_string(lines_lost_) + " lines were lost: standard error did not take them");
+    lines_lost_ = lost == 0 ? 0 : lines_lost_ + lost - 1;
+  }
+  lines_lost_ += write(level, one_line);
 }
 
 void Node::Impl::report_state(std::uint64_t now_ns, bool ready) {
@@ -271,6 +275,7 @@ int Node::Impl::run() {
   const int code = play_roles();
   drop_claims();
   if (holder_.valid()) rendezvous_->withdraw(identity_);
+  ha::system::await_log_lines(kLastLines_ns);
   return code;
 }
 

@@ -22,9 +22,12 @@ namespace tandem::ha::system {
 [[nodiscard]] int process_id();
 /// What tells this node from all others, in every namespace: random, not 0.
 [[nodiscard]] std::uint64_t draw_identity();
-/// One line on standard error, with `priority` (syslog's) in front when the journal reads it. Never waits for whoever reads a
-/// pipe, a socket or a terminal: false when it cannot be taken now. A line longer than 4,096 bytes is cut.
-bool write_log_line(int priority, std::string_view role, std::string_view text);
+/// One line on standard error, with `priority` (syslog's) in front when the journal reads it. Never waits, whatever standard error
+/// is; a line may leave later, in order. How many lines are lost: 0, or this one, and those before it that were to leave later and
+/// could not be written. A line longer than 4,096 bytes is cut.
+std::uint64_t write_log_line(int priority, std::string_view role, std::string_view text);
+/// Until this thread's lines have left, or for so long. A signal handler may call it.
+void await_log_lines(std::uint64_t timeout_ns);
 /// The first of `ours` that the kernel has too, with the interface's name, as a text; empty when there is none. A link-local one
 /// counts on `interface` alone: elsewhere it is that of another link.
 [[nodiscard]] std::string address_of_the_kernel(const std::vector<IpPrefix>& ours, const std::string& interface);

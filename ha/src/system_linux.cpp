@@ -10,16 +10,12 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 
 #include "system.hpp"
@@ -36,55 +32,6 @@ std::uint64_t draw_identity() {
     if (getrandom(&identity, sizeof identity, 0) != sizeof identity) identity = monotonic_ns();
   }
   return identity;
-}
-
-namespace {
-
-/// systemd says which stream it reads, so that one that was redirected since is not taken for the journal.
-bool stderr_is_the_journal() {
-  const char* stream = std::getenv("JOURNAL_STREAM");
-  unsigned long long device = 0, inode = 0;
-  struct stat status {};
-  return stream != nullptr && std::sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
-         fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device && status.st_ino == inode;
-}
-
-}  // namespace
-
-namespace {
-
-/// Without waiting, whatever standard error is. Its open file description is shared with others (a shell, a service manager), who
-/// would not expect O_NONBLOCK on it.
-bool write_to_stderr(std::string_view line) {
-  struct stat status {};
-  if (fstat(STDERR_FILENO, &status) != 0) return false;
-  if (S_ISSOCK(status.st_mode))
-    return ::send(STDERR_FILENO, line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
-  const iovec part{const_cast<char*>(line.data()), line.size()};
-  if (pwritev2(STDERR_FILENO, &part, 1, -1, RWF_NOWAIT) >= 0) return true;
-  const bool cannot = errno == EOPNOTSUPP || errno == EINVAL || errno == ENOSYS;
-  if (!cannot && !(S_ISREG(status.st_mode) && errno == EAGAIN)) return false;
-  // This kernel cannot do that with this kind of file. A pipe that is ready takes a line of this length at once, a terminal is
-  // opened anew to be told not to wait, and a regular file goes to the page cache.
-  pollfd ready{STDERR_FILENO, POLLOUT, 0};
-  if (poll(&ready, 1, 0) != 1 || (ready.revents & (POLLERR | POLLHUP)) != 0) return false;
-  if (S_ISCHR(status.st_mode)) {
-    const Descriptor terminal(open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-    if (terminal.valid()) return write(terminal.get(), line.data(), line.size()) >= 0;
-  }
-  return write(STDERR_FILENO, line.data(), line.size()) >= 0;
-}
-
-}  // namespace
-
-bool write_log_line(int priority, std::string_view role, std::string_view text) {
-  static const bool journal = stderr_is_the_journal();
-  // What a pipe takes wholly or not at all.
-  constexpr std::size_t kLongest = 4096;
-  std::string line = journal ? "<" + std::to_string(priority) + ">" : std::string();
-  line.append("tandem[").append(std::to_string(getpid())).append("] ").append(role).append(": ");
-  line.append(text.substr(0, kLongest - line.size() - 1)).append("\n");
-  return write_to_stderr(line);
 }
 
 std::string address_of_the_kernel(const std::vector<IpPrefix>& ours, const std::string& interface) {

@@ -34,7 +34,9 @@ CaptureFile::CaptureFile(UniqueFd file, Clock now_ns, bool behind)
   struct stat status {};
   is_regular_ = ::fstat(file_.get(), &status) == 0 && S_ISREG(status.st_mode);
   buffer_.reserve(kFlushBytes + 8192);
-  if (behind) behind_ = std::make_unique<SideWriter>(std::move(file_), kMostBytes);
+  if (!behind) return;
+  behind_ = std::make_unique<SideWriter>(file_.get(), kMostBytes);
+  file_.reset();
 }
 
 CaptureFile::~CaptureFile() { flush(); }
@@ -92,7 +94,8 @@ bool CaptureFile::finish() {
 
 void CaptureFile::write_behind() {
   try {
-    behind_ = std::make_unique<SideWriter>(std::move(file_), kMostBytes);
+    behind_ = std::make_unique<SideWriter>(file_.get(), kMostBytes);
+    file_.reset();
   } catch (const std::system_error& error) {
     stop(error.code().value());
   }

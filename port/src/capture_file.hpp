@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "pcapng.hpp"
-#include "side_writer.hpp"
 #include "tandem/address.hpp"
+#include "tandem/side_writer.hpp"
 #include "unique_fd.hpp"
 
 namespace tandem {

@@ -36,6 +36,16 @@ LinkView look_at_interface(const std::string& name) {
   return view;
 }
 
+std::string wider_than_frames(const std::string& name, const LinkView& view, std::uint32_t largest_mtu) {
+  if (view.mtu <= largest_mtu) return {};
+  return name + " has an MTU of " + std::to_string(view.mtu) + ", and ours stays at " + std::to_string(largest_mtu) +
+         ", which nothing is lost by: that is what the frames hold that were made when the group started, and a twin "
+         "takes "
+         "over as they are. To use all of it stop both processes (`tandemctl shutdown`, which ends the connections) "
+         "and start "
+         "them again. ";
+}
+
 LinkLife::LinkLife(std::string name, bool wants_running)
     : name_(std::move(name)),
       wants_running_(wants_running),

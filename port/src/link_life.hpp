@@ -28,6 +28,10 @@ struct LinkView {
 /// Asks without ever waiting for a lock that others configure interfaces under.
 [[nodiscard]] LinkView look_at_interface(const std::string& name);
 
+/// What an operator is told when an interface takes larger packets than `largest_mtu`, which is what the frames of the group's first
+/// process were made for and its twins go on with; empty when there is nothing to tell.
+[[nodiscard]] std::string wider_than_frames(const std::string& name, const LinkView& view, std::uint32_t largest_mtu);
+
 class LinkLife {
  public:
   /// Watches the interface of this name, which the device is bound to now. `wants_running`: one that comes back is of use only when

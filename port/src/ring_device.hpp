@@ -118,6 +118,7 @@ class RingDevice : public Device {
   WireRings<Probe> rings_;
   MacAddress mac_;
   LinkCapabilities capabilities_;
+  std::string mtu_warning_;  ///< the interface takes larger packets than our frames do
   std::uint16_t vlan_;
   FrameObserver observer_;
   /// A cookie: the frame, above it in which life of the interface it came, and a bit that is free for frames of another kind.

@@ -84,7 +84,7 @@ class TapDevice final : public RingDevice<DeviceProbe> {
   }
 
   [[nodiscard]] std::string description() const override { return "tap " + info_.interface; }
-  [[nodiscard]] std::string warning() const override { return warning_; }
+  [[nodiscard]] std::string warning() const override { return warning_ + mtu_warning_; }
   [[nodiscard]] std::vector<int> poll_fds() const override { return {tap_.get()}; }
   [[nodiscard]] bool rx_ready() override {
     if (!rings_.rx_ready() && rings_.active()) receive(1);
@@ -184,8 +184,9 @@ class TapDevice final : public RingDevice<DeviceProbe> {
  private:
   void follow_link() {
     capabilities_.up = life_.is_up();
-    if (life_.view().mtu != 0)
-      capabilities_.mtu = std::min(life_.view().mtu, info_.geometry.capacity() - link_header_bytes(vlan_));
+    const std::uint32_t largest_mtu = info_.geometry.capacity() - link_header_bytes(vlan_);
+    if (life_.view().mtu != 0) capabilities_.mtu = std::min(life_.view().mtu, largest_mtu);
+    mtu_warning_ = wider_than_frames(info_.interface, life_.view(), largest_mtu);
   }
 
   [[nodiscard]] bool is_poisoned(const std::uint8_t* data) const {

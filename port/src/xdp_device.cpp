@@ -168,7 +168,7 @@ class XdpDevice final : public RingDevice<DeviceProbe> {
         queues_.empty() ? " queue " + std::to_string(info_.queue) : " queues 0 to " + std::to_string(queues_.size());
     return "xdp " + info_.interface + queue + ", " + mode + ", need_wakeup";
   }
-  [[nodiscard]] std::string warning() const override { return warning_; }
+  [[nodiscard]] std::string warning() const override { return warning_ + mtu_warning_; }
   [[nodiscard]] std::vector<int> poll_fds() const override {
     std::vector<int> fds{socket_.fd(), packets_.fd()};
     queues_.add_poll_fds(fds);
@@ -286,9 +286,9 @@ class XdpDevice final : public RingDevice<DeviceProbe> {
   void follow_link() {
     capabilities_.queues = 1 + queues_.size();
     capabilities_.up = life_.is_up();
-    if (life_.view().mtu != 0)
-      capabilities_.mtu =
-          std::min(life_.view().mtu, largest_bytes(info_.mtu, info_.geometry) - link_header_bytes(vlan_));
+    const std::uint32_t largest_mtu = largest_bytes(info_.mtu, info_.geometry) - link_header_bytes(vlan_);
+    if (life_.view().mtu != 0) capabilities_.mtu = std::min(life_.view().mtu, largest_mtu);
+    mtu_warning_ = wider_than_frames(info_.interface, life_.view(), largest_mtu);
     // Ours is the interface's own address unless another one was given.
     if (!options_.mac && capabilities_.up) mac_ = info_.mac = life_.view().mac;
   }

@@ -18,6 +18,7 @@
 #include "privileges.hpp"
 #include "steer.skel.h"
 #include "tandem/loop.hpp"
+#include "xdp_socket.hpp"
 
 namespace tandem {
 namespace {
@@ -123,7 +124,8 @@ Skeleton load(std::uint32_t queue, const Steering& steering, const XdpFrames& fr
   if (const int result = steer_bpf__load(skeleton.get()); result != 0)
     fail(-result, "loading the XDP program into the kernel",
          "Linux 5.10 or later with CONFIG_BPF_SYSCALL and CONFIG_XDP_SOCKETS "
-         "is needed");
+         "is needed" +
+             (frames.frags ? "; " + several_frames_advice(kernel_release()) : std::string()));
   if (steering.addresses.size() > STEER_MAX_ADDRESSES)
     throw DeviceError(DeviceError::Kind::bad_option, "the XDP program knows at most " +
                                                          std::to_string(STEER_MAX_ADDRESSES) + " addresses, not " +

@@ -45,50 +45,18 @@ struct SocketDeleter {
   void operator()(xsk_socket* socket) const { xsk_socket__delete(socket); }
 };
 
-[[noreturn]] void fail(int error, const std::string& what) {
-  auto kind = DeviceError::Kind::system;
-  std::string advice;
-  switch (error) {
-    case EPERM:
-    case EACCES:
-      kind = DeviceError::Kind::privilege;
-      advice = privilege_advice(own_privileges(), std::array{Capability::net_raw});
-      break;
-    case ENOBUFS:
-    case ENOMEM:
-      kind = DeviceError::Kind::privilege;
-      advice = locked_memory_advice("use fewer frames (--frames)");
-      break;
-    case EAFNOSUPPORT:
-      kind = DeviceError::Kind::unsupported;
-      advice = own_privileges().system_calls_filtered
-                   ? "the seccomp filter that this process runs under forbids AF_XDP (systemd: name it in "
-                     "RestrictAddressFamilies=), or this kernel has no AF_XDP"
-                   : "this kernel has no AF_XDP (CONFIG_XDP_SOCKETS): use a tap device";
-      break;
-    case EOPNOTSUPP:
-    case EPROTONOSUPPORT:
-      kind = DeviceError::Kind::unsupported;
-      advice = "use mode=auto, native or generic";
-      break;
-    case EBUSY:
-      kind = DeviceError::Kind::busy;
-      advice = "another process has an AF_XDP socket on this queue (`ss --xdp -p`): stop it or choose another queue";
-      break;
-    case ENETDOWN:
-      kind = DeviceError::Kind::no_interface;
-      advice = "set the interface up (`ip link set dev IFNAME up`)";
-      break;
-    case EINVAL:
-      kind = DeviceError::Kind::unsupported;
-      advice = "the queue may not exist (`ethtool -l IFNAME`), or the driver cannot use frames of this size";
-      break;
-    default:
-      break;
-  }
+/// Whether `release` (`uname -r`) is of a kernel before `major`.`minor`.
+bool is_before(const std::string& release, int major, int minor) {
+  int its_major = 0, its_minor = 0;
+  return std::sscanf(release.c_str(), "%d.%d", &its_major, &its_minor) == 2 &&
+         (its_major < major || (its_major == major && its_minor < minor));
+}
+
+[[noreturn]] void fail(int error, const std::string& what, bool multi_buffer) {
+  const Refusal refusal = why_refused(error, multi_buffer, kernel_release());
   const std::string said = take_bpf_complaints();
-  throw DeviceError(kind, what + ": " + std::strerror(error) + (said.empty() ? "" : " (" + said + ")") +
-                              (advice.empty() ? "" : "; " + advice));
+  throw DeviceError(refusal.kind, what + ": " + std::strerror(error) + (said.empty() ? "" : " (" + said + ")") +
+                                      (refusal.advice.empty() ? "" : "; " + refusal.advice));
 }
 
 /// How many packets one call sends in copy mode. Before Linux 6.17 it is kPacketsAKick, and nobody is asked.
@@ -145,9 +113,55 @@ Mapping map_ring(int fd, Ring<Entry>& ring, const xdp_ring_offset& offset, std::
 
 }  // namespace
 
-bool maps_no_bound_rings(const char* release) {
-  int major = 0, minor = 0;
-  return std::sscanf(release, "%d.%d", &major, &minor) == 2 && (major < 6 || (major == 6 && minor < 4));
+std::string kernel_release() {
+  utsname kernel{};
+  return ::uname(&kernel) == 0 ? kernel.release : "";
+}
+
+bool maps_no_bound_rings(const std::string& release) { return is_before(release, 6, 4); }
+
+std::string several_frames_advice(const std::string& release) {
+  return (is_before(release, 6, 6)
+              ? "packets of this MTU lie in several frames, which AF_XDP can from Linux 6.6 on, and this kernel is " +
+                    release
+              : std::string("this driver or mode may not take packets that lie in several frames (AF_XDP can from "
+                            "Linux 6.6 on)")) +
+         ": lower the MTU (`ip link set dev IFNAME mtu 3400`) or use a tap device (--device tap:IFNAME)";
+}
+
+Refusal why_refused(int error, bool multi_buffer, const std::string& release) {
+  using Kind = DeviceError::Kind;
+  switch (error) {
+    case EPERM:
+    case EACCES:
+      return {Kind::privilege, privilege_advice(own_privileges(), std::array{Capability::net_raw})};
+    case ENOBUFS:
+    case ENOMEM:
+      return {Kind::privilege, locked_memory_advice("use fewer frames (--frames)")};
+    case EAFNOSUPPORT:
+      return {Kind::unsupported,
+              own_privileges().system_calls_filtered
+                  ? "the seccomp filter that this process runs under forbids AF_XDP (systemd: name it in "
+                    "RestrictAddressFamilies=), or this kernel has no AF_XDP"
+                  : "this kernel has no AF_XDP (CONFIG_XDP_SOCKETS): use a tap device"};
+    case EOPNOTSUPP:
+    case EPROTONOSUPPORT:
+      return {Kind::unsupported,
+              "use mode=auto, native or generic" + (multi_buffer ? "; " + several_frames_advice(release) : "")};
+    case EBUSY:
+      return {Kind::busy,
+              "another process has an AF_XDP socket on this queue (`ss --xdp -p`): stop it or choose another queue"};
+    case ENETDOWN:
+      return {Kind::no_interface, "set the interface up (`ip link set dev IFNAME up`)"};
+    case EINVAL:
+      // An older kernel knows the flag no better than a wrong one.
+      if (multi_buffer && is_before(release, 6, 6)) return {Kind::unsupported, several_frames_advice(release)};
+      return {Kind::unsupported,
+              "the queue may not exist (`ethtool -l IFNAME`), or the driver cannot use frames of this size" +
+                  (multi_buffer ? "; " + several_frames_advice(release) : "")};
+    default:
+      return {Kind::system, {}};
+  }
 }
 
 XdpSocket XdpSocket::open(const std::string& interface, std::uint32_t queue, const WireMemory& memory, bool zerocopy,
@@ -161,7 +175,7 @@ XdpSocket XdpSocket::open(const std::string& interface, std::uint32_t queue, con
     UniqueFd fd;
     const int result = try_open(interface, queue, memory, zerocopy, multi_buffer, fd);
     if (result == 0) return {std::move(fd), memory.view().geometry.ring_entries};
-    if (result != -EBUSY || monotonic_ns() >= deadline) fail(-result, what);
+    if (result != -EBUSY || monotonic_ns() >= deadline) fail(-result, what, multi_buffer);
     const timespec pause{0, 1'000'000};
     ::nanosleep(&pause, nullptr);
   }
@@ -181,10 +195,10 @@ XdpSocket::XdpSocket(UniqueFd fd, std::uint32_t ring_entries) : fd_(std::move(fd
   } catch (const std::system_error& error) {
     // The rings of a socket whose interface was removed cannot be mapped any more; before Linux 6.4 those of any that is bound.
     const bool gone = error.code().value() == EBUSY;
-    if (utsname kernel{}; gone && ::uname(&kernel) == 0 && maps_no_bound_rings(kernel.release))
+    if (const std::string release = kernel_release(); gone && maps_no_bound_rings(release))
       throw DeviceError(
           DeviceError::Kind::unsupported,
-          std::string("mapping the rings of the AF_XDP socket: this kernel (") + kernel.release +
+          std::string("mapping the rings of the AF_XDP socket: this kernel (") + release +
               ") lets nobody map those of a socket that is in use, as a twin has to; Linux 6.4 does. Use a "
               "tap device (--device tap:IFNAME) or a newer kernel");
     throw DeviceError(gone ? DeviceError::Kind::no_interface : DeviceError::Kind::system,

@@ -14,8 +14,21 @@
 
 namespace tandem {
 
+/// As `uname -r` says; empty when it cannot be asked.
+std::string kernel_release();
 /// Whether a kernel of this release (`uname -r`) lets rings be mapped only before their socket is bound: before Linux 6.4.
-bool maps_no_bound_rings(const char* release);
+bool maps_no_bound_rings(const std::string& release);
+
+/// What a packet that needs several frames takes, on a kernel of this release, and what to do without.
+std::string several_frames_advice(const std::string& release);
+
+/// What it means that the kernel refuses a socket, and what to do about it; no advice where nothing is known.
+struct Refusal {
+  DeviceError::Kind kind = DeviceError::Kind::system;
+  std::string advice;
+};
+/// `error`: of errno. `multi_buffer`: several frames a packet were asked for. `release`: of the kernel.
+Refusal why_refused(int error, bool multi_buffer, const std::string& release);
 
 class XdpSocket {
  public:

@@ -10,6 +10,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib
 from tandem_lab import eventually, exit_code, run  # noqa: E402
 from tandem_lab.network import program  # noqa: E402
 from tandem_lab.scenario import Scenario, main, rounds  # noqa: E402
+from tandem_lab.terminal import Terminal  # noqa: E402
 
 
 class Faults(Scenario):
@@ -124,6 +125,38 @@ class Faults(Scenario):
                 self.group.start()
             self.assertEqual(self.group.wait_protected()["pid"], taken["pid"])
             self.wait_streams(streams, at)
+        self.assert_good(*streams)
+        self.assert_no_reset(resets)
+
+    def test_a_log_that_stands_still_holds_up_neither_role_and_is_read_afterwards(self):
+        self.group = self.make_group(name="stopped", options=["--detect", "200"])
+        self.group.command = ["sh", "-c", 'exec "$@" 2>"$TERMINAL"', "sh", *self.group.command]
+        terminals = [Terminal() for _ in range(2)]
+        for terminal in terminals:
+            self.addCleanup(terminal.close)
+            terminal.stop()
+        first, second = terminals
+        self.group.start_primary(environment={"TERMINAL": first.path})
+        self.group.start(environment={"TERMINAL": second.path})
+        status = self.group.wait_protected()
+        resets = self.watch_resets()
+        streams = self.streams()
+        # A line each, of a process that has waiting ones already.
+        for process in self.group.processes:
+            process.signal(signal.SIGHUP)
+        self.wait_streams(streams, time.monotonic_ns())
+        self.assertEqual(self.group.wait_protected()["pid"], status["pid"])
+        self.assertEqual([terminal.text() for terminal in terminals], ["", ""])
+        first.go_on()
+        eventually(lambda: "SIGHUP" in first.text(), "the primary's lines come")
+        pid, at = self.group.kill_primary()
+        self.assertEqual(self.group.wait_taken_over(pid)["pid"], status["twin"])
+        self.wait_streams(streams, at)
+        self.assertEqual(second.text(), "")
+        second.go_on()
+        text = eventually(lambda: (t := second.text()) and "took over from" in t and t, "the other one's lines come")
+        self.assertLess(text.index("SIGHUP"), text.index("took over from"))
+        self.assertNotIn("lines were lost", text)
         self.assert_good(*streams)
         self.assert_no_reset(resets)
 

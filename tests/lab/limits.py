@@ -11,7 +11,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from tandem_lab import Network, eventually  # noqa: E402
-from tandem_lab.capture import ACK, PSH, RST, SYN  # noqa: E402
+from tandem_lab.capture import ACK, PSH, RST, SYN, parse_frame  # noqa: E402
 from tandem_lab.forge import SYN_OPTIONS, ForgedConnection, Forger  # noqa: E402
 from tandem_lab.scenario import Scenario, main  # noqa: E402
 from tandem_lab.talk import ECHO  # noqa: E402
@@ -22,6 +22,8 @@ DISCARD, NOBODY = 9, 9998
 #: So many frames are sent before it is looked whether they have arrived: fewer than any queue on the way holds.
 CHUNK = 100
 STRANGE = 1000
+#: Connections that together ask for three times of what all of them may be answered at once.
+CROWD = 300
 #: Segments that wait behind a hole for what fills it (TANDEM_TCP_OOSEQ_MAX).
 MOST_BEHIND_A_HOLE = 4096
 
@@ -143,6 +145,23 @@ class Limits(Scenario):
         self.say(before, 12, b"and there")
         self.say(self.strange_segments(6, self.forger(6)), 1, b"still there")
         self.assertEqual(self.group.status()["takeovers"], 1)
+
+    def test_many_connections_together_draw_no_more_than_the_limit_of_all(self):
+        self.group.start_pair()
+        forger = self.forger(4)
+        to = self.pair_address(4)
+        connections = [ForgedConnection(forger, to, (2000 + index, ECHO)) for index in range(CROWD)]
+        # None of them asks for more than a connection may have.
+        strange = [connection.segment(RST, 500) for connection in connections for _ in range(LIMITS["challenge_acks"][0])]
+
+        def challenges():
+            packets = filter(None, (parse_frame(0, frame) for frame in forger.heard()))
+            return sum(packet.destination == forger.shown_as and packet.source_port == ECHO for packet in packets)
+
+        self.answered(forger, strange, challenges, "all_challenge_acks", "challenge_acks_limited_total")
+        self.group.replace_primary()
+        self.say(connections[0], 1, b"still there")
+        self.say(connections[-1], 1, b"still there")
 
     def honest(self, count):
         """Clients that come one after another, over both versions; each is served when it has said its SYN twice at the most."""

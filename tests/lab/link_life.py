@@ -174,6 +174,32 @@ class LinkLife(Scenario):
         self.go_on()
         self.good()
 
+    def test_an_mtu_that_the_frames_do_not_hold_is_told_with_what_to_do(self):
+        wide = 3000
+        self.start()
+        self.network.set_mtu(wide)
+        words = (f"{self.link} has an MTU of {wide}", "stop both processes", "`tandemctl shutdown`")
+        eventually(lambda: len(self.said(*words)) == 2, "each process says it")
+        ours = self.group.status()["link"]["mtu"]
+        self.assertIn(f"ours stays at {ours}", self.said(*words)[0])
+        self.assertLess(ours, wide)
+        self.assertIn(words[0], self.group.ask("device")["warning"])
+        self.go_on()
+        # A twin goes on with what there is.
+        self.group.replace_primary()
+        self.go_on()
+        self.assertIn(words[0], self.group.ask("device")["warning"])
+        eventually(lambda: len(self.said(*words)) == 3, "the new twin says it, and nobody again")
+        self.good()
+        self.group.close()
+        self.group = self.make_group(name="anew")
+        self.group.start_pair()
+        self.assertEqual(self.group.status()["link"]["mtu"], wide)
+        self.assertEqual(self.group.ask("device")["warning"], "")
+        stream = self.perf("echo")
+        self.assertGreater(min(c["mss"] for c in self.group.ask("connections")["connections"]), wide - 100)
+        self.assert_good(stream)
+
 
 class Xdp(LinkLife):
     kind = "xdp"

@@ -2,13 +2,15 @@
 """A card that spreads what it receives over several queues, as cards come."""
 
 import os
+import re
 import signal
 import socket
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from tandem_lab import Network, eventually  # noqa: E402
-from tandem_lab.process import run  # noqa: E402
+from tandem_lab.network import program  # noqa: E402
+from tandem_lab.process import Process, run  # noqa: E402
 from tandem_lab.scenario import Scenario, main  # noqa: E402
 
 QUEUES = 4
@@ -83,6 +85,35 @@ class Xdp(Scenario):
         self.assertEqual(sum(process.exit_code() == -signal.SIGABRT for process in self.group.processes), 2)
         self.group.wait_protected()
         self.assert_good(*streams)
+
+    def test_what_came_over_any_queue_is_answered_once_across_deaths(self):
+        if not run([program("tandem-inetd"), "--list-stop-points"], check=False):
+            self.skipTest("the programs were built without TANDEM_STOP_POINTS")
+
+        def armed():
+            return {"TANDEM_STOP": f"{self.random.choice(['publish.after', 'tx.words', 'tx.after'])}:{self.random.randint(1, 40)}"}
+
+        primary = self.group.start_primary(environment=armed()).pid
+        # A question that is dealt with twice is answered twice, where a segment that comes again changes nothing. Each of these
+        # keeps to a queue, and they to different ones.
+        pings = [Process(["ping", "-n", "-q", "-i", "0.002", Network.v4(Network.PAIR)], os.path.join(self.directory, f"ping-{i}"),
+                         namespace=self.network.peer) for i in range(2 * QUEUES)]
+        for ping in pings:
+            self.addCleanup(ping.end)
+        for last in [False] * 7 + [True]:
+            self.group.start(None if last else armed())
+            self.assertEqual(self.group.process_of(primary).wait(30), -signal.SIGKILL, self.group.tail())
+            primary = self.group.wait_taken_over(primary)["pid"]
+        self.group.start()
+        self.group.wait_protected()
+        for ping in pings:
+            ping.signal(signal.SIGINT)
+            self.assertEqual(ping.wait(10), 0, ping.output())
+            self.assertNotIn("duplicates", ping.output())
+            sent, answered = (int(number) for number in re.search(r"(\d+) packets transmitted, (\d+) received", ping.output()).groups())
+            self.assertLessEqual(sent - answered, 1, "none is lost but one that was on its way in the end")
+            self.assertGreater(answered, 0)
+        self.assert_no_frame_lost()
 
     def test_the_interface_is_made_anew(self):
         self.group.start_pair()

@@ -241,10 +241,12 @@ namespace system {
 int process_id() { return the_kernel->current->number; }
 std::uint64_t draw_identity() { return static_cast<std::uint64_t>(the_kernel->current->pid); }
 
-bool write_log_line(int /*priority*/, std::string_view role, std::string_view text) {
+std::uint64_t write_log_line(int /*priority*/, std::string_view role, std::string_view text) {
   the_kernel->director().on_log_line(*the_kernel->current, role, text);
-  return true;
+  return 0;
 }
+
+void await_log_lines(std::uint64_t) {}
 
 std::string address_of_the_kernel(const std::vector<IpPrefix>&, const std::string&) { return {}; }
 

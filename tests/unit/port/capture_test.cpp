@@ -16,8 +16,8 @@
 #include <fstream>
 #include <iterator>
 
-#include "side_writer.hpp"
 #include "tandem/memory_wire.hpp"
+#include "tandem/side_writer.hpp"
 
 namespace tandem {
 namespace {
@@ -321,7 +321,7 @@ TEST_CASE("what is written behind is taken without waiting, up to a bound, and a
   ::alarm(60);
   std::vector<std::uint8_t> sent, got;
   {
-    SideWriter writer(UniqueFd(ends[1]), 100'000);
+    SideWriter writer(ends[1], 100'000);
     std::vector<std::uint8_t> piece(1000);
     std::size_t refused_bytes = 0;
     // A pipe takes 64 KiB, the writer holds another piece while it waits, and so much lies in between.
@@ -344,6 +344,7 @@ TEST_CASE("what is written behind is taken without waiting, up to a bound, and a
   }
   ::alarm(0);
   ::close(ends[0]);
+  ::close(ends[1]);
   CHECK(got == sent);
 }
 

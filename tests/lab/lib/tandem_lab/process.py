@@ -88,6 +88,22 @@ class Process:
         self._popen.wait()
         return self._popen.returncode
 
+    def _has_lines_under_way(self):
+        """Whether its thread that writes lines to files (tandem/side_writer.hpp) has been woken and does not sleep again yet."""
+        try:
+            for thread in os.listdir(f"/proc/{self.pid}/task"):
+                with open(f"/proc/{self.pid}/task/{thread}/stat", encoding="utf-8", errors="replace") as file:
+                    name, state = file.read().split("(", 1)[1].rsplit(") ", 1)
+                if name == "tandem-writer" and state[0] in "RD":
+                    return True
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+        return False
+
     def output(self):
+        """What it has said until now."""
+        end = time.monotonic() + 5
+        while self._has_lines_under_way() and time.monotonic() < end:
+            time.sleep(0.0005)
         with open(self.log_path, encoding="utf-8", errors="replace") as file:
             return file.read()

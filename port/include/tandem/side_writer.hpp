@@ -9,25 +9,29 @@
 #include <memory>
 #include <span>
 
-#include "unique_fd.hpp"
-
 namespace tandem {
+
+/// What the thread is called, to whoever looks at the process.
+inline constexpr const char* kWriterThread = "tandem-writer";
 
 class SideWriter {
  public:
-  /// At most `most_bytes` wait to be written. Throws std::system_error when no thread can be had.
-  SideWriter(UniqueFd file, std::size_t most_bytes);
+  /// Writes to a duplicate of `file`; at most `most_bytes` wait for that. Throws std::system_error when no descriptor or thread can
+  /// be had.
+  SideWriter(int file, std::size_t most_bytes);
   /// Gives what is left a bounded time; then it is lost, and the thread ends by itself when the file lets it.
   ~SideWriter();
   SideWriter(const SideWriter&) = delete;
   SideWriter& operator=(const SideWriter&) = delete;
 
-  /// Never waits. False: there is no room now, or the thread is just taking what there is.
+  /// Never waits. False: there is no room now. Of one thread only.
   bool put(std::span<const std::uint8_t> bytes);
   /// Nothing more is put. What there is goes on being written, and the destructor no longer waits for it.
   void end();
   /// Behind end(): whether all of it is written, or the file has failed.
   [[nodiscard]] bool is_done() const;
+  /// Whether nothing waits: all is written, or the file has failed. A signal handler may ask.
+  [[nodiscard]] bool is_idle() const;
   /// errno of the write that failed, behind which nothing is written; else 0.
   [[nodiscard]] int error() const;
 
