@@ -342,7 +342,8 @@ Node::Impl::TwinEnd Node::Impl::run_twin() {
     const std::uint64_t now = monotonic_ns();
     const std::uint64_t heartbeat = owner.heartbeat.load(std::memory_order_relaxed);
     // Only who may take over has a use for that: a joiner waits on, and is made a member when its primary turns again.
-    const bool may_take_over = replica_->complete() && self.state.load(std::memory_order_acquire) == ReaderState::member;
+    const bool may_take_over =
+        replica_->complete() && self.state.load(std::memory_order_acquire) == ReaderState::member;
     const bool hangs = may_take_over && hang.sample(now, heartbeat, starvation);
     if (hangs) owner_was_stopped_ = starvation.is_stopped();
     if (hangs && can_fence(heartbeat)) {

@@ -42,9 +42,10 @@ class NeighbourCache {
     MacAddress mac;
     State state = State::incomplete;
     bool router = false;
-    bool pinned = false;   ///< never makes room for another
-    bool recent = false;   ///< a packet went there since this was looked at last
-    bool unshown = false;  ///< its link address is news
+    bool pinned = false;     ///< never makes room for another
+    bool recent = false;     ///< a packet went there since this was looked at last
+    bool unshown = false;    ///< its link address is news
+    bool inherited = false;  ///< the process before had it, so that nothing of its own waited for it any more
     std::uint8_t tries = 0;
     std::uint16_t pending_count = 0;  ///< packets that wait for the answer
     Index pending = kNone;            ///< the first of them (pending_packets.hpp)

@@ -159,6 +159,12 @@ bool Neighbours::can_reach(const IpAddress& destination) {
   return entry != nullptr && entry->has_mac();
 }
 
+bool Neighbours::was_reached(const IpAddress& destination) {
+  const auto hop = first_hop(destination);
+  const Entry* const entry = hop ? cache_.find(*hop) : nullptr;
+  return entry != nullptr && entry->has_mac() && entry->inherited;
+}
+
 std::uint16_t Neighbours::path_mtu(const IpAddress& destination) {
   if (destinations_.empty()) {
     return 0;
@@ -221,6 +227,7 @@ std::optional<Neighbour> Neighbours::find(const IpAddress& address) {
 void Neighbours::install(const Neighbour& neighbour) {
   if (Entry* const entry = cache_.find_or_make(neighbour.address)) {
     cache_.learn(*entry, neighbour.mac);
+    entry->inherited = true;
   }
 }
 

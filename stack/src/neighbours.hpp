@@ -32,8 +32,11 @@ class Neighbours {
 
   /// A packet of lwIP's to an address of one of ours, a group's or anybody's.
   err_t output(netif& interface, pbuf& packet, const IpAddress& destination);
-  /// Whether a packet there would leave at once. Those that wait for their neighbour die with the process.
+  /// Whether a packet there would leave at once.
   [[nodiscard]] bool can_reach(const IpAddress& destination);
+  /// Whether what the process before has sent there has left. Packets that wait for their neighbour die with the process; who answers
+  /// since does not bring them back.
+  [[nodiscard]] bool was_reached(const IpAddress& destination);
   /// 0: nothing smaller than the link's is known.
   [[nodiscard]] std::uint16_t path_mtu(const IpAddress& destination);
   /// TCP made progress with this host, so its first hop takes packets (RFC 4861 section 7.3.1).

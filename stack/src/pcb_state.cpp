@@ -275,7 +275,7 @@ bool Connection::Impl::link(Stack::Adoption adoption) {
 
   pcb = p;
   fed = acked;
-  if (!import_send_side(s, exact && stack.neighbours.can_reach(remote.address)) || !import_out_of_order()) {
+  if (!import_send_side(s, exact && stack.neighbours.was_reached(remote.address)) || !import_out_of_order()) {
     // Memory is short. Half a connection would forget what it has promised: it stays dormant and is tried again.
     p->state = ESTABLISHED;  // of a closed one nothing is given back
     tcp_pcb_purge(p);
