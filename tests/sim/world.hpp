@@ -58,6 +58,9 @@ struct Result {
   std::uint64_t digest = 0;    ///< of everything that was on the wire, and when
 };
 
+/// Where a turn or a slice is cut when its time is up: so many routes later at most.
+inline constexpr std::uint64_t kMostRoutes = 1800;
+
 /// A host's address on the wire: 1 is the group's, 2 the peer's.
 IpPrefix address_of(bool v6, std::uint8_t host);
 
@@ -142,17 +145,21 @@ class World final : public Director, public TrafficObserver {
     std::uint64_t for_ns = 0;
   };
   void spawn_node();
+  void poke();
+  // ---- world_exchanges.cpp ----
   void start_traffic();
   void open_transfer(Transfer& transfer);
-  void poke();
+  // ---- world_group.cpp ----
+  static ha::SharedGroup* group_of(const Process& process);
   static bool has_member(const Process& primary);
   static bool is_member(const Process& twin);
   static bool has_applied_all(const Process& twin);
+  void check_notice(const Process& process);
+  // ---- deaths.cpp ----
   void disturb(Process& primary);
   void doom(Process& process, Doom::What what);
   void doom_at_some_step();
   void kill(Process& process, const char* why);
-  void check_notice(const Process& process);
   void partition();
   // ---- deadly_frame.cpp ----
   void prepare_deadly_frame();
