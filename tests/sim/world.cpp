@@ -91,9 +91,11 @@ World::World(const Setup& setup, Totals& totals, bool tracing)
   link_->delay_ns = setup_.link_delay_ns;
   link_->faults[0] = link_->faults[1] = setup_.faults;
   move_check_ = std::make_unique<MoveCheck>(*this);
+  queue_check_ = std::make_unique<QueueCheck>(*this);
   Nic::Options nic;
   nic.frames = setup_.nic_frames;
   nic.ring_entries = setup_.ring_entries;
+  nic.queues = std::clamp(setup_.queues, 1U, kMostQueues);
   nic.mac = kOurMac;
   nic_ = std::make_unique<Nic>(*kernel_, nic, [this](Bytes frame) {
     const Packet packet = parse_packet(frame);
@@ -105,6 +107,7 @@ World::World(const Setup& setup, Totals& totals, bool tracing)
   });
   nic_->busy_permille = setup_.busy_permille;
   nic_->moves = move_check_.get();
+  nic_->marks = queue_check_.get();
   Peer::Options peer;
   peer.mac = kPeerMac;
   peer.addresses = {address_of(setup_.v6, 2)};
@@ -262,6 +265,7 @@ void World::at_step(Process& process, Step step) {
       violation("a turn's time", "a turn takes " + std::to_string(process.turn_cost_ns / 1000) +
                                      " us of processor time, more than " + std::to_string(most / 1000));
   } else if (step == steps.published) {
+    queue_check_->published();
     if (Context* const its = context(process)) {
       ha::SharedGroup* const group = group_of(process);
       if (++publications_ % 3 == 0) twin_view_->published(*its->node, *its->application, *group);

@@ -237,6 +237,7 @@ class World final : public Director, public TrafficObserver {
   std::unique_ptr<CallOrder> call_order_;
   std::unique_ptr<FrameCheck> frame_check_;
   std::unique_ptr<MoveCheck> move_check_;
+  std::unique_ptr<QueueCheck> queue_check_;
   std::unique_ptr<EpochCheck> epoch_check_;
   std::unique_ptr<WireJudge> wire_judge_;
   std::unique_ptr<ControlClients> clients_;
