@@ -14,6 +14,8 @@ constexpr std::uint64_t kMs = 1'000'000;
 /// A twin has just become a member: the next thing may happen.
 void World::disturb(Process& primary) {
   if (faults_stopped_ || disturbances_left_ == 0) return;
+  // Else it is over before the windows are shut and probed.
+  if (setup_.refuses_probes && kernel_->now_ns < start_ns_ + deaf_for_ns()) return;
   // Most often there are sessions that can be disturbed.
   if (bgp_plan_ != nullptr && !bgp_peer()->is_established(0) && !script_.one_in(8)) return;
   --disturbances_left_;

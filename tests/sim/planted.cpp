@@ -93,6 +93,8 @@ constexpr Fault kFaults[] = {
      "half-open connections of before a takeover are counted when they come to life", 700},
     {Planted::window_misjudged, "window-misjudged", "stack/pcb_state",
      "the peer's largest window is taken for its last one", 1500},
+    {Planted::probe_ack_beyond_window, "probe-ack-beyond-window", "stack/tcp/control_seq",
+     "behind a window probe empty ACKs stand beyond the shut window", 200},
     {Planted::number_given_twice, "number-given-twice", "stack/stack",
      "a promoted process numbers its connections from below", 60},
     {Planted::announcement_ignored, "announcement-ignored", "stack/arp, neighbour_discovery",

@@ -76,6 +76,7 @@ struct Setup {
   bool bgp_restarts = false;          ///< neighbours end their sessions, several at once, and come again
   std::uint32_t route_cost_ns = 200;  ///< of processor time
   std::uint32_t queues = 1;           ///< receive queues, over which the interface spreads what arrives
+  bool refuses_probes = false;        ///< the peer's windows are not scaled, and while one is shut it takes not a byte
   LinkFaults faults;
   Script* script = nullptr;  ///< what happens, where it is not drawn
 
@@ -158,6 +159,7 @@ void Setup::for_each_field(S& s, F f) {
   f("peer_moves", s.peer_moves);
   f("syn_flood", s.syn_flood);
   f("queues", s.queues);
+  f("refuses_probes", s.refuses_probes);
 }
 
 }  // namespace tandem::sim

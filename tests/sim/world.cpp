@@ -122,6 +122,13 @@ World::World(const Setup& setup, Totals& totals, bool tracing)
         const Packet packet = parse_packet(frame);
         if (kernel_->tracing) kernel_->trace("  peer sends %s", to_string(packet, frame.size()).c_str());
         check_reset(packet);
+        note_window(packet);
+        std::vector<std::uint8_t> unscaled;
+        if (setup_.refuses_probes && packet.has(Packet::kSyn)) {
+          unscaled.assign(frame.begin(), frame.end());
+          strip_window_scale(unscaled);
+          frame = unscaled;
+        }
         wire_judge_->sent(frame);
         link_->send(Direction::from_peer, frame);
       },
@@ -371,7 +378,7 @@ void World::arrive(Direction direction, Bytes frame) {
   }
   result_.digest = digest;
   if (direction == Direction::from_us) {
-    if (is_for_peer(frame) && !is_for_stranger(frame)) peer_->arrive(frame);
+    if (is_for_peer(frame) && !is_for_stranger(frame) && !refuses(parse_packet(frame))) peer_->arrive(frame);
   } else if (nic_->arrive(frame)) {
     wire_judge_->arrived(frame);
   } else {

@@ -187,6 +187,9 @@ class World final : public Director, public TrafficObserver {
   void move_peer();
   /// Whether a host with its link address takes the frame.
   [[nodiscard]] bool is_for_peer(Bytes frame);
+  /// Looks at what the peer announces, and whether it takes what it is sent.
+  void note_window(const Packet& from_peer);
+  [[nodiscard]] bool refuses(const Packet& to_peer) const;
   void tell_too_long(Direction direction, Bytes frame, std::uint32_t mtu);
   void terminate(Process& process);
   void doom_at_start();
@@ -266,6 +269,7 @@ class World final : public Director, public TrafficObserver {
   Step target_ = kNoStep;
   std::uint64_t target_passes_ = 0;
   std::uint64_t publications_ = 0;
+  std::set<std::pair<std::uint16_t, std::uint16_t>> shut_;  ///< ports, the peer's first, of its windows that are shut
   std::uint64_t deadly_after_ = 0;  ///< so many segments with data make the last of them deadly; 0: there is none
   std::uint64_t deadly_key_ = 0;
   bool deadly_hangs_ = false;

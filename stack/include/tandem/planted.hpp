@@ -56,6 +56,7 @@ enum class Planted : std::uint8_t {
   timer_lost,
   window_update_lost,
   window_misjudged,
+  probe_ack_beyond_window,
   half_open_uncounted,
   number_given_twice,
   // The link.
