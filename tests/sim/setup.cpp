@@ -85,7 +85,7 @@ Setup Setup::draw(std::uint64_t seed) {
   // A turn reserves room for each connection's state: in so small a log there is none for those that a flood leaves half-open.
   s.syn_flood = prng.one_in(16) && s.bgp_neighbours == 0 && !s.peer_moves && s.log_bytes == 0;
   if (prng.one_in(4)) s.queues = static_cast<std::uint32_t>(prng.between(2, 4));
-  s.refuses_probes = s.deaf && prng.one_in(2);
+  s.refuses_probes = s.deaf && s.bgp_neighbours == 0 && prng.one_in(2);
   return s;
 }
 
