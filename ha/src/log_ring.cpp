@@ -124,7 +124,7 @@ void LogWriter::publish(const WireMark& mark) {
     in_transaction_ = true;
     put(RecordType::transaction_begin, 0, {as_bytes(TransactionBegin{time_ns_, epoch_})});
   }
-  if (mark.more_queues != 0) put_ring_marks(mark);
+  if (mark.more_queues != 0 && !TANDEM_PLANTED(queue_marks_unwritten)) put_ring_marks(mark);
   put(RecordType::commit, 0, {as_bytes(Commit{++transactions_, mark.rx_index, mark.tx_index})});
   largest_ = std::max(largest_, pending_bytes());
   in_transaction_ = false;

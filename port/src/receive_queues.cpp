@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "receive_queues.hpp"
 
-#include <algorithm>
 #include <utility>
 
 #include "adoption_info.hpp"
@@ -14,7 +13,7 @@ ReceiveQueues ReceiveQueues::open(const std::string& interface, std::uint32_t co
   for (std::uint32_t number = 1; number < count; ++number) {
     WireMemory memory = WireMemory::create(geometry);
     XdpSocket socket = XdpSocket::open(interface, number, memory, zerocopy, busy_retry_ns, multi_buffer);
-    made.queues_.push_back(std::make_unique<Queue>(std::move(memory), std::move(socket)));
+    made.add(std::make_unique<ReceiveQueue>(std::move(memory), std::move(socket)));
   }
   return made;
 }
@@ -27,7 +26,7 @@ ReceiveQueues ReceiveQueues::attach(std::uint32_t count, const WireGeometry& geo
     WireMemory memory = WireMemory::map(take_descriptor(descriptors, "umem" + suffix),
                                         take_descriptor(descriptors, "wire" + suffix), geometry);
     XdpSocket socket(take_descriptor(descriptors, "xsk" + suffix), geometry.ring_entries);
-    made.queues_.push_back(std::make_unique<Queue>(std::move(memory), std::move(socket)));
+    made.add(std::make_unique<ReceiveQueue>(std::move(memory), std::move(socket)));
   }
   return made;
 }
@@ -37,56 +36,12 @@ void ReceiveQueues::allow_jumbo(std::uint32_t largest_bytes) {
 }
 
 void ReceiveQueues::start(XdpProgram& program) {
+  QueueSet::start();
   for (std::uint32_t i = 0; i < size(); ++i) {
-    queues_[i]->rings.start();
     queues_[i]->rings.fill();
     queues_[i]->socket.wake_receive();
     program.set_socket(i + 1, queues_[i]->socket.fd());
   }
-}
-
-bool ReceiveQueues::ready() const {
-  return std::any_of(queues_.begin(), queues_.end(), [](const auto& queue) { return queue->rings.rx_ready(); });
-}
-
-void ReceiveQueues::done(std::uint32_t cookie) {
-  const std::uint32_t number = (cookie & kQueueMask) >> kQueueShift;
-  constexpr std::uint32_t kFrame = (1U << kQueueShift) - 1;
-  if (number <= size()) queues_[number - 1]->rings.rx_done(cookie & kFrame);
-}
-
-void ReceiveQueues::release() {
-  for (const auto& queue : queues_) queue->rings.rx_release();
-}
-
-void ReceiveQueues::refill() {
-  for (const auto& queue : queues_) {
-    queue->rings.reap();
-    queue->rings.fill();
-    if (queue->rings.active()) queue->socket.wake_receive();
-  }
-}
-
-void ReceiveQueues::add_to(WireMark& mark) const {
-  mark.more_queues = size();
-  for (std::uint32_t i = 0; i < size(); ++i) mark.more_rx_indices[i] = queues_[i]->rings.mark().rx_index;
-}
-
-void ReceiveQueues::adopt(const WireMark* committed) {
-  for (std::uint32_t i = 0; i < size(); ++i) {
-    WireMark its;
-    const bool known = committed != nullptr && i < committed->more_queues;
-    if (known) its.rx_index = committed->more_rx_indices[i];
-    queues_[i]->rings.adopt(known ? &its : nullptr, {});
-  }
-}
-
-void ReceiveQueues::stop() {
-  for (const auto& queue : queues_) queue->rings.stop();
-}
-
-void ReceiveQueues::go_on() {
-  for (const auto& queue : queues_) queue->rings.go_on();
 }
 
 void ReceiveQueues::give_back_memory() {
@@ -119,21 +74,6 @@ void ReceiveQueues::add_statistics(DeviceStatistics& statistics) const {
     statistics.rx_invalid += counted.rx_invalid;
     statistics.frames_held += queue->rings.held();
     queue->socket.add_statistics(statistics);
-  }
-}
-
-void ReceiveQueues::add_census(FrameCensus& census) const {
-  for (const auto& queue : queues_) {
-    const FrameCensus its = queue->rings.census();
-    census.total += its.total;
-    census.free += its.free;
-    census.fill += its.fill;
-    census.receiving += its.receiving;
-    census.held += its.held;
-    census.staged += its.staged;
-    census.transmitting += its.transmitting;
-    census.missing += its.missing;
-    census.duplicated += its.duplicated;
   }
 }
 

@@ -166,6 +166,22 @@ void World::change_mtu() {
   });
 }
 
+void World::note_window(const Packet& from_peer) {
+  if (!setup_.refuses_probes || from_peer.kind != Packet::Kind::tcp || from_peer.has(Packet::kRst)) return;
+  const std::pair ports{from_peer.source_port, from_peer.destination_port};
+  if (from_peer.window == 0)
+    shut_.insert(ports);
+  else
+    shut_.erase(ports);
+}
+
+/// As Linux does. Our own stack takes what lies in the room that is left below a window which scaling has rounded down to nothing, and
+/// an ACK that stands behind such a byte is within what was let in before.
+bool World::refuses(const Packet& to_peer) const {
+  return setup_.refuses_probes && to_peer.kind == Packet::Kind::tcp && to_peer.payload == 1 &&
+         shut_.contains({to_peer.destination_port, to_peer.source_port});
+}
+
 void World::tell_too_long(Direction direction, Bytes frame, std::uint32_t mtu) {
   const std::vector<std::uint8_t> answer = packet_too_big(frame, mtu);
   // Some routers say nothing.

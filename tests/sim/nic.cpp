@@ -7,6 +7,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "packet.hpp"
+#include "queue_set.hpp"
 #include "ring_device.hpp"
 #include "tandem/device.hpp"
 
@@ -55,54 +57,72 @@ Nic::Nic(Kernel& kernel, const Options& options, Transmit transmit)
       options_(options),
       transmit_(std::move(transmit)),
       geometry_{options.frames, frame_bytes_for(options.mtu), options.ring_entries},
-      buffers_(Buffers::take(geometry_)) {
+      queues_(options.queues) {
+  for (Queue& queue : queues_) queue.buffers = Buffers::take(geometry_);
   kernel.nic = this;
   open();
 }
 
-Nic::~Nic() { Buffers::pool().push_back(buffers_); }
+Nic::~Nic() {
+  for (const Queue& queue : queues_) Buffers::pool().push_back(queue.buffers);
+}
 
 void Nic::open() {
   const HeapScope heap;
   ++generation_;
-  fill_producer_ = fill_consumer_ = completion_producer_ = completion_consumer_ = 0;
-  rx_producer_ = rx_consumer_ = tx_producer_ = tx_consumer_ = 0;
   completing_.clear();
   group_frames_.clear();
   group_frames_released_ = 0;
   if (moves != nullptr) moves->reopened();
-  buffers_->control = {};
-  std::fill(buffers_->words.begin(), buffers_->words.end(), 0);
+  if (marks != nullptr) marks->reopened();
+  for (Queue& queue : queues_) {
+    queue = {queue.buffers};
+    queue.buffers->control = {};
+    std::fill(queue.buffers->words.begin(), queue.buffers->words.end(), 0);
+  }
 }
 
-WireView Nic::view() const { return {geometry_, &buffers_->control, buffers_->words.data(), buffers_->umem.get()}; }
+WireView Nic::view(std::uint32_t queue) const {
+  Buffers& its = *queues_[queue].buffers;
+  return {geometry_, &its.control, its.words.data(), its.umem.get()};
+}
 
-Rings Nic::rings() {
+Rings Nic::rings(std::uint32_t queue) {
   const std::uint32_t size = options_.ring_entries;
+  Queue& its = queues_[queue];
   Rings rings;
-  rings.fill = {&fill_producer_, &fill_consumer_, nullptr, buffers_->fill.data(), size};
-  rings.completion = {&completion_producer_, &completion_consumer_, nullptr, buffers_->completion.data(), size};
-  rings.rx = {&rx_producer_, &rx_consumer_, nullptr, buffers_->rx.data(), size};
-  rings.tx = {&tx_producer_, &tx_consumer_, nullptr, buffers_->tx.data(), size};
+  rings.fill = {&its.fill_producer, &its.fill_consumer, nullptr, its.buffers->fill.data(), size};
+  rings.completion = {&its.completion_producer, &its.completion_consumer, nullptr, its.buffers->completion.data(),
+                      size};
+  rings.rx = {&its.rx_producer, &its.rx_consumer, nullptr, its.buffers->rx.data(), size};
+  rings.tx = {&its.tx_producer, &its.tx_consumer, nullptr, its.buffers->tx.data(), size};
   return rings;
+}
+
+bool Nic::has_received() const {
+  return !group_frames_.empty() || std::any_of(queues_.begin(), queues_.end(), [](const Queue& queue) {
+    return queue.rx_producer != queue.rx_consumer;
+  });
 }
 
 void Nic::kick() {
   const HeapScope heap;
-  if (moves != nullptr) moves->handed_over(tx_producer_, group_frames_released_);
+  Queue& queue = queues_.front();
+  if (moves != nullptr) moves->handed_over(queue.tx_producer, group_frames_released_);
   // In copy mode one call takes at most 32 packets, and the device calls until nothing is left or the interface is busy.
   std::size_t most = 32;
   if (busy_permille != 0 && kernel_.scheduling.chance(busy_permille)) most = 1;
   const std::uint32_t mask = options_.ring_entries - 1;
   std::size_t count = 0;
-  while (tx_consumer_ != tx_producer_ && (count < most || most == 32)) {
-    if (completing_.size() + (completion_producer_ - completion_consumer_) >= options_.ring_entries) break;
-    const Descriptor descriptor = buffers_->tx[tx_consumer_ & mask];
-    if (moves != nullptr) moves->leaves(tx_consumer_, {buffers_->umem.get() + descriptor.address, descriptor.length});
-    ++tx_consumer_;
+  while (queue.tx_consumer != queue.tx_producer && (count < most || most == 32)) {
+    if (completing_.size() + (queue.completion_producer - queue.completion_consumer) >= options_.ring_entries) break;
+    const Descriptor descriptor = queue.buffers->tx[queue.tx_consumer & mask];
+    if (moves != nullptr)
+      moves->leaves(queue.tx_consumer, {queue.buffers->umem.get() + descriptor.address, descriptor.length});
+    ++queue.tx_consumer;
     completing_.push_back(descriptor.address);
     ++count;
-    transmit_({buffers_->umem.get() + descriptor.address, descriptor.length});
+    transmit_({queue.buffers->umem.get() + descriptor.address, descriptor.length});
   }
   if (count == 0) return;
   if (kernel_.scheduling.one_in(2)) {
@@ -119,15 +139,18 @@ void Nic::adopts() {
 }
 
 void Nic::adopted() {
-  if (moves != nullptr) moves->adopted(tx_producer_);
+  if (moves != nullptr) moves->adopted(queues_.front().tx_producer);
+  if (marks == nullptr) return;
+  for (std::uint32_t i = 0; i < options_.queues; ++i) marks->adopted(i, queues_[i].rx_consumer);
 }
 
 void Nic::complete(std::size_t count) {
+  Queue& queue = queues_.front();
   const std::uint32_t mask = options_.ring_entries - 1;
   for (; count > 0 && !completing_.empty(); --count) {
-    buffers_->completion[completion_producer_ & mask] = completing_.front();
+    queue.buffers->completion[queue.completion_producer & mask] = completing_.front();
     completing_.pop_front();
-    ++completion_producer_;
+    ++queue.completion_producer;
   }
 }
 
@@ -135,6 +158,13 @@ void Nic::release_group_frames(std::size_t count) {
   const HeapScope heap;
   group_frames_.erase(group_frames_.begin(), group_frames_.begin() + static_cast<std::ptrdiff_t>(count));
   group_frames_released_ += static_cast<std::uint32_t>(count);
+}
+
+std::uint32_t Nic::queue_of(Bytes frame) const {
+  if (options_.queues == 1) return 0;
+  const Packet packet = parse_packet(frame);
+  if (packet.kind != Packet::Kind::tcp) return 0;
+  return (std::uint32_t{packet.source_port} + packet.destination_port) % options_.queues;
 }
 
 bool Nic::arrive(Bytes frame) {
@@ -150,17 +180,20 @@ bool Nic::arrive(Bytes frame) {
     kernel_.notify();
     return true;
   }
+  const std::uint32_t number = queue_of(frame);
+  if (kernel_.tracing && number != 0) kernel_.trace("  by queue %u", number);
+  Queue& queue = queues_[number];
   const std::uint32_t mask = options_.ring_entries - 1;
-  if (rx_producer_ - rx_consumer_ >= options_.ring_entries || fill_consumer_ == fill_producer_ ||
+  if (queue.rx_producer - queue.rx_consumer >= options_.ring_entries || queue.fill_consumer == queue.fill_producer ||
       frame.size() > geometry_.capacity()) {
     ++dropped;
     return false;
   }
-  const std::uint64_t address = buffers_->fill[fill_consumer_ & mask] + kFrameHeadroom;
-  ++fill_consumer_;
-  std::memcpy(buffers_->umem.get() + address, frame.data(), frame.size());
-  buffers_->rx[rx_producer_ & mask] = {address, static_cast<std::uint32_t>(frame.size()), 0};
-  ++rx_producer_;
+  const std::uint64_t address = queue.buffers->fill[queue.fill_consumer & mask] + kFrameHeadroom;
+  ++queue.fill_consumer;
+  std::memcpy(queue.buffers->umem.get() + address, frame.data(), frame.size());
+  queue.buffers->rx[queue.rx_producer & mask] = {address, static_cast<std::uint32_t>(frame.size()), 0};
+  ++queue.rx_producer;
   kernel_.notify();
   return true;
 }
@@ -179,15 +212,27 @@ struct KernelProbe {
   }
 };
 
+/// A queue beside the first one.
+struct NicQueue {
+  NicQueue(Nic& nic, std::uint32_t number) : rings(nic.view(number), nic.rings(number)) {}
+  void wake_receive() {}
+  WireRings<KernelProbe> rings;
+};
+
 class NicDevice final : public RingDevice<KernelProbe> {
  public:
   NicDevice(Nic& nic, int fd)
-      : RingDevice(nic.view(), nic.rings(), nic.options().mac, nic.options().mtu), nic_(nic), fd_(fd) {}
+      : RingDevice(nic.view(0), nic.rings(0), nic.options().mac, nic.options().mtu), nic_(nic), fd_(fd) {
+    for (std::uint32_t number = 1; number < nic.options().queues; ++number)
+      queues_.add(std::make_unique<NicQueue>(nic, number));
+    capabilities_.queues = nic.options().queues;
+  }
   ~NicDevice() override { the_kernel->close(fd_); }
 
   void start() {
     the_kernel->director().on_speaker(*the_kernel->current, false);
     rings_.start();
+    queues_.start();
     refill();
   }
   [[nodiscard]] std::string description() const override { return "simulated wire"; }
@@ -196,6 +241,10 @@ class NicDevice final : public RingDevice<KernelProbe> {
   [[nodiscard]] std::vector<std::uint8_t> adoption_info() const override { return {1}; }
   std::size_t rx_peek(std::span<RxFrame> frames) override {
     std::size_t count = RingDevice::rx_peek(frames);
+    if (rings_.active())
+      count += queues_.peek(frames.subspan(count), [](std::span<RxFrame> shown) { return shown.size(); });
+    if (nic_.marks != nullptr)
+      for (const RxFrame& frame : frames.first(count)) nic_.marks->shown(frame.place);
     while (rings_.active() && count < frames.size() && shown_groups_ < kGroupFramesPerTurn) {
       const Bytes frame = nic_.group_frame(shown_groups_);
       if (frame.empty()) break;
@@ -211,15 +260,35 @@ class NicDevice final : public RingDevice<KernelProbe> {
     return count;
   }
   [[nodiscard]] bool rx_ready() override {
-    return RingDevice::rx_ready() ||
+    return RingDevice::rx_ready() || (rings_.active() && queues_.ready()) ||
            (rings_.active() && shown_groups_ < kGroupFramesPerTurn && !nic_.group_frame(shown_groups_).empty());
   }
+  [[nodiscard]] WireMark mark() const override {
+    WireMark mark = RingDevice::mark();
+    queues_.add_to(mark);
+    return mark;
+  }
+  [[nodiscard]] FrameCensus census() override {
+    FrameCensus census = RingDevice::census();
+    queues_.add_census(census);
+    return census;
+  }
+  void refill() override {
+    RingDevice::refill();
+    queues_.refill();
+  }
+  void give_away() override {
+    RingDevice::give_away();
+    queues_.stop();
+  }
   void rx_done(std::uint32_t cookie) override {
+    if ((cookie & kGroupCookie) == 0 && queues_.owns(cookie)) return queues_.done(cookie);
     if ((cookie & kGroupCookie) == 0) return RingDevice::rx_done(cookie);
     copies_[cookie & ~kGroupCookie].in_use = false;
   }
   void rx_release() override {
     RingDevice::rx_release();
+    queues_.release();
     if (rings_.active()) nic_.release_group_frames(std::exchange(shown_groups_, 0));
   }
   void adopt(const WireMark* committed) override {
@@ -227,11 +296,13 @@ class NicDevice final : public RingDevice<KernelProbe> {
     the_kernel->director().on_speaker(*the_kernel->current, true);
     nic_.adopts();
     RingDevice::adopt(committed);
+    queues_.adopt(committed);
     nic_.adopted();
   }
   void take_back() override {
     the_kernel->director().on_speaker(*the_kernel->current, true);
     RingDevice::take_back();
+    queues_.go_on();
   }
 
  protected:
@@ -253,6 +324,7 @@ class NicDevice final : public RingDevice<KernelProbe> {
 
   Nic& nic_;
   int fd_;
+  QueueSet<NicQueue> queues_;
   std::size_t shown_groups_ = 0;  ///< and not given back yet
   std::vector<Copy> copies_ = std::vector<Copy>(64);
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "packet.hpp"
 
+#include <algorithm>
 #include <cstdio>
 
 namespace tandem::sim {
@@ -46,6 +47,31 @@ Packet parse_packet(Bytes frame) {
   const std::size_t header = (tcp[12] >> 4) * 4U;
   packet.payload = end > at + header ? static_cast<std::uint32_t>(end - at - header) : 0;
   return packet;
+}
+
+void strip_window_scale(std::span<std::uint8_t> frame) {
+  const Packet packet = parse_packet(frame);
+  if (packet.kind != Packet::Kind::tcp || !packet.has(Packet::kSyn)) return;
+  constexpr std::size_t kEthernet = 14, kIpv6 = 40, kTcp = 20, kChecksumAt = 16;
+  constexpr std::uint8_t kEnd = 0, kNothing = 1, kWindowScale = 3;
+  const std::size_t ip = packet.version == 6 ? kIpv6 : std::size_t{frame[kEthernet]} % 16 * 4;
+  const std::span<std::uint8_t> tcp = frame.subspan(kEthernet + ip);
+  const std::size_t end = std::min<std::size_t>(tcp.size(), std::size_t{tcp[12]} / 16 * 4);
+  std::uint32_t sum = 0xffffU & ~((std::uint32_t{tcp[kChecksumAt]} << 8) | tcp[kChecksumAt + 1]);
+  for (std::size_t at = kTcp; at + 1 < end && tcp[at] != kEnd;) {
+    const std::size_t length = tcp[at] == kNothing ? 1 : std::max<std::size_t>(tcp[at + 1], 2);
+    const bool goes = tcp[at] == kWindowScale;
+    for (std::size_t i = at; goes && i < std::min(at + length, end); ++i) {
+      // RFC 1624: what was there goes out of the checksum, and what is there comes into it.
+      const unsigned shift = i % 2 == 0 ? 8 : 0;
+      sum += (0xffffU & ~(std::uint32_t{tcp[i]} << shift)) + (std::uint32_t{kNothing} << shift);
+      tcp[i] = kNothing;
+    }
+    at += length;
+  }
+  while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
+  tcp[kChecksumAt] = static_cast<std::uint8_t>(~sum >> 8);
+  tcp[kChecksumAt + 1] = static_cast<std::uint8_t>(~sum);
 }
 
 std::string to_string(const Packet& packet, std::size_t frame_bytes) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "tandem/address.hpp"
@@ -24,6 +25,8 @@ struct Packet {
 };
 
 Packet parse_packet(Bytes frame);
+/// Takes the window scale out of a SYN, as if its sender knew of none.
+void strip_window_scale(std::span<std::uint8_t> frame);
 std::string to_string(const Packet& packet, std::size_t frame_bytes);
 
 }  // namespace tandem::sim

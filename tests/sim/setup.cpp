@@ -84,6 +84,8 @@ Setup Setup::draw(std::uint64_t seed) {
   s.deadly_frame = prng.one_in(12);
   // A turn reserves room for each connection's state: in so small a log there is none for those that a flood leaves half-open.
   s.syn_flood = prng.one_in(16) && s.bgp_neighbours == 0 && !s.peer_moves && s.log_bytes == 0;
+  if (prng.one_in(4)) s.queues = static_cast<std::uint32_t>(prng.between(2, 4));
+  s.refuses_probes = s.deaf && s.bgp_neighbours == 0 && prng.one_in(2);
   return s;
 }
 
@@ -126,6 +128,7 @@ std::string Setup::describe() const {
   add("BGP neighbours, instead of exchanges: ", bgp_neighbours);
   add("changes of routes: ", bgp_changes);
   add("pid namespaces, kind ", pid_namespaces);
+  if (queues != 1) add("receive queues: ", queues);
   return words;
 }
 

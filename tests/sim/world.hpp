@@ -58,6 +58,9 @@ struct Result {
   std::uint64_t digest = 0;    ///< of everything that was on the wire, and when
 };
 
+/// Where a turn or a slice is cut when its time is up: so many routes later at most.
+inline constexpr std::uint64_t kMostRoutes = 1800;
+
 /// A host's address on the wire: 1 is the group's, 2 the peer's.
 IpPrefix address_of(bool v6, std::uint8_t host);
 
@@ -142,17 +145,21 @@ class World final : public Director, public TrafficObserver {
     std::uint64_t for_ns = 0;
   };
   void spawn_node();
+  void poke();
+  // ---- world_exchanges.cpp ----
   void start_traffic();
   void open_transfer(Transfer& transfer);
-  void poke();
+  // ---- world_group.cpp ----
+  static ha::SharedGroup* group_of(const Process& process);
   static bool has_member(const Process& primary);
   static bool is_member(const Process& twin);
   static bool has_applied_all(const Process& twin);
+  void check_notice(const Process& process);
+  // ---- deaths.cpp ----
   void disturb(Process& primary);
   void doom(Process& process, Doom::What what);
   void doom_at_some_step();
   void kill(Process& process, const char* why);
-  void check_notice(const Process& process);
   void partition();
   // ---- deadly_frame.cpp ----
   void prepare_deadly_frame();
@@ -180,6 +187,9 @@ class World final : public Director, public TrafficObserver {
   void move_peer();
   /// Whether a host with its link address takes the frame.
   [[nodiscard]] bool is_for_peer(Bytes frame);
+  /// Looks at what the peer announces, and whether it takes what it is sent.
+  void note_window(const Packet& from_peer);
+  [[nodiscard]] bool refuses(const Packet& to_peer) const;
   void tell_too_long(Direction direction, Bytes frame, std::uint32_t mtu);
   void terminate(Process& process);
   void doom_at_start();
@@ -230,6 +240,7 @@ class World final : public Director, public TrafficObserver {
   std::unique_ptr<CallOrder> call_order_;
   std::unique_ptr<FrameCheck> frame_check_;
   std::unique_ptr<MoveCheck> move_check_;
+  std::unique_ptr<QueueCheck> queue_check_;
   std::unique_ptr<EpochCheck> epoch_check_;
   std::unique_ptr<WireJudge> wire_judge_;
   std::unique_ptr<ControlClients> clients_;
@@ -258,6 +269,7 @@ class World final : public Director, public TrafficObserver {
   Step target_ = kNoStep;
   std::uint64_t target_passes_ = 0;
   std::uint64_t publications_ = 0;
+  std::set<std::pair<std::uint16_t, std::uint16_t>> shut_;  ///< ports, the peer's first, of its windows that are shut
   std::uint64_t deadly_after_ = 0;  ///< so many segments with data make the last of them deadly; 0: there is none
   std::uint64_t deadly_key_ = 0;
   bool deadly_hangs_ = false;

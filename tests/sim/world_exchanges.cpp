@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// World's part in the exchanges of a run: who has opened, received and closed what, and whether that was to be.
+// World's part in the exchanges of a run: which there are, who has opened, received and closed what, and whether that was to be.
 #include <algorithm>
 
 #include "world.hpp"
@@ -9,8 +9,74 @@ namespace tandem::sim {
 namespace {
 
 constexpr std::uint64_t kMs = 1'000'000;
+/// What a client that does not read sends in the time.
+constexpr std::uint32_t kDeafClientBytes = 20'000;
+/// More than a window, and than a queue.
+constexpr std::uint64_t kBulkBytes = 300'000;
 
 }  // namespace
+
+void World::start_traffic() {
+  const std::uint32_t flags_all =
+      exchange_flag::kServerCloses | exchange_flag::kClientHalfCloses | exchange_flag::kPaced;
+  for (std::uint32_t i = 0; i < setup_.transfers; ++i) {
+    Transfer& transfer = transfers_.emplace_back();
+    transfer.plan.number = i + 1;
+    transfer.plan.client_bytes = static_cast<std::uint32_t>(script_.skewed(setup_.max_bytes));
+    transfer.plan.server_bytes = static_cast<std::uint32_t>(script_.skewed(setup_.max_bytes));
+    transfer.plan.piece = static_cast<std::uint32_t>(1 + script_.skewed(3000));
+    transfer.plan.flags = static_cast<std::uint8_t>(script_.next() & flags_all);
+    if (setup_.bulk) {
+      transfer.plan.client_bytes = static_cast<std::uint32_t>(script_.skewed(kBulkBytes));
+      transfer.plan.server_bytes = static_cast<std::uint32_t>(script_.skewed(kBulkBytes));
+      transfer.plan.flags |= script_.one_in(2) ? exchange_flag::kLazyServer : exchange_flag::kLazyClient;
+    }
+    if (setup_.aborts && script_.one_in(3))
+      transfer.plan.flags |= script_.one_in(2) ? exchange_flag::kClientAborts : exchange_flag::kServerAborts;
+    if (setup_.lazy && script_.one_in(2))
+      transfer.plan.flags |= script_.one_in(2) ? exchange_flag::kLazyServer : exchange_flag::kLazyClient;
+    if (setup_.deaf) {
+      // More than its window holds, whatever it sends itself.
+      transfer.plan.server_bytes += 4 * setup_.window_bytes;
+      transfer.plan.client_bytes = std::max(transfer.plan.client_bytes, kDeafClientBytes);
+      transfer.plan.flags = exchange_flag::kLazyClient;
+    }
+    transfer.from_us = setup_.active_opens && script_.one_in(3);
+    transfer.port = script_.one_in(2) ? kStreamPort : kNotePort;
+    transfer.open_at_ns = start_ns_ + 2 * kMs + script_.skewed(40 * kMs) * setup_.stretch();
+  }
+  for (std::size_t i = 0; i < transfers_.size(); ++i) {
+    if (transfers_[i].from_us) continue;
+    kernel_->at(transfers_[i].open_at_ns, [this, i] { open_transfer(transfers_[i]); });
+  }
+}
+
+std::uint64_t World::deaf_for_ns() const {
+  // A second and a half passes before what is left of a nearly shut window is filled, and as much before the first probe.
+  constexpr std::uint64_t kDeafFor_ns = 5000 * kMs;
+  return setup_.deaf && setup_.script == nullptr && bgp_plan_ == nullptr ? kDeafFor_ns : 0;
+}
+
+void World::add_exchange(Script::Item item) {
+  Transfer& transfer = transfers_.emplace_back();
+  transfer.plan = item.plan;
+  transfer.plan.number = static_cast<std::uint32_t>(transfers_.size());
+  transfer.from_us = item.from_us;
+  transfer.port = item.port;
+  transfer.open_at_ns = start_ns_ + item.open_after_ns;
+  if (transfer.from_us) return;
+  kernel_->at(transfer.open_at_ns, [this, i = transfers_.size() - 1] { open_transfer(transfers_[i]); });
+}
+
+void World::open_transfer(Transfer& transfer) {
+  transfer.opened = true;
+  transfer.may_break = closing_ != 0;
+  transfer.opened_ns = kernel_->now_ns;
+  kernel_->trace("the peer opens exchange %u, port %u: %u bytes there, %u back, flags %u", transfer.plan.number,
+                 transfer.port, transfer.plan.client_bytes, transfer.plan.server_bytes, transfer.plan.flags);
+  if (!peer_->open({address_of(setup_.v6, 1).address, transfer.port}, transfer.plan))
+    violation("set-up", "the peer cannot open a connection");
+}
 
 World::Transfer* World::transfer(std::uint32_t number) {
   return number >= 1 && number <= transfers_.size() ? &transfers_[number - 1] : nullptr;

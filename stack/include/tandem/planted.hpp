@@ -44,6 +44,9 @@ enum class Planted : std::uint8_t {
   saved_bytes_stale,
   fill_intent_ignored,
   packets_not_sent,
+  queue_marks_ignored,
+  queue_marks_mixed,
+  queue_marks_unwritten,
   // The connections that come to life.
   ack_beyond_window,
   edge_shrunk,
@@ -53,6 +56,7 @@ enum class Planted : std::uint8_t {
   timer_lost,
   window_update_lost,
   window_misjudged,
+  probe_ack_beyond_window,
   half_open_uncounted,
   number_given_twice,
   // The link.

@@ -83,6 +83,9 @@ std::vector<Scenario> make_scenarios() {
         {exchange(kPeers, 90'000, 100, kLazyServer)});
     add("zero-window-peer", "", "the peer's application reads slowly: its window shuts and opens again",
         {exchange(kPeers, 100, 90'000, kLazyClient)});
+    Scenario& queues = add("two-queues", "", "two connections whose segments come by a receive queue each",
+                           {exchange(kPeers, 6'000, 400), exchange(kPeers, 400, 6'000, 0, kNotePort)});
+    queues.queues = 2;
   }
   return all;
 }
@@ -95,6 +98,7 @@ Setup Scenario::setup(std::uint64_t seed) const {
   made.v6 = v6;
   made.link_delay_ns = link_delay_ns;
   made.batch_frames = 4;
+  made.queues = queues;
   made.nic_frames = 64;
   made.ring_entries = 32;
   made.newcomer_deaths = false;

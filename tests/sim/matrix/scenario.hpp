@@ -25,6 +25,7 @@ struct Scenario {
   std::uint64_t paced_ns = 1'000'000;
   std::uint64_t close_after_ns = 0;       ///< of exchanges whose ends both wait for that
   std::uint64_t switchover_after_ns = 0;  ///< a planned one, after the run's start; 0: none
+  std::uint32_t queues = 1;               ///< receive queues of the interface
   /// The wire loses this segment with data (1 = the first) in this direction; 0: none.
   std::uint32_t lost_segment = 0;
   Direction lost_direction = Direction::from_us;
