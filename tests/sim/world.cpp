@@ -123,12 +123,8 @@ World::World(const Setup& setup, Totals& totals, bool tracing)
         if (kernel_->tracing) kernel_->trace("  peer sends %s", to_string(packet, frame.size()).c_str());
         check_reset(packet);
         note_window(packet);
-        std::vector<std::uint8_t> unscaled;
-        if (setup_.refuses_probes && packet.has(Packet::kSyn)) {
-          unscaled.assign(frame.begin(), frame.end());
-          strip_window_scale(unscaled);
-          frame = unscaled;
-        }
+        std::vector<std::uint8_t> copy;
+        frame = without_scale(frame, copy);
         wire_judge_->sent(frame);
         link_->send(Direction::from_peer, frame);
       },
@@ -368,6 +364,14 @@ void World::violation(std::string_view rule, std::string text) {
 
 // ---- Wire ----
 
+/// A peer that refuses probes knows of no window scale: neither do its SYNs, nor those that it gets.
+Bytes World::without_scale(Bytes frame, std::vector<std::uint8_t>& copy) const {
+  if (!setup_.refuses_probes || !parse_packet(frame).has(Packet::kSyn)) return frame;
+  copy.assign(frame.begin(), frame.end());
+  strip_window_scale(copy);
+  return copy;
+}
+
 void World::arrive(Direction direction, Bytes frame) {
   std::uint64_t digest = result_.digest * 0x9e3779b97f4a7c15ULL + kernel_->now_ns;
   for (std::size_t i = 0; i + 8 <= frame.size(); i += 8) {
@@ -378,7 +382,10 @@ void World::arrive(Direction direction, Bytes frame) {
   }
   result_.digest = digest;
   if (direction == Direction::from_us) {
-    if (is_for_peer(frame) && !is_for_stranger(frame) && !refuses(parse_packet(frame))) peer_->arrive(frame);
+    if (is_for_peer(frame) && !is_for_stranger(frame) && !refuses(parse_packet(frame))) {
+      std::vector<std::uint8_t> copy;
+      peer_->arrive(without_scale(frame, copy));
+    }
   } else if (nic_->arrive(frame)) {
     wire_judge_->arrived(frame);
   } else {

@@ -204,6 +204,7 @@ class World final : public Director, public TrafficObserver {
   [[nodiscard]] bool group_survives(const Process& dead);
   [[nodiscard]] bool all_done() const;
   void arrive(Direction direction, Bytes frame);
+  Bytes without_scale(Bytes frame, std::vector<std::uint8_t>& copy) const;
   void run_until(std::uint64_t until_ns);
   /// From the start on: so long nothing is disturbed, so that windows are shut and probed by then. 0: the peer is not deaf.
   [[nodiscard]] std::uint64_t deaf_for_ns() const;
