@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "adoption_info.hpp"
-#include "attach_protocol.hpp"
+#include "channel/attach_protocol.hpp"
 #include "input.hpp"
 #include "require.hpp"
 #include "tandem/device.hpp"

@@ -7,10 +7,10 @@
 #include <unistd.h>
 #include <nlohmann/json.hpp>
 
-#include "control_server.hpp"
 #include "input.hpp"
 #include "release_log.hpp"
 #include "require.hpp"
+#include "say/control_server.hpp"
 #include "tables.hpp"
 
 namespace tandem::fuzz {

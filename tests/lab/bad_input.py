@@ -118,7 +118,7 @@ class BadInput(Scenario):
 
     @classmethod
     def attach_message(cls, kind, fields):
-        """A message of the attach protocol (ha/src/attach_protocol.hpp)."""
+        """A message of the attach protocol (ha/src/channel/attach_protocol.hpp)."""
         return struct.pack("<2I", cls.MAGIC, kind) + b"".join(struct.pack("<2HI", tag, 0, len(value)) + value for tag, value in fields)
 
     @classmethod

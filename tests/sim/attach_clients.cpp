@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "attach_clients.hpp"
 
-#include "attach_protocol.hpp"
-#include "log_format.hpp"
-#include "shared_group.hpp"
+#include "channel/attach_protocol.hpp"
+#include "log/log_format.hpp"
+#include "members/shared_group.hpp"
 #include "tandem/node.hpp"
 
 namespace tandem::sim {

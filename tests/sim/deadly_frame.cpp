@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <csignal>
 
-#include "deadly_frames.hpp"
-#include "owner_claim.hpp"
+#include "members/owner_claim.hpp"
+#include "roles/deadly_frames.hpp"
 #include "world.hpp"
 
 namespace tandem::sim {

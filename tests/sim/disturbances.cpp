@@ -7,7 +7,7 @@
 #include "bgp_run/peer.hpp"
 #include "checks/wire_judge.hpp"
 #include "control_clients.hpp"
-#include "log_limits.hpp"
+#include "log/log_limits.hpp"
 #include "packet_too_big.hpp"
 #include "world.hpp"
 

@@ -24,8 +24,8 @@
 
 #include "arena.hpp"
 #include "fiber.hpp"
+#include "members/shared_group.hpp"
 #include "prng.hpp"
-#include "shared_group.hpp"
 #include "steps.hpp"
 #include "tandem/address.hpp"
 #include "tandem/shown.hpp"

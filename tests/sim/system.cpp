@@ -2,7 +2,7 @@
 //
 // The simulated kernel behind the functions through which a node asks its operating system. Each definition here takes the place
 // of the library's own, which is then not linked.
-#include "system.hpp"
+#include "node/system.hpp"
 
 #include <linux/futex.h>
 #include <sys/types.h>
@@ -10,13 +10,13 @@
 #include <cerrno>
 #include <cstring>
 
-#include "crash_notice.hpp"
+#include "channel/rendezvous.hpp"
 #include "kernel.hpp"
-#include "owner_claim.hpp"
-#include "prefault.hpp"
-#include "rendezvous.hpp"
-#include "robust_list.hpp"
-#include "starvation_probe.hpp"
+#include "members/crash_notice.hpp"
+#include "members/owner_claim.hpp"
+#include "members/robust_list.hpp"
+#include "members/starvation_probe.hpp"
+#include "roles/prefault.hpp"
 #include "tandem/planted.hpp"
 #include "tandem/stop_point.hpp"
 

@@ -28,7 +28,7 @@ constexpr std::uint64_t kSilence_ns = 700 * kMs;
 constexpr std::uint64_t kDeafPoke_ns = 20 * kMs;
 /// A slow one takes longer than what TCP's timers wait for, and sends again what has arrived.
 constexpr std::uint64_t kLongTurn_ns = 20 * kMs;
-/// A turn's handlers and application have a millisecond, and slices behind it (ha/src/primary.cpp). The traffic of exchanges is not
+/// A turn's handlers and application have a millisecond, and slices behind it (ha/src/roles/primary.cpp). The traffic of exchanges is not
 /// cut in slices.
 constexpr std::uint64_t kMostTurn_ns = 6 * kMs;
 constexpr std::uint64_t kDisturbingFor_ns = 600 * kMs;

@@ -9,7 +9,7 @@
 #include "checks/frame_check.hpp"
 #include "checks/twin_view.hpp"
 #include "checks/wire_judge.hpp"
-#include "owner_claim.hpp"
+#include "members/owner_claim.hpp"
 #include "tandem/node.hpp"
 #include "world.hpp"
 

@@ -74,13 +74,13 @@ fuzz_keep() {
 # fuzz_rooms NAME: the sources that a fuzzer is for, as an extended regular expression.
 fuzz_rooms() {
   case $1 in
-    attach) printf '%s' '^(ha/src/attach_protocol|port/src/adoption_info)' ;;
+    attach) printf '%s' '^(ha/src/channel/attach_protocol|port/src/adoption_info)' ;;
     frames) printf '%s' '^(stack/(src|include|lwip/port)/|lwIP/(core|netif)/)' ;;
-    log) printf '%s' '^(ha/src/(log_|recorder|replica|snapshot)|stack/src/(mirror|pcb_state|tcp_state|out_of_order|activate|kick))' ;;
+    log) printf '%s' '^(ha/src/log/|stack/src/(mirror|pcb_state|tcp_state|out_of_order|activate|kick))' ;;
     ring) printf '%s' '^port/(src|include/tandem)/(wire_rings|ring|frame_pool|give_back)' ;;
     bgp | speaker) printf '%s' '^apps/bgp/' ;;
     config) printf '%s' '^(apps/(common|bgp/src/configuration)|port/src/device_spec|stack/src/address)' ;;
-    control) printf '%s' '^(ha/src/(control_server|output_gate)|apps/tandemctl/tables)' ;;
+    control) printf '%s' '^(ha/src/(say/control_server|gate/output_gate)|apps/tandemctl/tables)' ;;
     lwip-*) printf '%s' '^lwIP/(core|netif)/' ;;
     *) printf '%s' '^(stack|port|ha|apps)/' ;;
   esac

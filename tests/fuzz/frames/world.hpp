@@ -13,10 +13,10 @@
 #include <vector>
 
 #include "group_fixture.hpp"
+#include "log/recorder.hpp"
+#include "log/replica.hpp"
+#include "log/snapshot.hpp"
 #include "packet.hpp"
-#include "recorder.hpp"
-#include "replica.hpp"
-#include "snapshot.hpp"
 #include "tandem/stack.hpp"
 
 namespace tandem::fuzz {

@@ -8,7 +8,7 @@
 #include <map>
 #include <vector>
 
-#include "shared_group.hpp"
+#include "members/shared_group.hpp"
 #include "tandem/shown.hpp"
 
 namespace tandem::sim {

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <map>
 
-#include "shared_group.hpp"
+#include "members/shared_group.hpp"
 
 namespace tandem::sim {
 

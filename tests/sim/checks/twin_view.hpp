@@ -9,7 +9,7 @@
 #include <set>
 #include <vector>
 
-#include "shared_group.hpp"
+#include "members/shared_group.hpp"
 #include "tandem/node.hpp"
 #include "traffic.hpp"
 

@@ -5,7 +5,7 @@
 #include <unistd.h>
 #include <random>
 
-#include "attach_protocol.hpp"
+#include "channel/attach_protocol.hpp"
 
 using namespace tandem::ha;
 

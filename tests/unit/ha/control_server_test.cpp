@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "control_server.hpp"
+#include "node/system.hpp"
 #include "release_log.hpp"
-#include "system.hpp"
+#include "say/control_server.hpp"
 
 using namespace tandem::ha;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "crash_notice.hpp"
+#include "members/crash_notice.hpp"
 
 #include <signal.h>
 #include <sys/mman.h>
@@ -10,7 +10,7 @@
 #include <catch2/catch.hpp>
 #include <cstdlib>
 
-#include "owner_claim.hpp"
+#include "members/owner_claim.hpp"
 
 using namespace tandem::ha;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "deadly_frames.hpp"
+#include "roles/deadly_frames.hpp"
 
 #include <catch2/catch.hpp>
 

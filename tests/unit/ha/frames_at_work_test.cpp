@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "frames_at_work.hpp"
+#include "roles/frames_at_work.hpp"
 
 #include <catch2/catch.hpp>
 
 #include <memory>
 #include <vector>
 
-#include "deadly_frames.hpp"
+#include "roles/deadly_frames.hpp"
 
 using namespace tandem;
 using namespace tandem::ha;

@@ -3,8 +3,8 @@
 // A group's shared memory in one process: what primary and twin map, without the processes.
 #pragma once
 
-#include "log_ring.hpp"
-#include "shared_memory.hpp"
+#include "channel/shared_memory.hpp"
+#include "log/log_ring.hpp"
 
 struct GroupFixture {
   explicit GroupFixture(std::size_t log_bytes = std::size_t{1} << 20)

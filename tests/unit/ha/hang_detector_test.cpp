@@ -10,8 +10,8 @@
 #include <fstream>
 #include <string>
 
-#include "hang_detector.hpp"
-#include "starvation_probe.hpp"
+#include "members/hang_detector.hpp"
+#include "members/starvation_probe.hpp"
 
 using tandem::ha::HangDetector;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "log_limiter.hpp"
+#include "say/log_limiter.hpp"
 
 #include <catch2/catch.hpp>
 

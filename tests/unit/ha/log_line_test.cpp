@@ -14,8 +14,8 @@
 #include <fstream>
 #include <string>
 
-#include "crash_notice.hpp"
-#include "system.hpp"
+#include "members/crash_notice.hpp"
+#include "node/system.hpp"
 
 using namespace tandem::ha;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <catch2/catch.hpp>
 
-#include "output_gate.hpp"
+#include "gate/output_gate.hpp"
 #include "release_log.hpp"
 
 using namespace tandem;

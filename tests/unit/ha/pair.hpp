@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "group_fixture.hpp"
-#include "recorder.hpp"
-#include "replica.hpp"
-#include "snapshot.hpp"
+#include "log/recorder.hpp"
+#include "log/replica.hpp"
+#include "log/snapshot.hpp"
 #include "tandem/memory_wire.hpp"
 #include "tandem/stack.hpp"
 

@@ -14,10 +14,10 @@
 #include <new>
 #include <thread>
 
-#include "attach_protocol.hpp"
+#include "channel/attach_protocol.hpp"
 #include "group_fixture.hpp"
-#include "owner_claim.hpp"
-#include "system.hpp"
+#include "members/owner_claim.hpp"
+#include "node/system.hpp"
 
 using namespace tandem::ha;
 

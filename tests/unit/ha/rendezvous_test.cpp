@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "rendezvous.hpp"
+#include "channel/rendezvous.hpp"
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "system.hpp"
+#include "node/system.hpp"
 
 using namespace tandem::ha;
 

@@ -12,9 +12,9 @@
 #include <new>
 #include <thread>
 
-#include "crash_notice.hpp"
 #include "group_fixture.hpp"
-#include "owner_claim.hpp"
+#include "members/crash_notice.hpp"
+#include "members/owner_claim.hpp"
 
 using namespace tandem::ha;
 

@@ -7,8 +7,8 @@
 #include <unistd.h>
 #include <csignal>
 
-#include "prefault.hpp"
-#include "system.hpp"
+#include "node/system.hpp"
+#include "roles/prefault.hpp"
 
 using namespace tandem::ha;
 

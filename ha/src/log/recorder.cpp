@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "log/recorder.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "tandem/planted.hpp"
+#include "tandem/tcp_state_format.hpp"
+
+namespace tandem::ha {
+namespace {
+
+template <typename T>
+Bytes as_bytes(const T& value) {
+  return {reinterpret_cast<const std::uint8_t*>(&value), sizeof value};
+}
+
+}  // namespace
+
+void Recorder::stop() {
+  active_ = false;
+  complete_ = false;
+  given_.clear();
+}
+
+void Recorder::start_partial() {
+  stop();
+  active_ = true;
+}
+
+void Recorder::encode(const TcpState& state) {
+  scratch_.clear();
+  if (log_.format() == 1)
+    encode_first_tcp_state(state, scratch_);
+  else
+    encode_tcp_state(state, scratch_);
+}
+
+void Recorder::record_open(Connection& connection, bool from_snapshot) {
+  encode(connection.state());
+  const OpenPrefix prefix{connection.service(), from_snapshot ? kOpenFromSnapshot : std::uint16_t{0}, 0};
+  log_.append(RecordType::open, connection.id(), {as_bytes(prefix), scratch_});
+  if (!complete_) given_.insert(connection.id());
+}
+
+void Recorder::record_neighbour(const Neighbour& neighbour) {
+  if (TANDEM_PLANTED(neighbour_not_mirrored)) return;
+  NeighbourRecord record;
+  record.version = neighbour.address.version;
+  std::memcpy(record.mac, neighbour.mac.octets.data(), sizeof record.mac);
+  std::memcpy(record.address, neighbour.address.octets.data(), sizeof record.address);
+  log_.append(RecordType::neighbour, 0, {as_bytes(record)});
+}
+
+void Recorder::on_open(Connection& connection) {
+  if (!active_) return;
+  // Tagged late: the queues go first, like those of a snapshot.
+  const std::uint64_t acked = connection.bytes_acked();
+  const std::uint64_t consumed = connection.bytes_consumed();
+  const bool has_queues = connection.bytes_written() != acked || connection.bytes_received() != consumed;
+  if (has_queues) {
+    std::uint64_t position = acked;
+    connection.visit_send_queue(acked, connection.bytes_written(), [&](Bytes piece) {
+      log_.append(RecordType::snapshot_send, connection.id(), {as_bytes(position), piece});
+      position += piece.size();
+    });
+    Bytes unread = connection.unread();
+    for (position = consumed; !unread.empty();) {
+      const Bytes piece = unread.first(std::min<std::size_t>(unread.size(), kMaxPayloadBytes / 2));
+      log_.append(RecordType::snapshot_receive, connection.id(), {as_bytes(position), piece});
+      position += piece.size();
+      unread = unread.subspan(piece.size());
+    }
+  }
+  record_open(connection, has_queues);
+  for (const OutOfOrderPiece& piece : connection.out_of_order()) {
+    on_out_of_order(connection, piece.seq, piece.bytes, piece.fin);
+  }
+}
+
+void Recorder::on_received(Connection& connection, Bytes bytes) {
+  if (is_recorded(connection.id())) log_.append_bytes(RecordType::received, connection.id(), bytes);
+}
+
+void Recorder::on_skipped(Connection& connection, std::uint64_t count) {
+  if (is_recorded(connection.id())) log_.append(RecordType::skipped, connection.id(), {as_bytes(count)});
+}
+
+void Recorder::on_out_of_order(Connection& connection, std::uint32_t seq, Bytes bytes, bool fin) {
+  if (!is_recorded(connection.id()) || TANDEM_PLANTED(sack_not_mirrored)) return;
+  const OutOfOrderPrefix prefix{seq, fin ? 1U : 0U};
+  log_.append(RecordType::out_of_order, connection.id(), {as_bytes(prefix), bytes});
+}
+
+void Recorder::on_written(Connection& connection, Bytes bytes) {
+  if (is_recorded(connection.id())) log_.append_bytes(RecordType::written, connection.id(), bytes);
+}
+
+void Recorder::on_consumed(Connection& connection, std::uint64_t count) {
+  if (is_recorded(connection.id())) log_.append(RecordType::consumed, connection.id(), {as_bytes(count)});
+}
+
+bool Recorder::on_note(Connection& connection, Bytes bytes) {
+  return !is_recorded(connection.id()) || log_.append_whole(RecordType::note, connection.id(), bytes);
+}
+
+void Recorder::on_told(Connection& connection, Told what) {
+  if (!is_recorded(connection.id())) return;
+  if (TANDEM_PLANTED(told_late) && what == Told::eof) {
+    told_late_.push_back(connection.id());
+    return;
+  }
+  if (TANDEM_PLANTED(told_late)) tell_late(connection.id());
+  const std::uint32_t payload[2] = {static_cast<std::uint32_t>(what), 0U};
+  log_.append(RecordType::told, connection.id(), {as_bytes(payload)});
+}
+
+void Recorder::tell_late(ConnectionId id) {
+  if (std::erase(told_late_, id) == 0) return;
+  const std::uint32_t payload[2] = {static_cast<std::uint32_t>(Told::eof), 0U};
+  log_.append(RecordType::told, id, {as_bytes(payload)});
+}
+
+void Recorder::on_state(Connection& connection, const TcpState& state) {
+  const bool early = TANDEM_PLANTED(snapshot_mixed) && active_;
+  if ((!is_recorded(connection.id()) && !early) || TANDEM_PLANTED_SELDOM(record_dropped, 64)) return;
+  if (TANDEM_PLANTED(told_late)) tell_late(connection.id());
+  encode(state);
+  log_.append(RecordType::state, connection.id(), {scratch_});
+}
+
+void Recorder::on_close(Connection& connection, bool reset) {
+  if (!is_recorded(connection.id())) return;
+  if (TANDEM_PLANTED(told_late)) tell_late(connection.id());
+  // A reader looks at the first number for whether, and at the second, where it knows of it, for why.
+  const std::uint32_t payload[2] = {reset ? 1U : 0U, static_cast<std::uint32_t>(connection.end_reason())};
+  log_.append(RecordType::close, connection.id(), {as_bytes(payload)});
+  given_.erase(connection.id());
+}
+
+void Recorder::on_neighbour(const Neighbour& neighbour) {
+  if (active_) record_neighbour(neighbour);
+}
+
+}  // namespace tandem::ha
