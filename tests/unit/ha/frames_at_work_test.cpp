@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <array>
 #include <memory>
 #include <vector>
 
@@ -105,13 +106,29 @@ TEST_CASE("what the mark counts as dealt with is not left, also where indices wr
 }
 
 TEST_CASE("words that no owner wrote are left alone") {
+  constexpr std::uint64_t kSet = std::uint64_t{1} << 63, kBehind = std::uint64_t{1} << 62;
   const auto slot = std::make_unique<OwnerSlot>();
-  slot->frames.store(UINT64_MAX >> 2 | std::uint64_t{1} << 63);
+  slot->frames.store(UINT64_MAX >> 2 | kSet);
   FramesLeft left = frames_left(*slot);
   left.forget_dealt_with(mark());
   CHECK(taken(left, kTurn).empty());
-  CHECK_FALSE(left.take({0xffff'ffff, 0xffff'ffff}));
-  FramesAtWork at_work(slot.get());
-  at_work.at({1, kFrameSources});
+  // Of a source whose word is not marked as written nothing is left.
+  slot->frames.store(kSet | kBehind);
+  slot->reached[1].store(75);
+  slot->reached[0].store(kSet | 501);
+  FramesLeft several = frames_left(*slot);
+  CHECK(taken(several, kTurn) == std::vector<FramePlace>{{500, 0}});
+  // No source leads to a word outside of its slot.
+  for (std::uint32_t source = kFrameSources; source < kFrameSources + 64; ++source) {
+    CHECK_FALSE(several.take({1, source}));
+    const auto slots = std::make_unique<std::array<OwnerSlot, 4>>();
+    FramesAtWork(slots->data()).at({1, source});
+    for (const OwnerSlot& one : *slots) {
+      CHECK(one.frames.load() == 0);
+      CHECK(one.life.word.load() == 0);
+      CHECK(one.heartbeat.load() == 0);
+      for (const auto& bell : one.bells) CHECK(bell.word.load() == 0);
+    }
+  }
   FramesAtWork().at({1, 1});
 }
