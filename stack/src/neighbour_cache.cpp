@@ -57,6 +57,7 @@ NeighbourCache::Entry* NeighbourCache::find_or_make(const IpAddress& address) {
   }
   Entry& entry = entries_[index];
   entry = {};
+  entry.used = true;
   entry.address = address;
   entry.pinned = pins_.contains(address);
   Index& bucket = bucket_of(address);
@@ -122,7 +123,7 @@ void NeighbourCache::remove(Entry& entry) {
     unlink(*list, &Entry::by_due, index);
   }
   last_found_ = kNone;
-  entry.unshown = false;
+  entry.used = entry.unshown = false;
   entry.bucket_next = std::exchange(free_, index);
   --size_;
 }

@@ -41,6 +41,7 @@ class NeighbourCache {
     IpAddress address;
     MacAddress mac;
     State state = State::incomplete;
+    bool used = false;
     bool router = false;
     bool pinned = false;     ///< never makes room for another
     bool recent = false;     ///< a packet went there since this was looked at last
@@ -104,9 +105,10 @@ class NeighbourCache {
   }
   template <typename Visit>
   void for_each(Visit visit) {
-    for (const Index first : buckets_) {
-      for (Index index = first; index != kNone; index = entries_[index].bucket_next) {
-        visit(entries_[index]);
+    // Not by the buckets, of which there are as many as entries may become.
+    for (Entry& entry : entries_) {
+      if (entry.used) {
+        visit(entry);
       }
     }
   }

@@ -16,7 +16,9 @@ Kernel* the_kernel = nullptr;
 
 namespace {
 
-bool later(const auto& a, const auto& b) { return a.time_ns != b.time_ns ? a.time_ns > b.time_ns : a.order > b.order; }
+constexpr auto later = [](const auto& a, const auto& b) {
+  return a.time_ns != b.time_ns ? a.time_ns > b.time_ns : a.order > b.order;
+};
 
 }  // namespace
 
@@ -61,7 +63,7 @@ void Kernel::add_event(std::uint64_t time_ns, Action action) {
     actions_[place] = std::move(action);
   }
   events_.push_back({std::max(time_ns, now_ns), next_order_++, place});
-  std::push_heap(events_.begin(), events_.end(), later<Event, Event>);
+  std::push_heap(events_.begin(), events_.end(), later);
 }
 
 bool Kernel::run_next(std::uint64_t until_ns) {
@@ -69,7 +71,7 @@ bool Kernel::run_next(std::uint64_t until_ns) {
     now_ns = std::max(now_ns, until_ns);
     return false;
   }
-  std::pop_heap(events_.begin(), events_.end(), later<Event, Event>);
+  std::pop_heap(events_.begin(), events_.end(), later);
   const Event event = events_.back();
   events_.pop_back();
   // One processor: what was due while a process was at work comes late.
