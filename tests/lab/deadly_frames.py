@@ -9,6 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from tandem_lab import Network, eventually, exit_code  # noqa: E402
+from tandem_lab.container import contain, inner  # noqa: E402
 from tandem_lab.scenario import Scenario, main  # noqa: E402
 
 DEADLY = "deadly-content"
@@ -89,6 +90,33 @@ class DeadlyFrames(Scenario):
 
     def test_a_frame_whose_handler_holds_its_readers_for_ever(self):
         self.run_through("handler-hang", ("--detect", "200"), signal.SIGKILL, "hangs")
+
+    def test_a_frame_that_holds_readers_whom_only_an_operator_can_end(self):
+        """No fence, no takeover: the twin says so and waits. Whoever ends the process that hangs decides that it has hung."""
+        self.group = self.make_group(options=["--detect", "200"], name="contained",
+                                     environment={"TANDEM_DEADLY": f"input-hang:{DEADLY}"})
+        contain(self.group)
+        processes = [self.group.start_primary(), self.group.start()]
+        stream = self.perf("echo", "--rate", "500K")
+        client = other = None
+        for hangs in (1, 2):
+            eventually(lambda: (s := self.group.status(1)) and s["protected"], "the group is protected", timeout=20)
+            if client is None:
+                client, other = self.connect(), self.connect()
+                client.sendall(DEADLY.encode())
+            primary, twin = processes[-2:]
+            eventually(lambda: "cannot be ended from here" in twin.output(), "the twin says that it waits", timeout=20)
+            self.assertIn("end it by hand, and this twin takes over", twin.output())
+            self.assertNotIn("took over", twin.output())
+            os.kill(inner(primary), signal.SIGKILL)
+            eventually(lambda: "took over from pid 1, which died" in twin.output(), "the twin takes over", timeout=20)
+            eventually(lambda: len(self.lines("dropped the TCP segment of")) >= hangs, "the frame is dropped", timeout=20)
+            processes.append(self.group.start())
+        eventually(lambda: self.reset_of(client), "the connection that cannot go on is reset", 60, 0.01)
+        self.assertEqual([entry["hangs"] for entry in self.group.status(1)["deadly_frames"]], [2])
+        other.sendall(b"still there")
+        self.assertEqual(other.recv(100), b"still there")
+        self.assert_good(stream)
 
     def test_deaths_without_a_frame_end_the_group_and_it_can_be_started_anew(self):
         self.group = self.make_group(name="quiet", environment={"TANDEM_DEADLY": "quiet"})

@@ -8,25 +8,16 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from tandem_lab import eventually, exit_code  # noqa: E402
+from tandem_lab.container import contain, inner  # noqa: E402
 from tandem_lab.scenario import Scenario, main, rounds  # noqa: E402
 
 
 class Identity(Scenario):
-    def contain(self, group):
-        """Each process that is started is number 1 of a pid namespace of its own, as in a container."""
-        group.command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--", *group.command]
-
-    @staticmethod
-    def inner(process):
-        """The contained process of one that was started, by its number here."""
-        with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as file:
-            return int(file.read().split()[0])
-
     def protected(self):
         return eventually(lambda: (s := self.group.status(1)) and s["protected"] and s, "the group is protected", timeout=20)
 
     def test_two_containers_survive_a_kill_and_say_that_a_hang_is_not_covered(self):
-        self.contain(self.group)
+        contain(self.group)
         first = self.group.start_primary()
         second = self.group.start()
         status = self.protected()
@@ -35,7 +26,7 @@ class Identity(Scenario):
         self.assertIn("another pid namespace", status["why_hang_uncovered"])
         stream = self.perf("echo", "--rate", "1M")
         at = time.monotonic_ns()
-        os.kill(self.inner(first), signal.SIGKILL)
+        os.kill(inner(first), signal.SIGKILL)
         eventually(lambda: (s := self.group.status(1)) and s["takeovers"] == 1, "the twin has taken over")
         stream.wait_progress(at, directions=["received"])
         self.assertTrue(second.is_running())
@@ -43,22 +34,22 @@ class Identity(Scenario):
 
     def test_a_hang_in_another_container_is_said_and_no_stranger_is_signalled(self):
         self.group = self.make_group(name="quick", options=["--detect", "100"])
-        self.contain(self.group)
+        contain(self.group)
         first = self.group.start_primary()
         second = self.group.start()
         self.protected()
         stream = self.perf("echo", "--rate", "1M")
-        inner = self.inner(first)
-        os.kill(inner, signal.SIGSTOP)
+        hung = inner(first)
+        os.kill(hung, signal.SIGSTOP)
         eventually(lambda: "cannot be ended from here" in second.output(), "the hang is said")
         self.assertTrue(second.is_running())
         at = time.monotonic_ns()
-        os.kill(inner, signal.SIGCONT)
+        os.kill(hung, signal.SIGCONT)
         stream.wait_progress(at, directions=["received"])
         # What cannot be ended from there can still die.
         self.protected()
         at = time.monotonic_ns()
-        os.kill(self.inner(first), signal.SIGKILL)
+        os.kill(inner(first), signal.SIGKILL)
         eventually(lambda: (s := self.group.status(1)) and s["takeovers"] == 1, "the twin has taken over")
         stream.wait_progress(at, directions=["received"])
         self.assertEqual(second.output().count("cannot be ended from here"), 1)
