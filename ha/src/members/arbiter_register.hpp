@@ -5,6 +5,7 @@
 // (docs/model.md, MUTANT_SWAP_COMPARES_VALUES).
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -32,7 +33,7 @@ struct ArbiterRegister {
   SwapKind kind = SwapKind::none;
   std::uint64_t serial = 0;
 
-  [[nodiscard]] bool names(MemberId id) const;
+  [[nodiscard]] bool names(MemberId id) const { return std::find(members.begin(), members.end(), id) != members.end(); }
 };
 
 /// A request to the arbiter: `value` replaces what stands there if that has revision `expected` still. `value.revision` is given by

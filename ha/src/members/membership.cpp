@@ -24,10 +24,6 @@ std::vector<MemberId> without(const std::vector<MemberId>& ids, MemberId id) {
 
 }  // namespace
 
-bool ArbiterRegister::names(MemberId id) const {
-  return std::find(members.begin(), members.end(), id) != members.end();
-}
-
 Member* Membership::at(MemberId id) {
   const auto found = std::find_if(members_.begin(), members_.end(), [id](const Member& item) { return item.id == id; });
   return found == members_.end() ? nullptr : &*found;
