@@ -132,7 +132,10 @@ void Kernel::run(Process& process) {
 }
 
 void Kernel::bury(Process& process) {
-  if (process.state != Process::State::ended) process.state = Process::State::dead;
+  if (process.state != Process::State::ended) {
+    process.state = Process::State::dead;
+    ++killed;
+  }
   process.waiter = nullptr;
   ++process.wake_generation;
   process.fiber.drop();

@@ -238,6 +238,7 @@ class Kernel {
 
   // ---- Time and events ----
   std::uint64_t now_ns = 0;
+  std::uint64_t killed = 0;  ///< processes that did not end by themselves
   using Action = std::function<void()>;
   /// Events of the same time happen in the order of their making. An action outlives the process that asks for it, so it is
   /// made in the program's own heap.
