@@ -27,7 +27,9 @@ void Judge::learn() {
   if (tcp.has(flag::syn)) learn_syn();
   if (!from.known) from.learned_from = from.nxt;
   from.known = true;
-  if (connection.negotiated && to.has_edge && tcp.payload_length == 1 && seq == to.edge_max) {
+  // Scaling rounds windows down, so one that is shut may have let in more before.
+  const bool is_shut = to.acks && to.window_last == 0 && seq == to.ack_max;
+  if (connection.negotiated && to.has_edge && tcp.payload_length == 1 && (seq == to.edge_max || is_shut)) {
     from.probed = true;
     from.probe_at = seq;
     from.probe_taken_ns = 0;

@@ -125,6 +125,27 @@ TEST_CASE("an empty ACK stands where the peer takes it") {
       CHECK(talk.broken() == "");
     }
   }
+  SECTION("nor where the window was shut by rounding it down") {
+    talk.we_send(std::string(100, 'x'));
+    Segment shut = talk.from_peer();
+    shut.window = 0;
+    talk.peer_sends(shut);
+    talk.we_send("p");
+    Segment taken = talk.from_peer("news");
+    taken.window = 0;
+    talk.peer_sends(taken);
+    segment = talk.from_us();
+    segment.seq -= 1;
+    SECTION("for long") {
+      talk.wait(300'000'000);
+      talk.we_send(segment);
+      CHECK(talk.broken() == "ack-ignored");
+    }
+    SECTION("at first") {
+      talk.we_send(segment);
+      CHECK(talk.broken() == "");
+    }
+  }
   SECTION("what no longer mentions a duplicate tells nothing") {
     const Segment twice = talk.from_peer("twice");
     talk.peer_sends(twice);
