@@ -163,7 +163,7 @@ class Faults(Scenario):
     def lose_everything(self, what, first=None, second=None):
         """Starts a pair that both die or that is not protected yet, and then a new one: nothing wrong was ever sent."""
         self.group.start_primary(environment=first)
-        streams = [self.perf("echo", "--rate", "20M"), self.perf("rr", "--connections", "4", version=6)]
+        streams = [self.perf("echo", "--rate", "20M"), self.perf("echo", "--connections", "4", "--rate", "1M", version=6)]
         self.group.start(second)
         if second:
             status = self.group.wait_protected()

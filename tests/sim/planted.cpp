@@ -71,7 +71,7 @@ constexpr Fault kFaults[] = {
     {Planted::fill_intent_ignored, "fill-intent-ignored", "port/wire_rings",
      "a refill that a death cut in two is not completed", 300},
     {Planted::packets_not_sent, "packets-not-sent", "port/wire_rings",
-     "published packets that were not handed over are not sent", 50},
+     "published packets that were not handed over are not sent", 125},
     {Planted::queue_marks_ignored, "queue-marks-ignored", "port/queue_set",
      "an adopter reads what queues beside the first one have dealt with again", 100},
     {Planted::queue_marks_mixed, "queue-marks-mixed", "port/queue_set",
