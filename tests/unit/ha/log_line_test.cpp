@@ -221,6 +221,8 @@ TEST_CASE("what a process says last before it ends arrives") {
   const OtherStderr other(file.fd.get());
   // The child inherits that this thread has lines written, and not who writes them.
   system::write_log_line(6, "primary", "of the parent");
+  // Its thread rests: a lock of the sanitizers' allocator that it held at the fork would be held for ever in the child.
+  system::await_log_lines(kLong_ns);
   const pid_t child = ::fork();
   REQUIRE(child >= 0);
   if (child == 0) say_and_end(by_abort, file.path);
