@@ -32,7 +32,7 @@ class ControlClients {
     Ref<Socket> socket;
     std::string rest;  ///< of the request, sent later
     std::string answer;
-    bool asks = false;  ///< a whole line, so that an answer is due
+    bool asks = false;                ///< a whole line, so that an answer is due
     std::uint64_t killed_before = 0;  ///< processes, when it came
   };
   void send(Client& client, std::string_view text);
