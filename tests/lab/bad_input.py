@@ -82,7 +82,7 @@ class BadInput(Scenario):
         self.assertIn(str(before["twin"]), second.output())
         # The twin makes room, so that the next ones are looked at.
         self.group.process_of(before["twin"]).kill()
-        eventually(lambda: self.group.status()["twin"] is None, "the twin's death is noticed")
+        eventually(lambda: self.group.answered()["twin"] is None, "the twin's death is noticed")
         for extra, word in [(["--address", f"{Network.v4(9)}/24"], "address"), (["--send-queue", "1M"], "send-queue"),
                             (["--receive-window", "1M"], "receive-window"), (["--gateway", Network.v4(2)], "gateway")]:
             with self.subTest(word):

@@ -72,7 +72,7 @@ class BgpKills(Scenario):
         self.assertEqual(self.facts(), facts, self.group.tail())
         self.assertEqual(self.tables(), tables, "no route was withdrawn or changed at any peer")
         self.assertEqual(self.routes(), routes)
-        self.assertEqual(self.group.status()["takeovers"], count)
+        self.assertEqual(self.group.answered()["takeovers"], count)
         self.assert_updates_flow()
         self.assert_no_reset(resets)
         self.assert_no_frame_lost()

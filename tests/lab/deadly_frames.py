@@ -68,11 +68,11 @@ class DeadlyFrames(Scenario):
         # Two processes have died of it, or three where the first one's death named no single frame; never one more.
         deaths = [process for process in self.group.processes if process.exit_code() == -ended_by]
         self.assertIn(len(deaths), (2, 3), self.group.tail())
-        self.assertEqual(self.group.status()["takeovers"], len(deaths))
+        self.assertEqual(self.group.answered()["takeovers"], len(deaths))
         self.assertTrue(self.lines("dropped the TCP segment of"), self.group.tail())
         self.assertEqual(len(self.lines("it has ended 2 processes and is dropped whenever it comes")), 1)
         self.assertEqual(len(self.lines("resetting the connection with")), 1)
-        self.assertEqual([entry[counted] for entry in self.group.status()["deadly_frames"]], [2])
+        self.assertEqual([entry[counted] for entry in self.group.answered()["deadly_frames"]], [2])
         self.assertGreaterEqual(self.group.metrics()["frames_deadly_total"], 1)
         # Everybody else goes on.
         other.sendall(b"still there")
@@ -113,7 +113,7 @@ class DeadlyFrames(Scenario):
             eventually(lambda: len(self.lines("dropped the TCP segment of")) >= hangs, "the frame is dropped", timeout=20)
             processes.append(self.group.start())
         eventually(lambda: self.reset_of(client), "the connection that cannot go on is reset", 60, 0.01)
-        self.assertEqual([entry["hangs"] for entry in self.group.status(1)["deadly_frames"]], [2])
+        self.assertEqual([entry["hangs"] for entry in self.group.answered()["deadly_frames"]], [2])
         other.sendall(b"still there")
         self.assertEqual(other.recv(100), b"still there")
         self.assert_good(stream)

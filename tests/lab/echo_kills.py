@@ -39,7 +39,7 @@ class EchoKills(Scenario):
             # A probe for the loss of a tail is what a busy machine provokes; anything else would have been a loss.
             self.assertLessEqual(foreign_result["retransmissions"], probes)
         self.assert_no_reset(resets)
-        self.assertEqual(self.group.status()["takeovers"], rounds(self.kills))
+        self.assertEqual(self.group.answered()["takeovers"], rounds(self.kills))
         self.assert_no_frame_lost()
 
 
@@ -71,7 +71,7 @@ class OldKernel(EchoKills):
 
     def test_it_is_said_who_waits_for_an_end(self):
         self.group.start_pair()
-        self.assertEqual(self.group.status()["futex_wait"], "thread")
+        self.assertEqual(self.group.answered()["futex_wait"], "thread")
         self.assertIn("a thread waits for the primary's end", self.group.processes[-1].output())
 
 

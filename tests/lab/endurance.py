@@ -57,7 +57,7 @@ class Endurance(Scenario):
                 memory.append(self.memory())
         if count % 10 != 0:
             self.assert_good(short)
-        self.assertEqual(self.group.status()["takeovers"], count)
+        self.assertEqual(self.group.answered()["takeovers"], count)
         after = self.settled()
         if before is not None:
             # A socket of the question itself may still be on its way out.

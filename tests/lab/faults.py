@@ -44,7 +44,7 @@ class Faults(Scenario):
         self.assert_no_reset(resets)
 
     def test_a_hung_primary_is_ended_and_its_connections_go_on(self):
-        self.group = self.make_group(name="quick", options=["--detect", "100"])
+        self.group = self.make_group(name="quick", options=["--detect", "300"])
         self.group.start_pair()
         resets = self.watch_resets()
         streams = self.streams()
@@ -60,7 +60,7 @@ class Faults(Scenario):
         self.assert_no_reset(resets)
 
     def test_a_hung_twin_does_not_hold_the_primary_up(self):
-        self.group = self.make_group(name="quick", options=["--detect", "100"])
+        self.group = self.make_group(name="quick", options=["--detect", "300"])
         self.group.start_pair()
         resets = self.watch_resets()
         streams = self.streams()
@@ -68,12 +68,13 @@ class Faults(Scenario):
         twin = self.group.process_of(status["twin"])
         twin.signal(signal.SIGSTOP)
         self.wait_streams(streams, time.monotonic_ns())
-        eventually(lambda: self.group.status()["twin"] is None, "the hung twin is removed", timeout=30)
+        eventually(lambda: self.group.answered()["twin"] is None, "the hung twin is removed", timeout=30)
         self.wait_streams(streams, time.monotonic_ns())
         # What was removed may never take over, but may join again.
         twin.signal(signal.SIGCONT)
-        eventually(lambda: self.group.status()["protected"] or not twin.is_running(), "it joins again or ends")
-        if not self.group.status()["protected"]:
+        eventually(lambda: self.group.answered()["protected"] or not twin.is_running(), "it joins again or ends")
+        # That it ended decides, not the state: a member that falls behind for a moment protects no more until it has caught up.
+        if not twin.is_running():
             self.group.start()
         self.assertEqual(self.group.wait_protected()["pid"], status["pid"])
         at, _ = self.group.replace_primary()
@@ -82,13 +83,13 @@ class Faults(Scenario):
         self.assert_no_reset(resets)
 
     def test_a_removed_twin_that_runs_again_leaves_the_next_ones_alone(self):
-        self.group = self.make_group(name="quick", options=["--detect", "100"])
+        self.group = self.make_group(name="quick", options=["--detect", "300"])
         self.group.start_pair()
         resets = self.watch_resets()
         streams = self.streams()
         removed = self.group.process_of(self.group.wait_protected()["twin"])
         removed.signal(signal.SIGSTOP)
-        eventually(lambda: self.group.status()["twin"] is None, "the hung twin is removed", timeout=30)
+        eventually(lambda: self.group.answered()["twin"] is None, "the hung twin is removed", timeout=30)
         self.group.start()
         self.group.wait_protected()
         # Another epoch, with another twin in it.
@@ -118,7 +119,7 @@ class Faults(Scenario):
             taken = self.group.wait_taken_over(pid)
             self.assertEqual(taken["pid"], status["twin"])
             # Whoever came while the old twin was attached was turned away; later ones stay.
-            code = eventually(lambda: (newcomer.exit_code() is not None or self.group.status()["protected"]) and
+            code = eventually(lambda: (newcomer.exit_code() is not None or self.group.answered()["protected"]) and
                               (newcomer.exit_code() or "stays"), "the newcomer is settled")
             if code != "stays":
                 self.assertEqual(code, exit_code.TWIN_ATTACHED, self.group.tail())

@@ -33,7 +33,7 @@ class Identity(Scenario):
         self.assert_good(stream)
 
     def test_a_hang_in_another_container_is_said_and_no_stranger_is_signalled(self):
-        self.group = self.make_group(name="quick", options=["--detect", "100"])
+        self.group = self.make_group(name="quick", options=["--detect", "300"])
         contain(self.group)
         first = self.group.start_primary()
         second = self.group.start()
@@ -42,6 +42,9 @@ class Identity(Scenario):
         hung = inner(first)
         os.kill(hung, signal.SIGSTOP)
         eventually(lambda: "cannot be ended from here" in second.output(), "the hang is said")
+        # Once a hang: while it lasts nothing is said again. (A busy machine may bring another one later.)
+        time.sleep(0.5)
+        self.assertEqual(second.output().count("cannot be ended from here"), 1)
         self.assertTrue(second.is_running())
         at = time.monotonic_ns()
         os.kill(hung, signal.SIGCONT)
@@ -52,18 +55,17 @@ class Identity(Scenario):
         os.kill(inner(first), signal.SIGKILL)
         eventually(lambda: (s := self.group.status(1)) and s["takeovers"] == 1, "the twin has taken over")
         stream.wait_progress(at, directions=["received"])
-        self.assertEqual(second.output().count("cannot be ended from here"), 1)
         self.assert_good(stream)
 
     def test_a_stopped_twin_does_not_keep_the_group_from_starting(self):
-        self.group = self.make_group(name="quick", options=["--detect", "100"])
+        self.group = self.make_group(name="quick", options=["--detect", "300"])
         for removed in (True, False):
             with self.subTest(removed=removed):
                 status = self.group.start_pair()
                 primary, twin = (self.group.process_of(status[who]) for who in ("pid", "twin"))
                 twin.signal(signal.SIGSTOP)
                 if removed:
-                    eventually(lambda: self.group.status(1)["twin"] is None, "the stopped twin is removed")
+                    eventually(lambda: (s := self.group.status(1)) and s["twin"] is None, "the stopped twin is removed")
                 primary.kill()
                 primary.wait(10)
                 fresh = self.group.start()
@@ -75,7 +77,7 @@ class Identity(Scenario):
                 stream.wait_progress(at, directions=["received"])
                 self.assert_good(stream)
                 self.group.close()
-                self.group = self.make_group(name="again", options=["--detect", "100"])
+                self.group = self.make_group(name="again", options=["--detect", "300"])
 
     def test_a_restart_of_both_keeps_the_connections(self):
         self.group.start_pair()
@@ -135,7 +137,8 @@ class Identity(Scenario):
                 process.signal(number)
         eventually(lambda: "SIGHUP: there is nothing to be read again" in processes[0].output(), "SIGHUP is said")
         eventually(lambda: "connections, protected" in processes[0].output(), "SIGUSR1 is answered")
-        for process in processes:
+        # The twin's first: one that it got after its promotion would be a second switchover.
+        for process in reversed(processes):
             process.signal(signal.SIGUSR2)
         taken = self.group.wait_taken_over(status["pid"])
         self.assertEqual((taken["pid"], taken["timeline"]["cause"]), (status["twin"], "switchover"))

@@ -144,7 +144,7 @@ class Limits(Scenario):
         self.group.replace_primary()
         self.say(before, 12, b"and there")
         self.say(self.strange_segments(6, self.forger(6)), 1, b"still there")
-        self.assertEqual(self.group.status()["takeovers"], 1)
+        self.assertEqual(self.group.answered()["takeovers"], 1)
 
     def test_many_connections_together_draw_no_more_than_the_limit_of_all(self):
         self.group.start_pair()
@@ -206,7 +206,7 @@ class Limits(Scenario):
         result, = self.assert_good(stream)
         # A probe for the loss of a tail is what a busy machine provokes; anything else would have been a loss.
         self.assertLessEqual(result["retransmissions"], self.network.peer.counter("TcpExtTCPLossProbes"))
-        self.assertEqual((self.group.status()["takeovers"], self.group.status()["pid"]), (1, status["pid"]))
+        self.assertEqual((self.group.answered()["takeovers"], self.group.answered()["pid"]), (1, status["pid"]))
         self.assert_no_frame_lost()
 
     def fill(self, connection, size, count, shuffled):

@@ -277,7 +277,7 @@ class Tap(LinkControl):
                     and re.search(rf"{re.escape(Network.v6(Network.PAIR))} > ff02::1: ICMP6, neighbor advertisement", text))
 
         eventually(announced, "the addresses are announced")
-        self.assertNotEqual(self.group.status()["pid"], status["pid"])
+        self.assertNotEqual(self.group.answered()["pid"], status["pid"])
 
 
 class FilteredNetwork(Network):

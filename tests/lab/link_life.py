@@ -180,7 +180,7 @@ class LinkLife(Scenario):
         self.network.set_mtu(wide)
         words = (f"{self.link} has an MTU of {wide}", "stop both processes", "`tandemctl shutdown`")
         eventually(lambda: len(self.said(*words)) == 2, "each process says it")
-        ours = self.group.status()["link"]["mtu"]
+        ours = self.group.answered()["link"]["mtu"]
         self.assertIn(f"ours stays at {ours}", self.said(*words)[0])
         self.assertLess(ours, wide)
         self.assertIn(words[0], self.group.ask("device")["warning"])
@@ -194,7 +194,7 @@ class LinkLife(Scenario):
         self.group.close()
         self.group = self.make_group(name="anew")
         self.group.start_pair()
-        self.assertEqual(self.group.status()["link"]["mtu"], wide)
+        self.assertEqual(self.group.answered()["link"]["mtu"], wide)
         self.assertEqual(self.group.ask("device")["warning"], "")
         stream = self.perf("echo")
         self.assertGreater(min(c["mss"] for c in self.group.ask("connections")["connections"]), wide - 100)

@@ -259,7 +259,7 @@ class BrokenByHand(Judged):
                 self.assertTrue(client.recv(100))
             client.shutdown(socket.SHUT_WR)
             self.assertEqual(client.recv(100), b"")
-        eventually(lambda: self.group.status()["connections"] == 0, "the connection is closed")
+        eventually(lambda: self.group.answered()["connections"] == 0, "the connection is closed")
         with open(capture.stop(), "rb") as file:
             self.header = file.read(24)
             segments = []

@@ -119,9 +119,9 @@ class Xdp(Scenario):
         self.group.start_pair()
         streams = self.streams()
         self.network.remove_link()
-        eventually(lambda: not self.group.status()["link"]["up"], "the link's loss is noticed")
+        eventually(lambda: not self.group.answered()["link"]["up"], "the link's loss is noticed")
         self.network.remake_link()
-        eventually(lambda: self.group.status()["link"]["up"], "the link is there again")
+        eventually(lambda: self.group.answered()["link"]["up"], "the link is there again")
         self.group.wait_protected()
         at, _ = self.group.replace_primary()
         for stream in streams:

@@ -78,7 +78,7 @@ class StopPoints(Scenario):
     def replace_twin(self, environment):
         status = self.group.wait_protected()
         self.group.process_of(status["twin"]).kill()
-        eventually(lambda: not self.group.status()["protected"], "the twin's death is seen")
+        eventually(lambda: not self.group.answered()["protected"], "the twin's death is seen")
         self.group.start(environment)
         self.group.wait_protected()
 

@@ -117,6 +117,10 @@ class Group:
         answer = self.ask("status", timeout)
         return answer if answer and "pid" in answer else None
 
+    def answered(self):
+        """The status, asked for until somebody answers: during a takeover nobody does."""
+        return eventually(self.status, "the primary answers")
+
     def metrics(self):
         """The counters by name, without the prefix that all share."""
         answer = eventually(lambda: self.ask("metrics"), "metrics are answered")
@@ -131,7 +135,7 @@ class Group:
         return next(process for process in self.processes if process.pid == pid)
 
     def primary(self):
-        return self.process_of(eventually(self.status, "the primary answers")["pid"])
+        return self.process_of(self.answered()["pid"])
 
     def wait_protected(self, timeout=20, after_pid=None):
         """Until a primary (other than `after_pid`) has a member twin; returns its status."""
