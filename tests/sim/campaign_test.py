@@ -27,6 +27,8 @@ class Campaign(unittest.TestCase):
         os.chmod(self.simulator, 0o755)
         os.mkdir(os.path.join(self.directory, "stack"))
         self.write("stack/code.c", "int a;")
+        os.makedirs(os.path.join(self.directory, "tests/sim"))
+        self.write("tests/sim/judge.cpp", "int a;")
 
     def write(self, name, text=""):
         path = os.path.join(self.directory, name)
@@ -69,6 +71,22 @@ class Campaign(unittest.TestCase):
         self.assertEqual(self.run_it().returncode, 1)
         self.write("stack/code.c", "int b;")
         self.assertEqual(self.run_it().returncode, 0)
+
+    def test_a_change_of_the_simulator_leaves_what_has_passed_and_tries_again_what_has_failed(self):
+        fails = self.write("fails")
+        self.assertEqual(self.run_it().returncode, 1)
+        self.asked()
+        os.unlink(fails)
+        self.write("tests/sim/judge.cpp", "int b;")
+        result = self.run_it()
+        self.assertEqual((result.returncode, self.asked()), (0, [(301, 100)]), result.stdout + result.stderr)
+        self.assertIn("450 passed, 0 failed", result.stdout)
+        # What passed with the simulator of before counts still, and what fails with this one does.
+        self.write("fails")
+        self.write("stack/code.c", "int b;")
+        self.assertEqual(self.run_it().returncode, 1)
+        self.asked()
+        self.assertEqual((self.run_it().returncode, self.asked()), (1, []))
 
     def test_a_simulator_that_dies_has_shown_nothing(self):
         self.write("dies")
