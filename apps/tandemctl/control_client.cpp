@@ -103,11 +103,15 @@ std::string ask(const std::string& socket_path, const std::string& command, int 
     answer.append(piece.data(), static_cast<std::size_t>(got));
     if (answer.size() > kMaxAnswerBytes) throw std::runtime_error("the answer of '" + socket_path + "' has no end");
   }
-  while (!answer.empty() && answer.back() == '\n') answer.pop_back();
   if (answer.empty()) {
     throw std::runtime_error("the group at '" + socket_path +
                              "' closed without an answer; a takeover may be under way, try again");
   }
+  if (answer.back() != '\n') {
+    throw std::runtime_error("the group at '" + socket_path +
+                             "' broke off within its answer; a takeover may be under way, try again");
+  }
+  answer.pop_back();
   return answer;
 }
 

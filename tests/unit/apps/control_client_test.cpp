@@ -78,5 +78,10 @@ TEST_CASE("nobody there, no answer and no answer in time are told apart") {
     const Server silent("");
     CHECK_THROWS_WITH(ask(silent.path(), "status", kWithin_ms), Catch::Contains("closed without an answer"));
   }
+  {
+    // Its process was killed, or handed over, when a part of it was out.
+    const Server killed(R"({"connections":[{"id":1},)");
+    CHECK_THROWS_WITH(ask(killed.path(), "connections", kWithin_ms), Catch::Contains("broke off within its answer"));
+  }
   CHECK_THROWS_WITH(ask("/" + std::string(200, 'x'), "status", kWithin_ms), Catch::Contains("too long"));
 }
