@@ -70,12 +70,16 @@ void World::hang(Process& process) {
   kernel_->pause(process);
 }
 
+bool World::somebody_hangs() const {
+  return std::ranges::any_of(kernel_->processes(), [](const auto& process) {
+    return process->hung && process->paused && process->state != Process::State::dead;
+  });
+}
+
 /// Nobody is at rest while a process that has no twin runs in circles.
 void World::wait_for_supervisor() {
   const std::uint64_t until_ns = kernel_->now_ns + 2 * std::uint64_t{kSupervisedTimes} * setup_.detect_ms * 1'000'000;
-  const auto hangs = [](const auto& process) { return process->hung && process->paused; };
-  while (result_.good && kernel_->now_ns < until_ns && std::ranges::any_of(kernel_->processes(), hangs))
-    kernel_->run_next(until_ns);
+  while (result_.good && kernel_->now_ns < until_ns && somebody_hangs()) kernel_->run_next(until_ns);
 }
 
 ha::OwnerSlot* World::ha_slot_of(const Process& process) { return process.crash_slot; }

@@ -153,6 +153,7 @@ class World final : public Director, public TrafficObserver {
   static ha::SharedGroup* group_of(const Process& process);
   static bool has_member(const Process& primary);
   static bool is_member(const Process& twin);
+  static bool is_removed(const Process& twin);
   static bool has_applied_all(const Process& twin);
   void check_notice(const Process& process);
   // ---- deaths.cpp ----
@@ -169,7 +170,9 @@ class World final : public Director, public TrafficObserver {
   static ha::OwnerSlot* ha_slot_of(const Process& process);
   /// Whether this exchange may be the one that was reset because of it.
   bool deadly_victim(std::uint32_t number);
+  [[nodiscard]] bool somebody_hangs() const;
   void wait_for_supervisor();
+  void come_to_rest();
   // ---- syn_flood.cpp ----
   static MacAddress our_mac();
   [[nodiscard]] IpPrefix stranger() const;

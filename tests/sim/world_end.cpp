@@ -6,6 +6,7 @@
 #include "attach_clients.hpp"
 #include "bgp_run/peer.hpp"
 #include "checks/frame_check.hpp"
+#include "checks/wire_judge.hpp"
 #include "control_clients.hpp"
 #include "wire_rings.hpp"
 #include "world.hpp"
@@ -58,10 +59,15 @@ void World::stop_faults() {
   violation("liveness", text);
 }
 
+/// A twin stands by, and what is on its way arrives.
+void World::come_to_rest() {
+  constexpr std::uint64_t kRest_ns = 8 * kMs;
+  run_until(kernel_->now_ns + kRest_ns);
+}
+
 void World::finish() {
   wait_for_supervisor();
-  // A twin stands by, and everything comes to rest.
-  run_until(kernel_->now_ns + 8 * kMs);
+  come_to_rest();
   if (result_.good && bgp_plan_ != nullptr) settle_bgp();
   while (result_.good && setup_.script != nullptr && kernel_->now_ns < setup_.script->rests_from_ns())
     run_until(setup_.script->rests_from_ns());
@@ -84,6 +90,11 @@ void World::finish() {
   // A switchover that began before the faults stopped comes to its end first: whoever hands over is a primary until it has.
   const std::uint64_t handed_over_by = kernel_->now_ns + 100 * kMs;
   while (result_.good && primaries() > 1 && kernel_->now_ns < handed_over_by) kernel_->run_next(handed_over_by);
+  // A frame that was sent again may have been a deadly one.
+  while (result_.good && somebody_hangs()) {
+    wait_for_supervisor();
+    come_to_rest();
+  }
   check_at_rest();
   if (result_.good && bgp_plan_ != nullptr) finish_bgp();
   if (!result_.good) return;
@@ -138,6 +149,7 @@ void World::check_frames() {
 
 void World::check_at_rest() {
   check_frames();
+  wire_judge_->finish();
   if (bgp_plan_ != nullptr) check_bgp_at_rest();
   if (primaries() != 1) violation("one speaker (I5)", std::to_string(primaries()) + " primaries at rest");
   // A turn as long as that comes of a machine that has something slower to do, and a peer's timer may run out meanwhile.

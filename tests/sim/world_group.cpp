@@ -43,6 +43,16 @@ bool World::is_member(const Process& twin) {
          });
 }
 
+bool World::is_removed(const Process& twin) {
+  const ha::SharedGroup* const group = group_of(twin);
+  if (group == nullptr) return false;
+  const auto identity = static_cast<std::uint64_t>(twin.pid);
+  for (const ha::ReaderSlot& reader : group->readers)
+    if (reader.identity.load() == identity) return reader.state.load() == ha::ReaderState::ineligible;
+  // Its place is somebody else's.
+  return group->owners[group->owner.load() % ha::kOwnerSlots].identity.load() != identity;
+}
+
 /// And has taken everything that is published.
 bool World::has_applied_all(const Process& twin) {
   const ha::SharedGroup* const group = group_of(twin);

@@ -97,8 +97,10 @@ struct Oracle::Impl {
       begin_anew(connection);
       return true;
     }
-    const SynInfo pending = connection.pending[1 - from];
+    const bool answered_anew = options.stateless_answers && receiver.syn.seen && !connection.synchronized;
+    const SynInfo pending = answered_anew ? receiver.syn : connection.pending[1 - from];
     if (pending.seen && tcp.ack == pending.seq + 1) {
+      const std::uint64_t clock = receiver.ts_max;
       begin_anew(connection);
       TcpHeader syn;
       syn.seq = pending.seq;
@@ -109,6 +111,8 @@ struct Oracle::Impl {
       Judge asked(options, findings, now_ns, connection, 1 - from, syn);
       asked.learn();
       asked.learn_arrival();
+      // Its SYN was repeated since, and each has a time of its own.
+      if (answered_anew) receiver.ts_max = std::max(receiver.ts_max, clock);
       return true;
     }
     if (sender.syn.seen && receiver.syn.seen && !over) {

@@ -1,46 +1,65 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "checks/wire_judge.hpp"
 
+#include <map>
+#include <tuple>
+#include <utility>
+
 #include "oracle/oracle.hpp"
+#include "packet.hpp"
 #include "world.hpp"
 
 namespace tandem::sim {
 namespace {
 
-/// One for each set of addresses, kept from run to run: it forgets what it knew and keeps its memory.
-oracle::Oracle& oracle_for(bool both, bool v6) {
-  const auto make = [](std::vector<oracle::Host> judged) {
-    oracle::Options options;
-    options.judged = std::move(judged);
-    options.arrivals = true;
-    options.violations_kept = 4;
-    return oracle::Oracle(options);
-  };
-  const auto v4_host = oracle::Host::v4(10, 0, 0, 1);
-  const auto v6_host = oracle::Host::v6({0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1});
-  static oracle::Oracle v4_oracle = make({v4_host});
-  static oracle::Oracle v6_oracle = make({v6_host});
-  static oracle::Oracle both_oracle = make({v4_host, v6_host});
-  if (both) return both_oracle;
-  return v6 ? v6_oracle : v4_oracle;
+/// One for each set of addresses and each way to answer SYNs, kept from run to run: it forgets what it knew and keeps its memory.
+oracle::Oracle& oracle_for(bool v4, bool v6, bool stateless_answers) {
+  static std::map<std::tuple<bool, bool, bool>, oracle::Oracle> kept;
+  if (const auto found = kept.find({v4, v6, stateless_answers}); found != kept.end()) return found->second;
+  oracle::Options options;
+  if (v4) options.judged.push_back(oracle::Host::v4(10, 0, 0, 1));
+  if (v6) options.judged.push_back(oracle::Host::v6({0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}));
+  options.arrivals = true;
+  options.stateless_answers = stateless_answers;
+  options.violations_kept = 4;
+  return kept.try_emplace({v4, v6, stateless_answers}, options).first->second;
 }
 
 }  // namespace
 
-WireJudge::WireJudge(World& world, bool both, bool v6) : world_(world), oracle_(oracle_for(both, v6)) {
+WireJudge::WireJudge(World& world, bool both, bool v6)
+    : world_(world), oracle_(oracle_for(both || !v6, both || v6, world.setup().syn_flood)) {
   oracle_.clear();
 }
 
 void WireJudge::sent(Bytes frame) {
   if (!active_) return;
   const HeapScope heap;
-  oracle_.observe(world_.kernel().now_ns, frame);
+  const Packet packet = parse_packet(frame);
+  const std::uint64_t now_ns = world_.kernel().now_ns;
+  // lwIP sends the ACK that it owes when it removes a connection, and has let go by then of what it had SACKed. To a peer that is told
+  // of the end in the same moment that is nothing.
+  if (held_ && held_->time_ns == now_ns && packet.has(Packet::kRst) && packet.source_port == held_->source_port &&
+      packet.destination_port == held_->destination_port)
+    held_.reset();
+  finish();
+  oracle_.observe(now_ns, frame);
   for (; seen_ < oracle_.violations().size(); ++seen_) {
     const oracle::Violation& found = oracle_.violations()[seen_];
     // Without memory a segment is lost before it comes to the wire.
     if (found.rule == "seq-skipped" && world_.setup().short_memory_permille != 0) continue;
-    world_.violation("the wire oracle: " + found.rule, found.connection + ": " + found.words);
+    const std::string rule = "the wire oracle: " + found.rule, words = found.connection + ": " + found.words;
+    if (found.rule == "sack-reneged")
+      held_ = {packet.source_port, packet.destination_port, now_ns, rule, words};
+    else
+      world_.violation(rule, words);
   }
+}
+
+void WireJudge::finish() {
+  if (!held_) return;
+  const Held held = *std::exchange(held_, std::nullopt);
+  world_.violation(held.rule, held.words);
 }
 
 void WireJudge::arrived(Bytes frame) {

@@ -130,6 +130,36 @@ TEST_CASE("a SYN-ACK answers the peer's SYN") {
   }
 }
 
+TEST_CASE("a SYN-ACK of a host that keeps nothing of a SYN has a number of its own each time, until one is taken") {
+  Setting setting;
+  setting.options.stateless_answers = true;
+  Conversation talk(setting);
+  Segment again = peer_syn(talk);
+  talk.peer_sends(again);
+  Segment segment = answer(talk);
+  talk.we_send(segment);
+  segment.seq += 100;
+  SECTION("not taken yet") {
+    // Asked again, a second later by the peer's clock.
+    again.tsval += 1000;
+    talk.peer_sends(again);
+    segment.tsecr = again.tsval;
+    talk.we_send(segment);
+    CHECK(talk.broken() == "");
+    // And what it says is judged as before.
+    segment.seq += 100;
+    segment.ack -= 1;
+    talk.we_send(segment);
+    CHECK(talk.broken() == "handshake");
+  }
+  SECTION("taken") {
+    talk.peer_sends();
+    talk.we_send();
+    talk.we_send(segment);
+    CHECK(talk.broken() == "handshake");
+  }
+}
+
 TEST_CASE("a SYN echoes nothing") {
   Conversation talk;
   Segment syn = our_syn(talk);

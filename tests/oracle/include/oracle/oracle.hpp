@@ -65,6 +65,9 @@ struct Options {
   bool in_order = true;
   /// Frames may be missing in what is observed although they were on the wire (a capture that could not keep up).
   bool gaps = false;
+  /// Judged hosts may answer a SYN without keeping anything of it (SYN cookies, RFC 4987 section 3.6): another answer to the same
+  /// SYN may have another sequence number, as long as the peer has not taken one.
+  bool stateless_answers = false;
   /// False where the sender leaves checksums to its hardware.
   bool judge_checksums = true;
   /// False: a frame of a host that is not judged counts although its checksum is wrong.
