@@ -59,14 +59,16 @@ void World::stop_faults() {
   violation("liveness", text);
 }
 
-/// A twin stands by, and what is on its way arrives.
+/// A twin stands by, and what is on its way arrives. A frame that was sent again may be a deadly one.
 void World::come_to_rest() {
   constexpr std::uint64_t kRest_ns = 8 * kMs;
-  run_until(kernel_->now_ns + kRest_ns);
+  do {
+    wait_for_supervisor();
+    run_until(kernel_->now_ns + kRest_ns);
+  } while (result_.good && somebody_hangs());
 }
 
 void World::finish() {
-  wait_for_supervisor();
   come_to_rest();
   if (result_.good && bgp_plan_ != nullptr) settle_bgp();
   while (result_.good && setup_.script != nullptr && kernel_->now_ns < setup_.script->rests_from_ns())
@@ -90,11 +92,7 @@ void World::finish() {
   // A switchover that began before the faults stopped comes to its end first: whoever hands over is a primary until it has.
   const std::uint64_t handed_over_by = kernel_->now_ns + 100 * kMs;
   while (result_.good && primaries() > 1 && kernel_->now_ns < handed_over_by) kernel_->run_next(handed_over_by);
-  // A frame that was sent again may have been a deadly one.
-  while (result_.good && somebody_hangs()) {
-    wait_for_supervisor();
-    come_to_rest();
-  }
+  if (result_.good && somebody_hangs()) come_to_rest();
   check_at_rest();
   if (result_.good && bgp_plan_ != nullptr) finish_bgp();
   if (!result_.good) return;
