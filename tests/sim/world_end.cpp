@@ -2,6 +2,7 @@
 //
 // The end of a run: the faults stop, everything arrives, comes to rest and is looked at, and everybody ends.
 #include <algorithm>
+#include <set>
 
 #include "attach_clients.hpp"
 #include "bgp_run/peer.hpp"
@@ -98,23 +99,31 @@ void World::finish() {
   if (!result_.good) return;
   finishing_ = true;
   if (bgp_plan_ != nullptr) bgp_peer()->finish();
-  // The twins go first, then the primary closes what is left.
-  for (const bool primary : {false, true}) {
+  // The twins go first, then the primary closes what is left. One that had only started may become the twin that is handed over to, and
+  // is told then.
+  std::set<std::int32_t> told;
+  const auto tell = [this, &told](bool primary) {
     for (const auto& process : kernel_->processes()) {
       Context* const its = context(*process);
-      if (its == nullptr || its->primary != primary) continue;
+      if (its == nullptr || its->primary != primary || !told.insert(process->pid).second) continue;
       kernel_->terminate(*process);
       // Told once, right behind its twin, it waits five seconds for a successor: runs in which one event tells both are about that.
       // Everywhere else those turns would be as many more places to die at, all alike.
       if (primary && !setup_.terminations) kernel_->terminate(*process);
     }
+  };
+  for (const bool primary : {false, true}) {
+    tell(primary);
     if (setup_.deaths_at_end) doom_at_end();
     const std::uint64_t limit = kernel_->now_ns + 10'000 * kMs;
     const auto left = [this, primary] {
       return std::any_of(contexts_.begin(), contexts_.end(),
                          [primary](const auto& item) { return item.second.primary == primary; });
     };
-    while (result_.good && left() && kernel_->now_ns < limit) kernel_->run_next(limit);
+    while (result_.good && left() && kernel_->now_ns < limit) {
+      kernel_->run_next(limit);
+      if (primary) tell(primary);
+    }
     if (result_.good && left())
       violation("an orderly end", std::string("a ") + (primary ? "primary" : "twin") + " does not end on SIGTERM");
     if (result_.good) run_until(kernel_->now_ns + 4 * kMs);
