@@ -225,6 +225,8 @@ void Stack::Impl::settle() {
       } else {
         connection.reset = true;
         connection.end_reason = EndReason::aborted;
+        // An ACK that is owed would leave in front of the RST, when what it should mention as SACKed has been let go.
+        tcp_clear_flags(connection.pcb, TF_ACK_DELAY | TF_ACK_NOW);
         tcp_abort(connection.pcb);
         connection.reset = true;
       }

@@ -7,7 +7,6 @@
 #include "attach_clients.hpp"
 #include "bgp_run/peer.hpp"
 #include "checks/frame_check.hpp"
-#include "checks/wire_judge.hpp"
 #include "control_clients.hpp"
 #include "wire_rings.hpp"
 #include "world.hpp"
@@ -156,7 +155,6 @@ void World::check_frames() {
 
 void World::check_at_rest() {
   check_frames();
-  wire_judge_->finish();
   if (bgp_plan_ != nullptr) check_bgp_at_rest();
   if (primaries() != 1) violation("one speaker (I5)", std::to_string(primaries()) + " primaries at rest");
   // A turn as long as that comes of a machine that has something slower to do, and a peer's timer may run out meanwhile.

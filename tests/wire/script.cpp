@@ -100,6 +100,10 @@ void Run::command(const Words& words) {
     subject_.advance(subject_.now_ns() + duration(word_at(words, 1)), false);
   } else if (verb == "sleep") {
     subject_.sleep(duration(word_at(words, 1)));
+  } else if (verb == "full" || verb == "room") {
+    subject_.fill_link(verb == "full");
+  } else if (verb == "mtu") {
+    subject_.set_mtu(number(word_at(words, 1)));
   } else if (verb == "feed") {
     feed(number(word_at(words, 1)), number(word_at(words, 2)));
   } else if (verb == "takeover") {

@@ -27,16 +27,19 @@ class Subject::Link final : public LinkDevice {
   [[nodiscard]] MacAddress mac() const override { return kStackMac; }
   [[nodiscard]] LinkCapabilities capabilities() const override {
     LinkCapabilities link;
-    link.mtu = kMtu;
+    link.mtu = mtu;
     return link;
   }
   std::span<std::uint8_t> tx_reserve(std::uint32_t bytes) override {
+    if (full) return {};
     reserved_.assign(bytes, 0);
     return reserved_;
   }
   void tx_stage() override { staged.push_back(std::exchange(reserved_, {})); }
   void rx_done(std::uint32_t /*cookie*/) override {}
 
+  std::uint32_t mtu = kMtu;
+  bool full = false;
   std::deque<fuzz::Octets> staged;
   /// Frames stay where they are for as long as there is a stack.
   std::deque<fuzz::Octets> frames;
@@ -162,9 +165,9 @@ void Subject::turn() {
     stack_->input({link_->frames.back(), static_cast<std::uint32_t>(link_->frames.size())});
   }
   stack_->run_timers();
-  // A handler that is never done would be a fault of its own.
+  // A handler that is never done would be a fault of its own; what finds no room is tried again in the next turn.
   constexpr int kMostPasses = 1000;
-  for (int pass = 0; stack_->run_handlers(); ++pass) {
+  for (int pass = 0; stack_->run_handlers() && !link_->full; ++pass) {
     if (pass == kMostPasses) throw ScriptError("the stack's handlers never come to an end");
   }
   stack_->end_turn();
@@ -191,6 +194,14 @@ void Subject::advance(std::uint64_t end_ns, bool stop_at_segment) {
     now_ns_ = std::clamp(stack_->next_timer_ns(), now_ns_ + kMs / 10, end_ns);
     settle();
   }
+}
+
+void Subject::fill_link(bool full) { link_->full = full; }
+
+void Subject::set_mtu(std::uint32_t bytes) {
+  link_->mtu = bytes;
+  stack_->link_changed();
+  settle();
 }
 
 void Subject::take_over(Stack::Adoption adoption) {

@@ -66,6 +66,10 @@ class Subject {
     now_ns_ += ns;
     settle();
   }
+  /// The link has no room for anything that is to be sent.
+  void fill_link(bool full);
+  /// The link becomes narrower, or wider again.
+  void set_mtu(std::uint32_t bytes);
   void take_over(Stack::Adoption adoption);
 
   [[nodiscard]] std::uint64_t now_ns() const { return now_ns_; }

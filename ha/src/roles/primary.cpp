@@ -403,7 +403,10 @@ int Node::Impl::run_primary() {
       }
     } else {
       hand_over_from_ns_ = 0;
-      if (!twin_is_member()) switchover_requested_ = false;
+      if (!twin_is_member() && std::exchange(switchover_requested_, false))
+        log("the switchover that was asked for is off: " + why_unprotected() +
+                ". Ask again when the group is protected",
+            LogLevel::warning);
     }
     if (shut_down_) dismiss_twins();
     if (stopping() && !twin_is_member() && !waits_for_successor()) return orderly_close();

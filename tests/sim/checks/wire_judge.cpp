@@ -3,10 +3,8 @@
 
 #include <map>
 #include <tuple>
-#include <utility>
 
 #include "oracle/oracle.hpp"
-#include "packet.hpp"
 #include "world.hpp"
 
 namespace tandem::sim {
@@ -35,31 +33,13 @@ WireJudge::WireJudge(World& world, bool both, bool v6)
 void WireJudge::sent(Bytes frame) {
   if (!active_) return;
   const HeapScope heap;
-  const Packet packet = parse_packet(frame);
-  const std::uint64_t now_ns = world_.kernel().now_ns;
-  // lwIP sends the ACK that it owes when it removes a connection, and has let go by then of what it had SACKed. To a peer that is told
-  // of the end in the same moment that is nothing.
-  if (held_ && held_->time_ns == now_ns && packet.has(Packet::kRst) && packet.source_port == held_->source_port &&
-      packet.destination_port == held_->destination_port)
-    held_.reset();
-  finish();
-  oracle_.observe(now_ns, frame);
+  oracle_.observe(world_.kernel().now_ns, frame);
   for (; seen_ < oracle_.violations().size(); ++seen_) {
     const oracle::Violation& found = oracle_.violations()[seen_];
     // Without memory a segment is lost before it comes to the wire.
     if (found.rule == "seq-skipped" && world_.setup().short_memory_permille != 0) continue;
-    const std::string rule = "the wire oracle: " + found.rule, words = found.connection + ": " + found.words;
-    if (found.rule == "sack-reneged")
-      held_ = {packet.source_port, packet.destination_port, now_ns, rule, words};
-    else
-      world_.violation(rule, words);
+    world_.violation("the wire oracle: " + found.rule, found.connection + ": " + found.words);
   }
-}
-
-void WireJudge::finish() {
-  if (!held_) return;
-  const Held held = *std::exchange(held_, std::nullopt);
-  world_.violation(held.rule, held.words);
 }
 
 void WireJudge::arrived(Bytes frame) {

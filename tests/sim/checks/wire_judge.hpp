@@ -5,9 +5,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
-#include <optional>
-#include <string>
 
 #include "tandem/address.hpp"
 
@@ -30,21 +27,11 @@ class WireJudge {
   void arrived(Bytes frame);
   /// The group is lost, and with it every promise: nothing is judged from now on.
   void stop() { active_ = false; }
-  /// Nothing more is sent: what a last frame was held for is said.
-  void finish();
 
  private:
-  /// What was found in a frame that the next one excuses if it ends the connection.
-  struct Held {
-    std::uint16_t source_port = 0, destination_port = 0;
-    std::uint64_t time_ns = 0;
-    std::string rule, words;
-  };
-
   World& world_;
   oracle::Oracle& oracle_;
   std::size_t seen_ = 0;
-  std::optional<Held> held_;
   bool active_ = true;
 };
 
