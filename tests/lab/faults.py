@@ -44,7 +44,7 @@ class Faults(Scenario):
         self.assert_no_reset(resets)
 
     def test_a_hung_primary_is_ended_and_its_connections_go_on(self):
-        self.group = self.make_group(name="quick", options=["--detect", "300"])
+        self.group = self.make_group(name="quick", options=["--detect", "200"])
         self.group.start_pair()
         resets = self.watch_resets()
         streams = self.streams()
@@ -60,7 +60,7 @@ class Faults(Scenario):
         self.assert_no_reset(resets)
 
     def test_a_hung_twin_does_not_hold_the_primary_up(self):
-        self.group = self.make_group(name="quick", options=["--detect", "300"])
+        self.group = self.make_group(name="quick", options=["--detect", "200"])
         self.group.start_pair()
         resets = self.watch_resets()
         streams = self.streams()
@@ -83,7 +83,7 @@ class Faults(Scenario):
         self.assert_no_reset(resets)
 
     def test_a_removed_twin_that_runs_again_leaves_the_next_ones_alone(self):
-        self.group = self.make_group(name="quick", options=["--detect", "300"])
+        self.group = self.make_group(name="quick", options=["--detect", "200"])
         self.group.start_pair()
         resets = self.watch_resets()
         streams = self.streams()
