@@ -8,7 +8,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from tandem_lab import eventually, exit_code  # noqa: E402
-from tandem_lab.container import contain, inner  # noqa: E402
+from tandem_lab.container import contain, inner, naps  # noqa: E402
 from tandem_lab.scenario import Scenario, main, rounds  # noqa: E402
 
 
@@ -42,8 +42,9 @@ class Identity(Scenario):
         hung = inner(first)
         os.kill(hung, signal.SIGSTOP)
         eventually(lambda: "cannot be ended from here" in second.output(), "the hang is said")
-        # Once a hang: while it lasts nothing is said again. (A busy machine may bring another one later.)
-        time.sleep(0.5)
+        # Once a hang: it looks on while that lasts, and says nothing again. (A busy machine may bring another one later.)
+        before = naps(inner(second))
+        eventually(lambda: naps(inner(second)) >= before + 200, "the twin has looked again and again")
         self.assertEqual(second.output().count("cannot be ended from here"), 1)
         self.assertTrue(second.is_running())
         at = time.monotonic_ns()
