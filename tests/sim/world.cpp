@@ -263,7 +263,7 @@ void World::at_step(Process& process, Step step) {
     process.turn_began_ns = kernel_->now_ns;
     process.turn_cost_ns = 0;
   } else if (step == steps.turn_end) {
-    had_long_turn_ = had_long_turn_ || kernel_->now_ns - process.turn_began_ns > kLongTurn_ns;
+    longest_turn_ns_ = std::max(longest_turn_ns_, kernel_->now_ns - process.turn_began_ns);
     if (const std::uint64_t most = kMostTurn_ns + kMostRoutes * setup_.route_cost_ns; process.turn_cost_ns > most)
       violation("a turn's time", "a turn takes " + std::to_string(process.turn_cost_ns / 1000) +
                                      " us of processor time, more than " + std::to_string(most / 1000));
@@ -398,7 +398,7 @@ void World::check_reset(const Packet& packet) {
   if (packet.kind != Packet::Kind::tcp || !packet.has(Packet::kRst)) return;
   // Which exchange it was cannot be told from the ports alone, and a segment that comes late to a connection that is closed is
   // rightly answered so.
-  if (link_->has_disturbed() || !undisturbed_ || had_long_turn_ || nic_->dropped != 0) return;
+  if (link_->has_disturbed() || !undisturbed_ || longest_turn_ns_ > kLongTurn_ns || nic_->dropped != 0) return;
   if (bgp_plan_ != nullptr && (finishing_ || bgp_peer()->has_broken())) return;
   if (std::any_of(transfers_.begin(), transfers_.end(),
                   [](const Transfer& item) { return item.may_break || item.reset_wanted; }))

@@ -153,7 +153,7 @@ class World final : public Director, public TrafficObserver {
   static ha::SharedGroup* group_of(const Process& process);
   static bool has_member(const Process& primary);
   static bool is_member(const Process& twin);
-  static bool is_removed(const Process& twin);
+  static bool is_written_over(const Process& twin);
   static bool has_applied_all(const Process& twin);
   void check_notice(const Process& process);
   // ---- deaths.cpp ----
@@ -260,7 +260,7 @@ class World final : public Director, public TrafficObserver {
   bool bgp_settled_ = false;
   std::int32_t closing_ = 0;  ///< the primary that closes its connections, because it was told to end; 0: none
   bool undisturbed_ = true;   ///< nothing has happened that TCP's timers have to repair
-  bool had_long_turn_ = false;
+  std::uint64_t longest_turn_ns_ = 0;
   std::uint64_t flooded_ = 0;  ///< SYNs of a host that opens nothing
   std::uint64_t start_ns_ = 0;
   std::map<std::int32_t, Doom> dooms_;

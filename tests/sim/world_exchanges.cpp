@@ -112,7 +112,7 @@ IpAddress World::peer_address() const { return address_of(setup_.v6, 2).address;
 void World::wrong(std::string text) {
   // One that was removed while it stood still finds its log written over. It looks at its word behind what it was at, and nothing of
   // what it was shown counts.
-  if (const Process* const process = kernel_->current; process != nullptr && is_removed(*process))
+  if (const Process* const process = kernel_->current; process != nullptr && is_written_over(*process))
     return kernel_->trace("process %d, which was removed: %s", process->pid, text.c_str());
   violation("every byte, once and in order", std::move(text));
 }

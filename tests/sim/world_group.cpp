@@ -43,13 +43,16 @@ bool World::is_member(const Process& twin) {
          });
 }
 
-bool World::is_removed(const Process& twin) {
+/// It was removed, and has fallen so far behind that its log may be written over where it reads.
+bool World::is_written_over(const Process& twin) {
   const ha::SharedGroup* const group = group_of(twin);
   if (group == nullptr) return false;
   const auto identity = static_cast<std::uint64_t>(twin.pid);
   for (const ha::ReaderSlot& reader : group->readers)
-    if (reader.identity.load() == identity) return reader.state.load() == ha::ReaderState::ineligible;
-  // Its place is somebody else's.
+    if (reader.identity.load() == identity)
+      return reader.state.load() == ha::ReaderState::ineligible &&
+             group->published.load() - reader.position.load() > group->log_bytes / 2;
+  // Its place is somebody else's, who may have been there for long.
   return group->owners[group->owner.load() % ha::kOwnerSlots].identity.load() != identity;
 }
 
