@@ -60,6 +60,33 @@ class TwoLinuxHosts(Judged):
                 self.assert_no_fault(path, "--at-judged", *judged)
             self.assert_no_fault(path, "--any-order")
 
+    def test_a_capture_ends_whole_whatever_passes_while_it_begins(self):
+        """Frames between tcpdump's socket and its filter count as received, and are never written."""
+        foreign = bytes.fromhex("02ffffffffff02fffffffffe88b6") + bytes(46)
+        wire = self.network.peer.socket(socket.AF_PACKET, socket.SOCK_RAW)
+        self.addCleanup(wire.close)
+        wire.bind(("p0", 0))
+        done = threading.Event()
+
+        def flood():
+            while not done.wait(0.0002):
+                wire.send(foreign)
+
+        flooding = threading.Thread(target=flood)
+        flooding.start()
+        try:
+            captures = [self.capture(self.network.peer, f"amid-{number}", "p0", "icmp") for number in range(12)]
+        finally:
+            done.set()
+            flooding.join()
+        self.network.peer.run("ping", "-c", "3", "-i", "0.01", self.network.v4(self.network.HOST))
+        unequal = 0
+        for capture in captures:
+            text = self.network.peer.run("tcpdump", "-nr", capture.stop())
+            self.assertEqual(len(text.splitlines()), 6, text)
+            unequal += capture.marked_at is not None
+        self.assertGreater(unequal, 0, "no frame came between a socket and its filter")
+
     def streams(self, address):
         server = Process(["iperf3", "-s", "-1"], os.path.join(self.directory, "iperf3.log"), namespace=self.network.box)
         self.addCleanup(server.end)

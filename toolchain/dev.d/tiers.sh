@@ -7,6 +7,8 @@ all_tiers=(lint unit lwip model consumer sanitizers fuzz sim lab cross)
 passed=0
 failed=0
 skipped=0
+# JUnit files of the runs in which a test failed.
+failed_runs=()
 
 # Leaves out the lab programs that stand beside some rooms' unit tests and are built for the lab only.
 not_lab=(-LE '^lab$' -E '^lab_.*_NOT_BUILT')
@@ -40,6 +42,7 @@ run_ctest() {
   if ! tally "$result"; then
     # Every failure counts as one, also one that no single test has, such as that none was run.
     ((failed > before)) || failed=$((failed + 1))
+    failed_runs+=("$result")
     return 1
   fi
   if ((status != 0)); then
@@ -136,6 +139,8 @@ run_tiers() {
     seconds=$((SECONDS - seconds))
     table+=("$(printf '  %-12s %4d:%02d  %s' "$tier" $((seconds / 60)) $((seconds % 60)) "$verdict")")
   done
+  # Once more at the end, which is what is left of a long output.
+  ((${#failed_runs[@]} == 0)) || toolchain/failures "${failed_runs[@]}" || true
   printf '\nMinutes by tier (building included):\n'
   printf '%s\n' "${table[@]}"
   printf '  %-12s %4d:%02d\n\n' 'in all' $((SECONDS / 60)) $((SECONDS % 60))

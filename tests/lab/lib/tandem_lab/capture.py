@@ -4,12 +4,13 @@
 import os
 import re
 import signal
+import socket
 import struct
 import subprocess
 from collections import namedtuple
 
 from .network import program
-from .pair import eventually
+from .pair import Timeout, eventually
 from .process import Process
 
 Packet = namedtuple("Packet", "at_ns source destination source_port destination_port flags seq ack window payload")
@@ -18,6 +19,8 @@ FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 
 
 _COUNTS = re.compile(r"(\d+) packets? captured, (\d+) packets? received by filter, (\d+) packets? dropped by kernel")
+#: Of a packet in a pcap file.
+_RECORD_HEADER = 16
 
 
 class Capture:
@@ -25,9 +28,15 @@ class Capture:
 
     def __init__(self, namespace, directory, name, match, interface="p0", snap_bytes=128, buffer_kib=16384):
         self.path = os.path.join(directory, name + ".pcap")
+        self.namespace, self.interface = namespace, interface
+        # IEEE 802's local experimental EtherType 1, to an address that nobody has, from one that is this capture's own.
+        source = b"\x06" + os.urandom(5)
+        self.mark = bytes.fromhex("02ffffffffff") + source + bytes.fromhex("88b5")
+        self.marked_at = None
+        marks = f"ether proto 0x88b5 and ether src {source.hex(':')}"
         self.process = Process(
             ["tcpdump", "-i", interface, "-U", "--immediate-mode", "-n", "-s", str(snap_bytes), "-B", str(buffer_kib), "--time-stamp-precision=nano",
-             "-Z", "root", "-w", self.path, match],
+             "-Z", "root", "-w", self.path, f"({match}) or ({marks})"],
             os.path.join(directory, name + ".tcpdump.log"), namespace=namespace)
         eventually(lambda: "listening on" in self.process.output() or not self.process.is_running(), "tcpdump listens")
         if not self.process.is_running():
@@ -40,10 +49,45 @@ class Capture:
                 eventually(self._is_drained, f"{self.path} holds what has passed", interval=0.01)
             finally:
                 self.process.end()
+                self._cut_marks_off()
         return self.path
 
     def _is_drained(self):
-        """Whether tcpdump has written what the kernel gave it; it says so when asked by a signal."""
+        """Whether tcpdump has written what the kernel gave it."""
+        return self._all_are_written() or self._mark_is_written()
+
+    def _mark_is_written(self):
+        """Sends a frame that everything before it has passed, and looks for it: where a frame came between tcpdump's socket and
+        its filter, the kernel counts it as received, and the counts never meet."""
+        mark = self.mark + os.urandom(46)
+        before = os.path.getsize(self.path)
+        if self.marked_at is None:
+            self.marked_at = before
+        try:
+            with self.namespace.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
+                wire.bind((self.interface, 0))
+                wire.send(mark)
+        except OSError:
+            return False
+        try:
+            return eventually(lambda: mark in self._written_since(before), "the mark is written", timeout=0.5)
+        except Timeout:
+            return False
+
+    def _cut_marks_off(self):
+        """Nobody sees a mark, nor what passed behind it."""
+        if self.marked_at is not None:
+            found = self._written_since(self.marked_at).find(self.mark)
+            if found >= 0:
+                os.truncate(self.path, self.marked_at + found - _RECORD_HEADER)
+
+    def _written_since(self, offset):
+        with open(self.path, "rb") as file:
+            file.seek(offset)
+            return file.read()
+
+    def _all_are_written(self):
+        """Whether its counts meet; it says them when asked by a signal."""
         said = len(_COUNTS.findall(self.process.output()))
         self.process.signal(signal.SIGUSR1)
         counts = eventually(lambda: _COUNTS.findall(self.process.output())[said:], "tcpdump says how much it has captured",
@@ -93,10 +137,11 @@ def read_packets(path):
     magic = struct.unpack_from("<I", data)[0]
     scale = {0xA1B23C4D: 1, 0xA1B2C3D4: 1000}[magic]
     at = 24
-    while at + 16 <= len(data):
+    while at + _RECORD_HEADER <= len(data):
         seconds, fraction, kept, _length = struct.unpack_from("<IIII", data, at)
-        frame = data[at + 16:at + 16 + kept]
-        at += 16 + kept
+        at += _RECORD_HEADER
+        frame = data[at:at + kept]
+        at += kept
         packet = parse_frame(seconds * 1_000_000_000 + fraction * scale, frame)
         if packet:
             yield packet
