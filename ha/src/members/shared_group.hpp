@@ -83,9 +83,11 @@ struct DeadlyFrame {
 };
 inline constexpr std::size_t kDeadlyFrames = 2;
 
+enum class TakeoverCause : std::uint64_t { none = 0, died = 1, hung = 2, switchover = 3 };
+
 /// CLOCK_MONOTONIC in nanoseconds; 0 = did not happen (yet).
 struct TakeoverTimes {
-  std::uint64_t cause;  ///< 0 = there was none; 1 died, 2 hung, 3 switchover
+  TakeoverCause cause;
   std::uint64_t noticed, fenced, drained, adopted, promoted, first_packet, peer_answered;
   std::uint64_t lag_bytes;        ///< of the log, that were not applied when the end was noticed
   std::uint64_t adopted_packets;  ///< committed by the predecessor, handed to the kernel by the adopter

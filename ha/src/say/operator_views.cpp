@@ -3,9 +3,9 @@
 // What tandemctl shows of the node beside its state: neighbours on the link, listeners, the device.
 #include <nlohmann/json.hpp>
 
-#include "node/node_impl.hpp"
+#include "node/group.hpp"
 
-namespace tandem {
+namespace tandem::ha {
 
 using nlohmann::json;
 
@@ -15,33 +15,33 @@ std::string text_of(const json& value) { return value.dump(-1, ' ', false, json:
 
 }  // namespace
 
-std::string Node::Impl::arp_json() const {
+std::string Operators::arp_json() const {
   json entries = json::array();
-  for (const Neighbour& neighbour : stack_->neighbours())
+  for (const Neighbour& neighbour : group_.stack->neighbours())
     entries.push_back({{"address", neighbour.address.to_string()}, {"mac", neighbour.mac.to_string()}});
   return text_of({{"arp", std::move(entries)}});
 }
 
-std::string Node::Impl::listeners_json() const {
+std::string Operators::listeners_json() const {
   json entries = json::array();
-  for (const std::uint16_t port : listening_ports_) {
-    for (const IpPrefix& own : options_.addresses)
+  for (const std::uint16_t port : group_.listening_ports) {
+    for (const IpPrefix& own : group_.options.addresses)
       entries.push_back({{"local", Endpoint{own.address, port}.to_string()}, {"service", port}});
   }
   return text_of({{"listeners", std::move(entries)}});
 }
 
-std::string Node::Impl::device_json() {
-  const DeviceStatistics statistics = device_->statistics();
-  const FrameCensus census = device_->census();
+std::string Operators::device_json() {
+  const DeviceStatistics statistics = group_.device->statistics();
+  const FrameCensus census = group_.device->census();
   json addresses = json::array();
-  for (const IpPrefix& own : options_.addresses) addresses.push_back(own.to_string());
+  for (const IpPrefix& own : group_.options.addresses) addresses.push_back(own.to_string());
   json gateways = json::array();
-  for (const IpAddress& gateway : options_.gateways) gateways.push_back(gateway.to_string());
-  return text_of({{"device", device_->description()},
-                  {"warning", device_->warning()},
-                  {"mac", device_->mac().to_string()},
-                  {"mtu", device_->capabilities().mtu},
+  for (const IpAddress& gateway : group_.options.gateways) gateways.push_back(gateway.to_string());
+  return text_of({{"device", group_.device->description()},
+                  {"warning", group_.device->warning()},
+                  {"mac", group_.device->mac().to_string()},
+                  {"mtu", group_.device->capabilities().mtu},
                   {"addresses", std::move(addresses)},
                   {"gateways", std::move(gateways)},
                   {"rx_frames", statistics.rx_frames},
@@ -58,4 +58,4 @@ std::string Node::Impl::device_json() {
                   {"frames_held", census.held}});
 }
 
-}  // namespace tandem
+}  // namespace tandem::ha
