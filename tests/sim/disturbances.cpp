@@ -5,6 +5,7 @@
 
 #include "attach_clients.hpp"
 #include "bgp_run/peer.hpp"
+#include "channel/attach_protocol.hpp"
 #include "checks/wire_judge.hpp"
 #include "control_clients.hpp"
 #include "log/log_limits.hpp"
@@ -36,10 +37,13 @@ void World::prepare_disturbances() {
   if (setup_.attach_clients) strangers_ = std::make_unique<AttachClients>(*kernel_, setup_.seed);
   if (setup_.short_memory_permille != 0) undisturbed_ = false;
   ha::log_limits = {};
+  ha::log_formats = ha::kLogFormats;
   if (setup_.log_bytes != 0) {
     ha::log_limits.least_bytes = setup_.log_bytes;
     ha::log_limits.turn_write_bytes = 16'384;
     ha::log_limits.fixed_reserve_bytes = 16'384;
+    ha::log_limits.snapshot_turn_bytes = 256;
+    ha::log_limits.snapshot_part_bytes = 64;
   }
 }
 

@@ -86,6 +86,7 @@ Setup Setup::draw(std::uint64_t seed) {
   s.syn_flood = prng.one_in(16) && s.bgp_neighbours == 0 && !s.peer_moves && s.log_bytes == 0;
   if (prng.one_in(4)) s.queues = static_cast<std::uint32_t>(prng.between(2, 4));
   s.refuses_probes = s.deaf && s.bgp_neighbours == 0 && prng.one_in(2);
+  s.mixed_versions = prng.one_in(8);
   return s;
 }
 

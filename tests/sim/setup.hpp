@@ -75,6 +75,7 @@ struct Setup {
       0;  ///< 1: every process is number 1 of one of its own; 2: every second one, in that of the others
   bool bgp_restarts = false;          ///< neighbours end their sessions, several at once, and come again
   std::uint32_t route_cost_ns = 200;  ///< of processor time
+  bool mixed_versions = false;        ///< some of the processes know no newer log format than 2
   std::uint32_t queues = 1;           ///< receive queues, over which the interface spreads what arrives
   bool refuses_probes = false;        ///< the peer's windows are not scaled, and while one is shut it takes not a byte
   LinkFaults faults;
@@ -159,6 +160,7 @@ void Setup::for_each_field(S& s, F f) {
   f("peer_moves", s.peer_moves);
   f("syn_flood", s.syn_flood);
   f("queues", s.queues);
+  f("mixed_versions", s.mixed_versions);
   f("refuses_probes", s.refuses_probes);
 }
 

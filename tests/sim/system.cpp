@@ -272,6 +272,7 @@ void leave_realtime() {}
 bool enter_idle(bool) { return true; }
 void leave_idle() {}
 void sleep(std::uint64_t time_ns) { the_kernel->wait(the_kernel->now_ns + time_ns, nullptr); }
+void free_pages(const Mapping&, std::size_t, std::size_t) {}
 void give_back(const Mapping&) {}
 std::optional<int> lower_priority() { return 0; }
 void restore_priority(int) {}

@@ -9,6 +9,7 @@
 #include "application.hpp"
 #include "attach_clients.hpp"
 #include "bgp_run/peer.hpp"
+#include "channel/attach_protocol.hpp"
 #include "checks/call_order.hpp"
 #include "checks/epoch_check.hpp"
 #include "checks/frame_check.hpp"
@@ -38,6 +39,7 @@ const MacAddress kPeerMac{{2, 0, 0, 0, 0, 2}};
 
 struct KnownSteps {
   Step published = step_of("publish.after");
+  Step snapshot_published = step_of("snapshot.published");
   Step reported = step_of("twin.reported");
   Step member = step_of("attach.member");
   Step ready = step_of("twin.ready");
@@ -204,6 +206,8 @@ void World::spawn_node() {
                  ? 1
                  : 0;
   if (alive >= 2) return;
+  // Read when it says hello, and by whoever hears that.
+  if (setup_.mixed_versions) ha::log_formats.highest = script_.one_in(2) ? 2 : ha::kLogFormatVersion;
   Process& spawned = kernel_->spawn([this]() -> int {
     Process& self = *kernel_->current;
     for (;;) {
@@ -276,6 +280,10 @@ void World::at_step(Process& process, Step step) {
       call_order_->published(*group);
       if (setup_.syn_flood) check_half_open(*its->node);
     }
+  } else if (step == steps.snapshot_published) {
+    // It says as well how far the rings are dealt with, and what may be said outside.
+    queue_check_->published();
+    if (Context* const its = context(process)) frame_check_->published(its->node->stack());
   } else if (step == steps.reported) {
     Context* const its = context(process);
     ha::SharedGroup* const group = group_of(process);

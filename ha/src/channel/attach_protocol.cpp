@@ -156,7 +156,7 @@ std::string not_understood(std::uint16_t tag, Kind kind, Fields& fields) {
       fields.present[static_cast<std::uint16_t>(Tag::group_layout)])
     text += "the other side speaks log format " + to_string(fields.versions(Tag::log_format)) + " and group layout " +
             to_string(fields.versions(Tag::group_layout)) + ", ";
-  return text + "this side log format " + to_string(kLogFormats) + " and group layout " + to_string(kGroupLayouts);
+  return text + "this side log format " + to_string(log_formats) + " and group layout " + to_string(kGroupLayouts);
 }
 
 std::optional<Refusal> decode_first_refusal(Bytes bytes) {

@@ -55,12 +55,18 @@ struct Versions {
 };
 inline constexpr Versions kLogFormats{kOldestLogFormat, kLogFormatVersion};
 inline constexpr Versions kGroupLayouts{kGroupLayoutVersion, kGroupLayoutVersion};
+/// What this process says that it speaks. In a simulation it may be of an older version.
+#ifdef TANDEM_SIMULATION
+inline Versions log_formats = kLogFormats;
+#else
+inline constexpr Versions log_formats = kLogFormats;
+#endif
 /// The newest that both know, or nothing.
 std::optional<std::uint32_t> common_version(Versions ours, Versions theirs);
 std::string to_string(Versions versions);
 
 struct Hello {
-  Versions log_format = kLogFormats;
+  Versions log_format = log_formats;
   Versions group_layout = kGroupLayouts;
   std::uint64_t identity = 0;  ///< of the node (shared_group.hpp)
   std::uint32_t number = 0;    ///< of the process, as it sees itself

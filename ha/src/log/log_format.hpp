@@ -27,8 +27,9 @@ namespace tandem::ha {
 
 /// The newest format that this version writes and reads, and the oldest one. Both sides name theirs when a twin attaches, and the
 /// primary writes the newest that both know. Format 1: types up to role_change, every length as it was at first. Format 2: readers
-/// accept what has grown, and the types above.
-inline constexpr std::uint32_t kLogFormatVersion = 2;
+/// accept what has grown, and the types above. Format 3: a joiner's snapshot has a log of its own (snapshot_log.hpp), and the live one
+/// records all connections from then on; the joiner passes over those that it has not been given yet.
+inline constexpr std::uint32_t kLogFormatVersion = 3;
 inline constexpr std::uint32_t kOldestLogFormat = 1;
 
 /// The numbers are the format. Payloads:
@@ -60,15 +61,16 @@ enum class RecordType : std::uint16_t {
   part =
       80,  ///< bytes in front of those of the next record, which has the same id and is a note, a snapshot_handler or a
            ///< snapshot_application: together they are longer than a record may be
+  snapshot_at = 90,  ///< 0 u64 position of the live log behind which this transaction of a snapshot's log holds
 };
 
 inline constexpr std::uint16_t kOptionalRecord = 0x8000;
 
 /// The format that brought the type.
 constexpr std::uint32_t format_of(RecordType type) {
-  return (static_cast<std::uint16_t>(type) & ~kOptionalRecord) <= static_cast<std::uint16_t>(RecordType::role_change)
-             ? 1
-             : 2;
+  const auto number = static_cast<std::uint16_t>(static_cast<std::uint16_t>(type) & ~kOptionalRecord);
+  if (number == static_cast<std::uint16_t>(RecordType::snapshot_at)) return 3;
+  return number <= static_cast<std::uint16_t>(RecordType::role_change) ? 1 : 2;
 }
 
 struct RecordHeader {

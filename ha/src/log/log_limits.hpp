@@ -13,6 +13,9 @@ struct LogLimits {
   std::uint64_t turn_write_bytes = 512 * 1024;
   /// Kept free for what a turn writes beside frames, states and handlers' writes.
   std::uint64_t fixed_reserve_bytes = std::uint64_t{1} << 20;
+  /// Of a snapshot, a turn, in a log of its own; and of what has to arrive whole, in one record of it.
+  std::uint64_t snapshot_turn_bytes = 512 * 1024;
+  std::uint64_t snapshot_part_bytes = 128 * 1024;
 };
 
 #ifdef TANDEM_SIMULATION

@@ -26,16 +26,18 @@ bool holds_back(ReaderState state) {
 
 }  // namespace
 
-LogWriter::LogWriter(SharedGroup& group, std::uint8_t* ring, std::uint64_t bytes)
-    : group_(group),
+LogWriter::LogWriter(std::atomic<std::uint64_t>& published, std::span<const ReaderSlot> readers, std::uint8_t* ring,
+                     std::uint64_t bytes)
+    : shown_(published),
+      readers_(readers),
       ring_(ring),
       bytes_(bytes),
-      position_(group.published.load(std::memory_order_acquire)),
+      position_(published.load(std::memory_order_acquire)),
       published_(position_) {}
 
 std::uint64_t LogWriter::room() const {
   std::uint64_t oldest = published_;
-  for (const ReaderSlot& reader : group_.readers) {
+  for (const ReaderSlot& reader : readers_) {
     if (!holds_back(reader.state.load(std::memory_order_relaxed))) continue;
     const std::uint64_t at = reader.position.load(std::memory_order_acquire);
     // A reader that claims to be ahead of what is published, or further behind than the ring, is not believed.
@@ -59,7 +61,7 @@ void LogWriter::put(RecordType type, std::uint64_t id, std::initializer_list<Byt
     at += part.size();
   }
   position_ += record_bytes(payload);
-  if (TANDEM_PLANTED(partial_transaction)) group_.published.store(position_, std::memory_order_release);
+  if (TANDEM_PLANTED(partial_transaction)) shown_.store(position_, std::memory_order_release);
   TANDEM_STEP("log.record");
 }
 
@@ -130,7 +132,7 @@ void LogWriter::publish(const WireMark& mark) {
   in_transaction_ = false;
   TANDEM_STOP_POINT("publish.before");
   published_ = position_;
-  group_.published.store(position_, std::memory_order_release);
+  shown_.store(position_, std::memory_order_release);
 }
 
 bool LogReader::fail(std::string what) {

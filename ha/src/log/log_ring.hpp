@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <string>
 
 #include "log/log_format.hpp"
@@ -19,8 +20,12 @@ namespace tandem::ha {
 /// Appends records to a transaction that no reader sees before publish().
 class LogWriter {
  public:
-  /// `ring` is 2 * bytes long, the second half showing the first again.
-  LogWriter(SharedGroup& group, std::uint8_t* ring, std::uint64_t bytes);
+  /// `ring` is 2 * bytes long, the second half showing the first again. It goes on at `published`, and waits for `readers`.
+  LogWriter(std::atomic<std::uint64_t>& published, std::span<const ReaderSlot> readers, std::uint8_t* ring,
+            std::uint64_t bytes);
+  /// The live log.
+  LogWriter(SharedGroup& group, std::uint8_t* ring, std::uint64_t bytes)
+      : LogWriter(group.published, group.readers, ring, bytes) {}
 
   /// Bytes that can be appended now without overtaking the slowest reader in force. Within a transaction it shrinks by what is
   /// appended and by nothing else, whatever readers write into their slots.
@@ -65,7 +70,8 @@ class LogWriter {
   void put_ring_marks(const WireMark& mark);
   void put(RecordType type, std::uint64_t id, std::initializer_list<Bytes> parts);
 
-  SharedGroup& group_;
+  std::atomic<std::uint64_t>& shown_;
+  std::span<const ReaderSlot> readers_;
   std::uint8_t* ring_;
   std::uint64_t bytes_;
   std::uint64_t position_;

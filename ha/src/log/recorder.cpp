@@ -2,10 +2,8 @@
 #include "log/recorder.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include "tandem/planted.hpp"
-#include "tandem/tcp_state_format.hpp"
 
 namespace tandem::ha {
 namespace {
@@ -18,38 +16,18 @@ Bytes as_bytes(const T& value) {
 }  // namespace
 
 void Recorder::stop() {
-  active_ = false;
-  complete_ = false;
+  active_ = complete_ = joining_ = false;
   given_.clear();
 }
 
 void Recorder::start_partial() {
   stop();
-  active_ = true;
+  active_ = joining_ = true;
 }
 
-void Recorder::encode(const TcpState& state) {
-  scratch_.clear();
-  if (log_.format() == 1)
-    encode_first_tcp_state(state, scratch_);
-  else
-    encode_tcp_state(state, scratch_);
-}
-
-void Recorder::record_open(Connection& connection, bool from_snapshot) {
-  encode(connection.state());
-  const OpenPrefix prefix{connection.service(), from_snapshot ? kOpenFromSnapshot : std::uint16_t{0}, 0};
-  log_.append(RecordType::open, connection.id(), {as_bytes(prefix), scratch_});
-  if (!complete_) given_.insert(connection.id());
-}
-
-void Recorder::record_neighbour(const Neighbour& neighbour) {
-  if (TANDEM_PLANTED(neighbour_not_mirrored)) return;
-  NeighbourRecord record;
-  record.version = neighbour.address.version;
-  std::memcpy(record.mac, neighbour.mac.octets.data(), sizeof record.mac);
-  std::memcpy(record.address, neighbour.address.octets.data(), sizeof record.address);
-  log_.append(RecordType::neighbour, 0, {as_bytes(record)});
+void Recorder::start_whole() {
+  given_.clear();
+  active_ = complete_ = joining_ = true;
 }
 
 void Recorder::on_open(Connection& connection) {
@@ -72,7 +50,8 @@ void Recorder::on_open(Connection& connection) {
       unread = unread.subspan(piece.size());
     }
   }
-  record_open(connection, has_queues);
+  records_.open(connection, has_queues);
+  if (joining_) give(connection.id());
   for (const OutOfOrderPiece& piece : connection.out_of_order()) {
     on_out_of_order(connection, piece.seq, piece.bytes, piece.fin);
   }
@@ -87,9 +66,7 @@ void Recorder::on_skipped(Connection& connection, std::uint64_t count) {
 }
 
 void Recorder::on_out_of_order(Connection& connection, std::uint32_t seq, Bytes bytes, bool fin) {
-  if (!is_recorded(connection.id()) || TANDEM_PLANTED(sack_not_mirrored)) return;
-  const OutOfOrderPrefix prefix{seq, fin ? 1U : 0U};
-  log_.append(RecordType::out_of_order, connection.id(), {as_bytes(prefix), bytes});
+  if (is_recorded(connection.id())) records_.out_of_order(connection.id(), seq, bytes, fin);
 }
 
 void Recorder::on_written(Connection& connection, Bytes bytes) {
@@ -125,8 +102,7 @@ void Recorder::on_state(Connection& connection, const TcpState& state) {
   const bool early = TANDEM_PLANTED(snapshot_mixed) && active_;
   if ((!is_recorded(connection.id()) && !early) || TANDEM_PLANTED_SELDOM(record_dropped, 64)) return;
   if (TANDEM_PLANTED(told_late)) tell_late(connection.id());
-  encode(state);
-  log_.append(RecordType::state, connection.id(), {scratch_});
+  records_.state(connection.id(), state);
 }
 
 void Recorder::on_close(Connection& connection, bool reset) {
@@ -139,7 +115,7 @@ void Recorder::on_close(Connection& connection, bool reset) {
 }
 
 void Recorder::on_neighbour(const Neighbour& neighbour) {
-  if (active_) record_neighbour(neighbour);
+  if (active_) records_.neighbour(neighbour);
 }
 
 }  // namespace tandem::ha

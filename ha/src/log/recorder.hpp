@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <unordered_set>
 
-#include "log/log_ring.hpp"
+#include "log/record_writer.hpp"
 #include "tandem/observer.hpp"
 #include "tandem/stack.hpp"
 
@@ -15,23 +15,26 @@ namespace tandem::ha {
 
 class Recorder final : public ConnectionObserver {
  public:
-  explicit Recorder(LogWriter& log) : log_(log) {}
+  explicit Recorder(LogWriter& log) : log_(log), records_(log) {}
 
   /// Nothing is recorded: no twin is attached.
   void stop();
-  /// A twin joins: new connections are recorded, the existing ones as they are given to it.
+  /// A twin joins whose snapshot is in this log: new connections are recorded, the existing ones as they are given to it.
   void start_partial();
+  /// A twin joins whose snapshot is in a log of its own: all of them are recorded, and it passes over those that it has not got yet.
+  void start_whole();
   /// Every replicated connection is known to the twin.
   void set_complete() {
     complete_ = true;
+    joining_ = false;
     given_.clear();
   }
   [[nodiscard]] bool active() const { return active_; }
   [[nodiscard]] bool is_recorded(ConnectionId id) const { return active_ && (complete_ || given_.contains(id)); }
-
-  /// Writes a connection's open; its queues were written before as snapshot_send / snapshot_receive when `from_snapshot`.
-  void record_open(Connection& connection, bool from_snapshot);
-  void record_neighbour(const Neighbour& neighbour);
+  /// While a twin joins: it knows the connection, which was opened since, or was given to it.
+  [[nodiscard]] bool is_given(ConnectionId id) const { return given_.contains(id); }
+  void give(ConnectionId id) { given_.insert(id); }
+  [[nodiscard]] RecordWriter& records() { return records_; }
 
   void on_open(Connection& connection) override;
   void on_received(Connection& connection, Bytes bytes) override;
@@ -46,13 +49,12 @@ class Recorder final : public ConnectionObserver {
   void on_neighbour(const Neighbour& neighbour) override;
 
  private:
-  /// Into scratch_, in the log's format.
-  void encode(const TcpState& state);
   LogWriter& log_;
+  RecordWriter records_;
   bool active_ = false;
   bool complete_ = false;
+  bool joining_ = false;  ///< somebody is being brought up to date
   std::unordered_set<ConnectionId> given_;
-  std::vector<std::uint8_t> scratch_;
   void tell_late(ConnectionId id);
   std::vector<ConnectionId> told_late_;  ///< with a fault planted (tandem/planted.hpp), else empty
 };

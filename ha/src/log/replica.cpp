@@ -81,40 +81,101 @@ bool take_staged(std::uint64_t staged_from, const std::vector<std::uint8_t>& sta
 
 }  // namespace
 
-Replica::Replica(Stack& stack, Node& node, Application* application, LogReader reader, std::uint64_t epoch)
-    : stack_(stack), node_(node), application_(application), reader_(std::move(reader)), epoch_(epoch) {}
+Replica::Replica(Stack& stack, Node& node, Application* application, LogReader reader, std::uint64_t epoch,
+                 std::unique_ptr<SnapshotFeed> snapshot)
+    : stack_(stack),
+      node_(node),
+      application_(application),
+      live_{.reader = std::move(reader)},
+      feed_(std::move(snapshot)),
+      snapshot_{.reader = feed_ != nullptr ? feed_->reader() : LogReader(nullptr, 0, 0)},
+      epoch_(epoch) {}
 
 bool Replica::fail(const Record& record, const std::string& what) {
   error_ = what + " (record type " + std::to_string(record.type) + ", connection " + std::to_string(record.id) +
-           ", transaction " + std::to_string(transactions_ + 1) + ", log position " +
-           std::to_string(reader_.position()) + ")";
+           ", transaction " + std::to_string(transactions_ + 1) + ", log position " + std::to_string(position()) + ")";
   return false;
 }
 
 bool Replica::apply(std::uint64_t published, std::uint64_t deadline_ns) {
   if (!error_.empty()) return false;
+  if (feed_ != nullptr) return apply_snapshot(published, deadline_ns);
+  return apply_live(published, deadline_ns);
+}
+
+bool Replica::apply_live(std::uint64_t published, std::uint64_t deadline_ns) {
   Record record;
-  while (reader_.next(published, record)) {
+  while (live_.reader.next(published, record)) {
     ++records_;
     if (TANDEM_PLANTED(note_out_of_order) && static_cast<RecordType>(record.type) == RecordType::note) {
-      if (Record later; reader_.next(published, later) && !apply_record(later)) return false;
+      if (Record later; live_.reader.next(published, later) && !apply_record(live_, later)) return false;
     }
-    if (!apply_record(record)) return false;
+    if (!apply_record(live_, record)) return false;
     TANDEM_STEP("replica.record");
-    if (deadline_ns != UINT64_MAX && !in_transaction_ && monotonic_ns() >= deadline_ns) return true;
+    if (deadline_ns != UINT64_MAX && !live_.in_transaction && monotonic_ns() >= deadline_ns) return true;
   }
-  if (!reader_.error().empty()) {
-    error_ = reader_.error();
+  if (!live_.reader.error().empty()) {
+    error_ = live_.reader.error();
     return false;
   }
-  if (in_transaction_ && !TANDEM_PLANTED(partial_transaction)) {
+  if (live_.in_transaction && !TANDEM_PLANTED(partial_transaction)) {
     error_ = "the published position cuts a transaction in two";
     return false;
   }
   return true;
 }
 
-bool Replica::apply_record(const Record& record) {
+bool Replica::apply_snapshot(std::uint64_t published, std::uint64_t deadline_ns) {
+  const std::uint64_t snapshot_published = feed_->published();
+  while (!complete_) {
+    if (!snapshot_at_) {
+      if (snapshot_.reader.position() == snapshot_published) break;
+      std::uint64_t position = 0;
+      if (!read_snapshot_at(snapshot_published, position)) return false;
+      snapshot_at_ = position;
+    }
+    // Published behind what was looked at: the next time.
+    if (*snapshot_at_ > published) break;
+    if (!apply_live(*snapshot_at_, deadline_ns)) return false;
+    if (position() != *snapshot_at_) return true;
+    Record record;
+    while (snapshot_.in_transaction) {
+      if (!snapshot_.reader.next(snapshot_published, record)) {
+        error_ = snapshot_.reader.error().empty() ? "the snapshot's log ends within a transaction"
+                                                  : "the snapshot's log: " + snapshot_.reader.error();
+        return false;
+      }
+      ++records_;
+      if (!apply_record(snapshot_, record)) return false;
+      TANDEM_STEP("replica.record");
+    }
+    snapshot_at_.reset();
+    feed_->report(snapshot_.reader.position());
+    if (deadline_ns != UINT64_MAX && monotonic_ns() >= deadline_ns) return true;
+  }
+  if (complete_ && deadline_ns != UINT64_MAX && feed_->let_go()) feed_.reset();
+  // What has come in part is of this position still.
+  if (!snapshot_.parts.empty()) return true;
+  return apply_live(published, deadline_ns);
+}
+
+bool Replica::read_snapshot_at(std::uint64_t snapshot_published, std::uint64_t& position) {
+  Record begin, at;
+  if (!snapshot_.reader.next(snapshot_published, begin) || !snapshot_.reader.next(snapshot_published, at)) {
+    error_ = "the snapshot's log: " +
+             (snapshot_.reader.error().empty() ? "it ends within a transaction" : snapshot_.reader.error());
+    return false;
+  }
+  if (static_cast<RecordType>(begin.type) != RecordType::transaction_begin ||
+      static_cast<RecordType>(at.type) != RecordType::snapshot_at || at.version != 1 || at.payload.size() < 8)
+    return fail(at, "a transaction of a snapshot that does not say where it belongs");
+  if (!apply_record(snapshot_, begin)) return false;
+  position = load<std::uint64_t>(at.payload);
+  if (position < live_.reader.position()) return fail(at, "a transaction of a snapshot that comes too late");
+  return true;
+}
+
+bool Replica::apply_record(Source& source, const Record& record) {
   const auto type = static_cast<RecordType>(record.type & ~kOptionalRecord);
   const bool optional = (record.type & kOptionalRecord) != 0;
   const bool known = ((type >= RecordType::transaction_begin && type <= RecordType::told) ||
@@ -128,38 +189,23 @@ bool Replica::apply_record(const Record& record) {
     return fail(record, "a mandatory record that this version does not know; run the same version on both sides");
   }
   if (!is_long_enough(type, record.payload.size())) return fail(record, "a record that is too short");
-  if ((type == RecordType::transaction_begin) == in_transaction_)
+  if ((type == RecordType::transaction_begin) == source.in_transaction)
     return fail(record, "a record outside of a transaction");
-  if (type == RecordType::part) return take_part(record);
-  if (!parts_.empty()) {
-    if (!may_come_in_parts(type) || record.id != parts_id_)
+  if (type == RecordType::transaction_begin) return begin_transaction(source, record);
+  if (type == RecordType::commit) return end_transaction(source, record);
+  // What was told before the snapshot begins is in it.
+  if (&source == &live_ && feed_ != nullptr && !in_snapshot_ && !complete_ && type != RecordType::ring_marks)
+    return true;
+  if (type == RecordType::part) return take_part(source, record);
+  if (!source.parts.empty() && type != RecordType::ring_marks) {
+    if (!may_come_in_parts(type) || record.id != source.parts_id)
       return fail(record, "parts of something that does not follow them");
-    std::vector<std::uint8_t> whole = std::exchange(parts_, {});
+    std::vector<std::uint8_t> whole = std::exchange(source.parts, {});
     whole.insert(whole.end(), record.payload.begin(), record.payload.end());
-    return apply_record({record.type, record.version, record.id, whole});
+    return apply_record(source, {record.type, record.version, record.id, whole});
   }
 
   switch (type) {
-    case RecordType::transaction_begin: {
-      const auto begin = load<TransactionBegin>(record.payload);
-      if (begin.epoch != epoch_ && !TANDEM_PLANTED(epoch_not_checked))
-        return fail(record,
-                    "a transaction of epoch " + std::to_string(begin.epoch) + " in epoch " + std::to_string(epoch_));
-      time_ns_ = begin.time_ns;
-      in_transaction_ = true;
-      return true;
-    }
-    case RecordType::commit: {
-      if (!stack_.mirror_is_settled()) return fail(record, "bytes of a connection without the state that counts them");
-      const auto commit = load<Commit>(record.payload);
-      mark_ = std::exchange(more_marks_, {});
-      mark_->rx_index = commit.rx_index;
-      mark_->tx_index = commit.tx_index;
-      ++transactions_;
-      in_transaction_ = false;
-      TANDEM_SHOWN(Shown::transaction, 0, reader_.position());
-      return true;
-    }
     case RecordType::ring_marks: {
       const auto prefix = load<RingMarksPrefix>(record.payload);
       if (prefix.queues < 2 || prefix.queues > kMostQueues ||
@@ -220,14 +266,38 @@ bool Replica::apply_record(const Record& record) {
   }
 }
 
-bool Replica::take_part(const Record& record) {
-  if (record.payload.empty() || (!parts_.empty() && record.id != parts_id_))
+bool Replica::begin_transaction(Source& source, const Record& record) {
+  const auto begin = load<TransactionBegin>(record.payload);
+  if (begin.epoch != epoch_ && !TANDEM_PLANTED(epoch_not_checked))
+    return fail(record,
+                "a transaction of epoch " + std::to_string(begin.epoch) + " in epoch " + std::to_string(epoch_));
+  if (&source == &live_) time_ns_ = begin.time_ns;
+  source.in_transaction = true;
+  return true;
+}
+
+bool Replica::end_transaction(Source& source, const Record& record) {
+  source.in_transaction = false;
+  if (!stack_.mirror_is_settled()) return fail(record, "bytes of a connection without the state that counts them");
+  const auto commit = load<Commit>(record.payload);
+  mark_ = std::exchange(more_marks_, {});
+  mark_->rx_index = commit.rx_index;
+  mark_->tx_index = commit.tx_index;
+  if (&source == &snapshot_) return true;
+  if (!source.parts.empty()) return fail(record, "parts of something that does not follow them");
+  ++transactions_;
+  TANDEM_SHOWN(Shown::transaction, 0, position());
+  return true;
+}
+
+bool Replica::take_part(Source& source, const Record& record) {
+  if (record.payload.empty() || (!source.parts.empty() && record.id != source.parts_id))
     return fail(record, "parts that do not belong together");
-  // They are of one transaction, which the log held.
-  if (parts_.size() + record.payload.size() > reader_.bytes())
+  // Those of the live log are of one transaction, which the log held; and no writer saves more than would fit there.
+  if (source.parts.size() + record.payload.size() > live_.reader.bytes())
     return fail(record, "parts that are longer than the log");
-  parts_id_ = record.id;
-  parts_.insert(parts_.end(), record.payload.begin(), record.payload.end());
+  source.parts_id = record.id;
+  source.parts.insert(source.parts.end(), record.payload.begin(), record.payload.end());
   return true;
 }
 
@@ -268,7 +338,11 @@ bool Replica::apply_open(const Record& record) {
 
 bool Replica::apply_connection_record(const Record& record) {
   Connection* connection = stack_.find(record.id);
-  if (connection == nullptr) return fail(record, "a record of a connection that is not open");
+  if (connection == nullptr) {
+    // Its snapshot is still to come, and will be of a later turn.
+    if (feed_ != nullptr && !complete_) return true;
+    return fail(record, "a record of a connection that is not open");
+  }
   bool good = true;
   switch (static_cast<RecordType>(record.type & ~kOptionalRecord)) {
     case RecordType::received:

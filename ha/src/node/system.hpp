@@ -44,6 +44,9 @@ SignalsTaken take_signals(int signals);
 /// Touches the whole mapping now, so that its first use later costs no page fault.
 void populate(const Mapping& mapping);
 
+/// Frees `bytes` of its file's memory from `offset` on, for everybody who has it.
+void free_pages(const Mapping& mapping, std::size_t offset, std::size_t bytes);
+
 /// Gives its pages back without holding a processor for long.
 void give_back(const Mapping& mapping);
 

@@ -92,6 +92,10 @@ SignalsTaken take_signals(int signals) {
 
 void populate(const Mapping& mapping) { madvise(mapping.data(), mapping.mapped_size(), MADV_POPULATE_WRITE); }
 
+void free_pages(const Mapping& mapping, std::size_t offset, std::size_t bytes) {
+  madvise(mapping.data() + offset, bytes, MADV_REMOVE);
+}
+
 void give_back(const Mapping& mapping) {
   give_back_in_pieces(mapping.data(), mapping.mapped_size(), std::size_t{2} << 20);
 }

@@ -5,9 +5,11 @@
 
 #include <poll.h>
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 
+#include "log/log_limits.hpp"
 #include "members/eligibility_word.hpp"
 #include "members/fencing.hpp"
 #include "node/group.hpp"
@@ -149,7 +151,7 @@ void AttachServer::note_refusal(const Session& session, const std::string& text)
 void AttachServer::refuse_first_version(Session& session) {
   const std::string text =
       "the twin is of a version that speaks log format 1 only and cannot say more, the primary speaks " +
-      to_string(kLogFormats) + " of another kind. Install the same version on both sides.";
+      to_string(log_formats) + " of another kind. Install the same version on both sides.";
   if (const auto peer = trusted_peer(session.socket.get()); peer && peer->pid > 0)
     session.number = static_cast<std::uint32_t>(peer->pid);
   note_refusal(session, text);
@@ -182,11 +184,11 @@ void AttachServer::greet(Session& session, const Hello& hello, std::vector<Descr
     return refuse(session, exit_code::kPrivilege, "the process belongs to another user. Start both as the same user.");
   // The kernel has no number for a process of a namespace that is not seen from here; then its own has to do.
   session.number = peer->pid > 0 ? static_cast<std::uint32_t>(peer->pid) : hello.number;
-  const auto format = common_version(kLogFormats, hello.log_format);
+  const auto format = common_version(log_formats, hello.log_format);
   if (!format || !common_version(kGroupLayouts, hello.group_layout)) {
     return refuse(session, exit_code::kProtocol,
                   "the twin speaks log format " + to_string(hello.log_format) + " and group layout " +
-                      to_string(hello.group_layout) + ", the primary " + to_string(kLogFormats) + " and " +
+                      to_string(hello.group_layout) + ", the primary " + to_string(log_formats) + " and " +
                       to_string(kGroupLayouts) + ". Install versions on both sides that have one in common.");
   }
   if (hello.options_digest != digest_of(group_.options_text())) {
@@ -235,6 +237,11 @@ void AttachServer::greet(Session& session, const Hello& hello, std::vector<Descr
   const Descriptor process = system::own_process();
   const Descriptor stat = system::own_scheduling("stat");
   const Descriptor schedstat = system::own_scheduling("schedstat");
+  if (*format >= format_of(RecordType::snapshot_at)) {
+    session.snapshot_log = std::make_unique<SnapshotLog>(snapshot_log_bytes());
+    passed.push_back({"snapshot", session.snapshot_log->words_fd()});
+    passed.push_back({"snapshot-log", session.snapshot_log->ring_fd()});
+  }
   if (process.valid()) passed.push_back({"process", process.get()});
   if (stat.valid()) passed.push_back({"stat", stat.get()});
   if (schedstat.valid()) passed.push_back({"schedstat", schedstat.get()});
@@ -262,20 +269,65 @@ void AttachServer::begin_join(Session& session) {
   joined_.longest_turn_ns = 0;
   reader_seen_ns_ = group_.now_ns;
   reader_seen_position_ = group_.shared->readers[*session.reader].position.load();
+  forget_join();
   primary_.writer().set_time(group_.now_ns);
   primary_.publish_next_turn();
-  snapshot_ = std::make_unique<Snapshot>(*group_.stack, group_.node, group_.application, primary_.writer(),
-                                         primary_.recorder());
+  snapshot_wanted_ = session.snapshot_log != nullptr;
+  if (!snapshot_wanted_)
+    snapshot_ = std::make_unique<Snapshot>(*group_.stack, group_.node, group_.application, primary_.writer(),
+                                           primary_.recorder());
   why_ = "the twin is being brought up to date";
   TANDEM_STEP("attach.begun");
 }
 
+/// So large that a connection's queues, whatever they hold, find room behind what the joiner has not read yet.
+std::uint64_t AttachServer::snapshot_room_bytes() const {
+  constexpr std::uint64_t kOverhead = std::uint64_t{1} << 20;
+  return group_.options.send_queue_bytes + group_.options.receive_window_bytes + kOverhead;
+}
+
+std::uint64_t AttachServer::snapshot_log_bytes() const {
+  return std::bit_ceil(snapshot_room_bytes() + kJoinAheadBytes);
+}
+
+void AttachServer::continue_snapshot() {
+  Session* const session = reader_session();
+  if ((!snapshot_ && !snapshot_wanted_) || session == nullptr || session->snapshot_log == nullptr ||
+      primary_.writer().in_transaction())
+    return;
+  SnapshotLog& log = *session->snapshot_log;
+  LogWriter& writer = log.writer();
+  const std::uint64_t live_unread =
+      primary_.writer().position() - group_.shared->readers[*session->reader].position.load();
+  join_waits_ = writer.room() < snapshot_room_bytes() || writer.position() - log.applied() > kJoinAheadBytes ||
+                live_unread > group_.options.log_bytes / 2;
+  if (join_waits_) return;
+  writer.set_time(group_.now_ns);
+  writer.set_epoch(group_.shared->epoch.load());
+  writer.set_format(primary_.writer().format());
+  // What is left of an earlier turn belongs there.
+  const std::uint64_t before = snapshot_at_;
+  if (!snapshot_ || !snapshot_->is_in_the_middle()) snapshot_at_ = primary_.writer().position();
+  const std::uint64_t at = TANDEM_PLANTED(snapshot_mixed) && before != 0 ? before : snapshot_at_;
+  writer.append(RecordType::snapshot_at, 0, {{reinterpret_cast<const std::uint8_t*>(&at), sizeof at}});
+  if (std::exchange(snapshot_wanted_, false))
+    snapshot_ = std::make_unique<Snapshot>(*group_.stack, group_.node, group_.application, writer, primary_.recorder(),
+                                           SnapshotWay::beside_live_log);
+  join_ended_ = snapshot_->step({monotonic_ns() + kJoinSlice_ns, log_limits.snapshot_turn_bytes});
+  if (!writer.overflowed().empty()) return drop(*session, std::string("its snapshot: ") + writer.overflowed());
+  TANDEM_STEP("snapshot.written");
+  // The joiner may be promoted before anything else is published.
+  writer.publish(group_.device->mark());
+  TANDEM_STEP("snapshot.published");
+}
+
 void AttachServer::continue_join() {
-  if (!snapshot_) return;
+  if (!snapshot_ || snapshot_wanted_) return;
   // The snapshot shares the turn's reserve with nothing else once the handlers are done, but the queues of one connection may
   // be larger than what is left of it: then it waits for the twin to read.
   const std::uint64_t room = primary_.writer().room();
   Session* const session = reader_session();
+  if (session != nullptr && session->snapshot_log != nullptr) return;
   const std::uint64_t position = session != nullptr ? group_.shared->readers[*session->reader].position.load() : 0;
   join_waits_ = room < group_.options.log_bytes / 2 ||
                 group_.shared->published.load(std::memory_order_relaxed) - position > kJoinAheadBytes;
@@ -285,7 +337,8 @@ void AttachServer::continue_join() {
 }
 
 void AttachServer::end_turn(std::uint64_t took_ns) {
-  if (snapshot_ || join_ended_) joined_.longest_turn_ns = std::max(joined_.longest_turn_ns, took_ns);
+  if (snapshot_ || snapshot_wanted_ || join_ended_)
+    joined_.longest_turn_ns = std::max(joined_.longest_turn_ns, took_ns);
   if (join_ended_) end_join();
 }
 
@@ -294,7 +347,7 @@ void AttachServer::end_join() {
   TANDEM_STOP_POINT("snapshot.end");
   Session* session = reader_session();
   joined_.connections = snapshot_->connections();
-  snapshot_.reset();
+  forget_join();
   if (session == nullptr) return;
   // Everything is published, and at `shm` that is committed: from here on the twin may be promoted.
   if (!make_member(group_.shared->readers[*session->reader])) return;
@@ -320,6 +373,14 @@ std::string AttachServer::why_unprotected() const {
   return "the twin has gone";
 }
 
+std::uint64_t AttachServer::unread_bytes(const Session& session) const {
+  std::uint64_t bytes = group_.shared->published.load(std::memory_order_relaxed) -
+                        group_.shared->readers[*session.reader].position.load(std::memory_order_acquire);
+  if (session.snapshot_log != nullptr)
+    bytes += session.snapshot_log->writer().position() - session.snapshot_log->applied();
+  return bytes;
+}
+
 /// A member that is behind loses nothing if it takes over, but takes long: that is no protection that one may count on. It is not
 /// removed for that; the log's room and the windows hold its primary back.
 void AttachServer::judge_lag() {
@@ -327,8 +388,7 @@ void AttachServer::judge_lag() {
   if (session == nullptr) return;
   const ReaderSlot& slot = group_.shared->readers[*session->reader];
   if (slot.state.load(std::memory_order_relaxed) != ReaderState::member) return;
-  const std::uint64_t unread =
-      group_.shared->published.load(std::memory_order_relaxed) - slot.position.load(std::memory_order_acquire);
+  const std::uint64_t unread = unread_bytes(*session);
   const std::uint32_t measured = slot.apply_ps.load(std::memory_order_relaxed);
   const std::uint64_t cost_ns = unread * (measured != 0 ? measured : kApply_ps) / 1000;
   const bool caught_up = cost_ns <= (caught_up_ ? kBehind_ns : kCaughtUp_ns);
@@ -352,6 +412,12 @@ void AttachServer::judge_lag() {
   }
 }
 
+void AttachServer::forget_join() {
+  snapshot_.reset();
+  snapshot_wanted_ = join_waits_ = join_ended_ = false;
+  snapshot_at_ = 0;
+}
+
 void AttachServer::drop_reader(std::string_view why) {
   if (Session* session = reader_session()) drop(*session, why);
 }
@@ -369,8 +435,9 @@ void AttachServer::drop(Session& session, std::string_view why) {
     count_turn_stop_points(false);
 #endif
     ++counters_.removed;
-    snapshot_.reset();
-    caught_up_ = join_waits_ = join_ended_ = false;
+    forget_join();
+    session.snapshot_log.reset();
+    caught_up_ = false;
     primary_.stop_recording();
     why_ = "the twin (" + name_of(session) + ") was removed: " + std::string(why);
     group_.log("unprotected: " + why_, LogLevel::warning);
@@ -398,8 +465,11 @@ void AttachServer::watch_reader() {
   if (session == nullptr || !session->ready) return;
   if (group_.shared->readers[*session->reader].state.load(std::memory_order_relaxed) == ReaderState::ineligible)
     return drop(*session, "it could not follow the log");
-  const std::uint64_t position = group_.shared->readers[*session->reader].position.load(std::memory_order_acquire);
-  if (position != reader_seen_position_ || position == group_.shared->published.load(std::memory_order_relaxed)) {
+  std::uint64_t position = group_.shared->readers[*session->reader].position.load(std::memory_order_acquire);
+  if (session->snapshot_log != nullptr) position += session->snapshot_log->applied();
+  const std::uint64_t unread = unread_bytes(*session);
+  if (position != reader_seen_position_ || unread == 0) {
+    if (unread == 0 && has_member()) session->snapshot_log.reset();
     reader_seen_position_ = position;
     reader_seen_ns_ = group_.now_ns;
     return judge_lag();

@@ -13,6 +13,7 @@
 #include "channel/attach_protocol.hpp"
 #include "channel/shared_memory.hpp"
 #include "log/snapshot.hpp"
+#include "log/snapshot_log.hpp"
 #include "tandem/loop.hpp"
 
 namespace tandem::ha {
@@ -42,11 +43,14 @@ class AttachServer {
   void serve();
   /// Of a twin that is not read any more, or has gone.
   void watch_reader();
+  /// The snapshot in the live log, of a joiner that speaks no newer format than 2.
   void continue_join();
+  /// The snapshot beside the live log, when the turn is published and its packets are on their way.
+  void continue_snapshot();
   /// Behind the turn, which took so long.
   void end_turn(std::uint64_t took_ns);
   /// Whether a joiner wants another turn at once.
-  [[nodiscard]] bool has_work() const { return snapshot_ != nullptr && !join_waits_; }
+  [[nodiscard]] bool has_work() const { return (snapshot_ != nullptr || snapshot_wanted_) && !join_waits_; }
   /// When it is to look again whether its twin has caught up, or has read what it was given; UINT64_MAX = nothing to look for.
   [[nodiscard]] std::uint64_t look_again_ns() const;
 
@@ -84,6 +88,7 @@ class AttachServer {
     bool removed = false;  ///< its twin is no longer waited for
     Loop::WatchId watch = 0;
     std::optional<std::uint32_t> reader;
+    std::unique_ptr<SnapshotLog> snapshot_log;  ///< until it is a member
   };
 
   void serve_session(Session& session);
@@ -94,7 +99,12 @@ class AttachServer {
   void note_refusal(const Session& session, const std::string& text);
   void drop(Session& session, std::string_view why);
   void begin_join(Session& session);
+  [[nodiscard]] std::uint64_t snapshot_room_bytes() const;
+  [[nodiscard]] std::uint64_t snapshot_log_bytes() const;
   void end_join();
+  void forget_join();
+  /// Of both the logs that the reader has.
+  [[nodiscard]] std::uint64_t unread_bytes(const Session& session) const;
   void judge_lag();
   [[nodiscard]] Session* reader_session() const;
   [[nodiscard]] static bool session_is_gone(const Session& session);
@@ -107,12 +117,14 @@ class AttachServer {
   bool attach_ready_ = true;  ///< the listening socket may have somebody
   bool session_event_ = false;
   std::uint64_t sessions_checked_ns_ = 0;
-  std::uint64_t reader_seen_position_ = 0;
+  std::uint64_t reader_seen_position_ = 0;  ///< in both its logs together
   std::uint64_t reader_seen_ns_ = 0;
 
   std::unique_ptr<Snapshot> snapshot_;
-  bool join_waits_ = false;  ///< the joiner has not read yet what it was given
-  bool join_ended_ = false;  ///< the snapshot's end is in this turn's transaction
+  bool snapshot_wanted_ = false;   ///< it is begun behind this turn
+  std::uint64_t snapshot_at_ = 0;  ///< position of the live log behind which its next transaction holds
+  bool join_waits_ = false;        ///< the joiner has not read yet what it was given
+  bool join_ended_ = false;        ///< the snapshot's end is in this turn's transaction
   std::uint64_t join_began_ns_ = 0;
   Joined joined_;
   bool caught_up_ = false;

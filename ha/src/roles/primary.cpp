@@ -276,6 +276,7 @@ void Primary::turn() {
       group_.device->mark().tx_index == released_tx_index_ + 1)
     group_.device->tx_release(group_.device->mark().tx_index);
   publish_turn();
+  twins_.continue_snapshot();
   if (group_.operators.captures()) group_.operators.run_capture();
 
   group_.link.diagnose();

@@ -126,6 +126,7 @@ void Twin::take_over(TakeoverCause cause) {
   place_held_ = false;
   free_readers(*group_.shared);
   TANDEM_STEP("takeover.readers");
+  old_feed_ = replica_->take_feed();
   if (TANDEM_PLANTED(predecessor_leaked)) static_cast<void>(replica_.release());
   replica_.reset();
   group_.primary.start_promoted(left, owner_hung_ ? DeadlyFrames::End::hung : DeadlyFrames::End::died, predecessor);

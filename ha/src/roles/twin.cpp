@@ -174,6 +174,10 @@ void Twin::attach(Descriptor socket) {
   owner_schedstat_ = take_optional(descriptors, welcome->descriptor_names, "schedstat");
   fencing_ = system::may_kill(owner_process_.get());
   self.fencing.store(fencing_);
+  std::unique_ptr<SnapshotFeed> snapshot;
+  if (welcome->log_format >= format_of(RecordType::snapshot_at))
+    snapshot = std::make_unique<SnapshotFeed>(take(descriptors, welcome->descriptor_names, "snapshot"),
+                                              take(descriptors, welcome->descriptor_names, "snapshot-log"));
   hang_said_at_ = UINT64_MAX;
 
   std::vector<NamedDescriptor> passed;
@@ -193,7 +197,7 @@ void Twin::attach(Descriptor socket) {
   group_.link.watch();
   replica_ = std::make_unique<Replica>(*group_.stack, group_.node, group_.application,
                                        LogReader(group_.log_mapping.data(), log_bytes, welcome->position),
-                                       group_.shared->epoch.load());
+                                       group_.shared->epoch.load(), std::move(snapshot));
   if (!send_message(socket.get(), Ready{})) return;
   TANDEM_STEP("twin.ready");
   attach_socket_ = std::move(socket);
@@ -356,6 +360,7 @@ Twin::End Twin::run() {
 }
 
 void Twin::stop_watching_owner() {
+  old_feed_.reset();
   if (socket_watch_ == 0) return;
   group_.process.loop().unwatch(std::exchange(socket_watch_, 0));
   if (word_watched_) group_.process.loop().unwatch(word_watch_);

@@ -67,6 +67,7 @@ class Twin {
   bool socket_closed_ = false;
   bool word_watched_ = false;
   std::unique_ptr<Replica> replica_;
+  std::unique_ptr<SnapshotFeed> old_feed_;  ///< of a takeover right behind the joining, until there is time to unmap it
   std::uint32_t reader_ = 0;
   bool place_held_ = false;  ///< this thread holds readers[reader_]
 };

@@ -53,12 +53,14 @@ inline constexpr std::array kSteps = std::to_array<std::string_view>({
     "turn.begun",              // the heartbeat has moved
     "turn.input",              // one frame has gone through the stack
     "turn.timers",             // timers have run
-    "turn.snapshot",           // what a joiner is given this turn is in the log
+    "turn.snapshot",           // what a joiner is given in the live log this turn is there
     "timers.tcp",              // TCP's timers have run, the others have not
     "handler.served",          // one connection's handler has run, what it wrote is not sent
     "log.record",              // one record is written
     "publish.released",        // the gate is open, packets are handed over
     "turn.end",                // rings are given back and filled
+    "snapshot.written",        // what a joiner is given beside the live log is there, not visible
+    "snapshot.published",      // it is visible
     "attach.accepted",         // somebody has connected
     "attach.joining",          // a reader slot is taken
     "attach.welcomed",         // the descriptors are on their way

@@ -92,7 +92,7 @@ void TwinView::applied(Node& node, const Hosted& application, const ha::SharedGr
   const auto at = std::find_if(kept_.begin(), kept_.end(), [&](const Kept& kept) {
     return kept.position == position && kept.epoch == group.epoch.load();
   });
-  if (at == kept_.end()) return;
+  if (at == kept_.end() || position <= from_) return;
   Kept seen;
   look(node, application, seen);
   const HeapScope heap;

@@ -30,6 +30,7 @@ class TwinView {
   /// A joiner has become a member. It may be far from having applied what makes it one, and has less until then.
   void joined(const ha::SharedGroup& group) {
     std::erase_if(kept_, [&group](const Kept& kept) { return kept.position < group.published.load(); });
+    from_ = group.published.load();
   }
   [[nodiscard]] std::uint64_t compared() const { return compared_; }
 
@@ -51,6 +52,7 @@ class TwinView {
   void compare(const Hosted& application, const Kept& primary, const Kept& twin);
 
   World& world_;
+  std::uint64_t from_ = 0;  ///< behind it the member has its snapshot too
   std::deque<Kept> kept_;
   std::uint64_t compared_ = 0;
 };

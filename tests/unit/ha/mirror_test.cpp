@@ -109,6 +109,7 @@ TEST_CASE("a twin's view of a stream is the primary's") {
 
 TEST_CASE("a late joiner is complete although life went on while it was brought up") {
   World world;
+  world.way = GENERATE(ha::SnapshotWay::in_live_log, ha::SnapshotWay::beside_live_log);
   std::vector<EchoClient*> clients;
   for (std::uint64_t i = 0; i < 12; ++i) clients.push_back(&world.connect(i, 400'000));
   for (int i = 0; i < 40; ++i) world.step();
@@ -135,6 +136,7 @@ TEST_CASE("a late joiner is complete although life went on while it was brought 
 
 TEST_CASE("a connection that is tagged late survives from then on, and an untagged one is shown to nobody") {
   World world;
+  world.way = GENERATE(ha::SnapshotWay::in_live_log, ha::SnapshotWay::beside_live_log);
   EchoClient& tagged = world.connect(1, 900'000, kLateEcho);
   world.connect(2, 900'000, kLateEcho);
   std::uint16_t tagged_port = 0;
@@ -183,6 +185,7 @@ std::vector<std::uint8_t> long_state(std::size_t bytes) {
 
 TEST_CASE("notes and a handler's saved state longer than a record reach the twin whole, one by one") {
   World world(false, false, std::size_t{32} << 20);
+  world.way = GENERATE(ha::SnapshotWay::in_live_log, ha::SnapshotWay::beside_live_log);
   EchoClient& client = world.connect(1, 100);
   for (int i = 0; i < 100 && client.got != 100; ++i) world.step();
   server_of(*world.primary).state = long_state(5'000'001);
@@ -207,6 +210,108 @@ TEST_CASE("notes and a handler's saved state longer than a record reach the twin
   CHECK(world.primary->overflowed().find("--log-size") != std::string::npos);
 }
 
+TEST_CASE("what is saved whole and takes several turns holds where it was begun") {
+  World world(false, false, std::size_t{32} << 20);
+  EchoClient& client = world.connect(1, 900'000);
+  for (int i = 0; i < 40; ++i) world.step();
+  REQUIRE(client.got < client.to_send);
+  server_of(*world.primary).state = long_state(3'000'001);
+  world.primary->join_bytes = 100'000;
+  world.begin_attach();
+  int turns = 0;
+  for (; world.primary->joining(); ++turns) {
+    world.step();
+    REQUIRE(world.replica->error().empty());
+  }
+  CHECK(turns > 20);
+  CHECK(world.replica->complete());
+  CHECK(server_of(*world.twin).state == server_of(*world.primary).state);
+  REQUIRE(world.take_over());
+  world.attach();
+  REQUIRE(finish(world, {&client}));
+  check_exact(world, {&client});
+}
+
+TEST_CASE("a joiner goes no further in the live log than its snapshot says") {
+  World world;
+  EchoClient& client = world.connect(1, 400'000);
+  for (int i = 0; i < 40; ++i) world.step();
+  world.begin_attach();
+  // Everything is there before it looks for the first time.
+  ha::Replica& replica = *world.replica;
+  std::unique_ptr<ha::Replica> aside = std::move(world.replica);
+  for (int i = 0; i < 20; ++i) world.step();
+  REQUIRE_FALSE(world.primary->joining());
+  world.replica = std::move(aside);
+  while (!replica.complete()) {
+    const std::uint64_t before = replica.position();
+    // A slice at a time.
+    REQUIRE(replica.apply(world.group.group.published.load(), 0));
+    REQUIRE((replica.complete() || replica.position() >= before));
+  }
+  REQUIRE(world.take_over());
+  world.attach();
+  REQUIRE(finish(world, {&client}));
+  check_exact(world, {&client});
+}
+
+TEST_CASE("a snapshot's log that makes no sense is refused") {
+  World world;
+  world.connect(1, 100);
+  for (int i = 0; i < 20; ++i) world.step();
+  world.group.attach();
+  ha::SnapshotLog log(std::size_t{1} << 20);
+  ha::LogWriter& writer = log.writer();
+  writer.set_epoch(world.epoch);
+  world.twin = std::make_unique<Process>(world.clock, world.wire.attach(world.our_port), prefix("10.0.0.1/24"), false);
+  const auto feed = [&log] {
+    return std::make_unique<ha::SnapshotFeed>(ha::Descriptor(::dup(log.words_fd())),
+                                              ha::Descriptor(::dup(log.ring_fd())));
+  };
+  ha::Replica replica(world.twin->stack(), world.node_, nullptr, world.group.reader(), world.epoch, feed());
+  const std::uint64_t count = 0;
+  const Bytes eight(reinterpret_cast<const std::uint8_t*>(&count), sizeof count);
+  ha::LogWriter live = world.group.writer();
+  live.set_epoch(world.epoch);
+  live.publish(WireMark{});
+  const std::uint64_t at = live.position();
+  const Bytes where(reinterpret_cast<const std::uint8_t*>(&at), sizeof at);
+  const auto refused = [&](std::string_view why) {
+    writer.publish(WireMark{});
+    CHECK_FALSE(replica.apply(at));
+    INFO(replica.error());
+    CHECK(replica.error().find(why) != std::string::npos);
+    CHECK_FALSE(replica.complete());
+  };
+  SECTION("it does not say where it belongs") {
+    writer.append(ha::RecordType::snapshot_begin, 0, {eight});
+    refused("does not say where it belongs");
+  }
+  SECTION("it comes too late") {
+    REQUIRE(replica.apply(at));
+    writer.append(ha::RecordType::snapshot_at, 0, {eight});
+    refused("comes too late");
+  }
+  SECTION("it is of another epoch") {
+    writer.set_epoch(world.epoch + 1);
+    writer.append(ha::RecordType::snapshot_at, 0, {where});
+    refused("epoch");
+  }
+  SECTION("it holds within a transaction") {
+    const std::uint64_t within = at - 8;
+    writer.append(ha::RecordType::snapshot_at, 0, {{reinterpret_cast<const std::uint8_t*>(&within), sizeof within}});
+    refused("");
+  }
+  SECTION("what is still to come is waited for") {
+    const std::uint64_t later = at + 1024;
+    writer.append(ha::RecordType::snapshot_at, 0, {{reinterpret_cast<const std::uint8_t*>(&later), sizeof later}});
+    writer.publish(WireMark{});
+    CHECK(replica.apply(at));
+    CHECK(replica.position() == at);
+    CHECK_FALSE(replica.complete());
+  }
+}
+
 TEST_CASE("parts without their end, or of something else, are refused") {
   GroupFixture group(std::size_t{8} << 20);
   World world;
@@ -226,6 +331,7 @@ TEST_CASE("parts without their end, or of something else, are refused") {
 
 TEST_CASE("a corrupt log yields an error, never a crash") {
   World world;
+  world.way = ha::SnapshotWay::in_live_log;
   world.connect(1, 120'000);
   world.connect(2, 60'000);
   for (int i = 0; i < 5; ++i) world.step();

@@ -4,6 +4,7 @@
 // a clock set by hand. A "process" that dies is an object that is dropped where it stands.
 #pragma once
 
+#include <unistd.h>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -14,6 +15,7 @@
 #include "log/recorder.hpp"
 #include "log/replica.hpp"
 #include "log/snapshot.hpp"
+#include "log/snapshot_log.hpp"
 #include "tandem/memory_wire.hpp"
 #include "tandem/stack.hpp"
 
@@ -110,16 +112,27 @@ class Process {
     group_ = &group;
     writer_ = std::make_unique<ha::LogWriter>(group.group, group.log.data(), group.log.size());
     writer_->set_epoch(epoch);
+    epoch_ = epoch;
     recorder_ = std::make_unique<ha::Recorder>(*writer_);
     stack_->set_observer(recorder_.get());
   }
-  void begin_join(Node& node) {
-    snapshot_ = std::make_unique<ha::Snapshot>(*stack_, node, nullptr, *writer_, *recorder_);
+  /// What the joiner maps of its snapshot's log; nothing when that is in the live one.
+  std::unique_ptr<ha::SnapshotFeed> begin_join(Node& node, ha::SnapshotWay way) {
+    snapshot_log_.reset();
+    if (way == ha::SnapshotWay::in_live_log) {
+      snapshot_ = std::make_unique<ha::Snapshot>(*stack_, node, nullptr, *writer_, *recorder_);
+      return nullptr;
+    }
+    snapshot_log_ = std::make_unique<ha::SnapshotLog>(std::size_t{8} << 20);
+    snapshot_log_->writer().set_epoch(epoch_);
+    node_ = &node;
+    return std::make_unique<ha::SnapshotFeed>(ha::Descriptor(::dup(snapshot_log_->words_fd())),
+                                              ha::Descriptor(::dup(snapshot_log_->ring_fd())));
   }
   std::size_t join_bytes = std::size_t{1} << 20;  ///< of a snapshot a turn
   /// Why the open transaction cannot be published.
   [[nodiscard]] const std::string& overflowed() const { return writer_->overflowed(); }
-  [[nodiscard]] bool joining() const { return snapshot_ != nullptr; }
+  [[nodiscard]] bool joining() const { return snapshot_ != nullptr || node_ != nullptr; }
 
   /// Returns whether anything was taken in or sent. `die` is asked at each place where a process may die between two calls.
   bool turn(const std::function<void()>& die = [] {}) {
@@ -134,7 +147,7 @@ class Process {
     const bool more = stack_->run_handlers();
     die();
     bool joined = false;
-    if (snapshot_) joined = snapshot_->step({0, join_bytes});
+    if (snapshot_ && !snapshot_log_) joined = snapshot_->step({0, join_bytes});
     stack_->end_turn();
     die();
     const WireMark mark = device_->mark();
@@ -142,6 +155,7 @@ class Process {
       writer_->publish(mark.rx_index, mark.tx_index);
       published_ = mark;
     }
+    if (snapshot_log_ && joining()) joined = write_snapshot(mark);
     if (joined) snapshot_.reset();
     die();
     device_->tx_release(mark.tx_index);
@@ -153,13 +167,31 @@ class Process {
   }
 
  private:
+  /// Behind the turn, as AttachServer does it. True: it is whole.
+  bool write_snapshot(const WireMark& mark) {
+    ha::LogWriter& log = snapshot_log_->writer();
+    if (!snapshot_ || !snapshot_->is_in_the_middle()) snapshot_at_ = writer_->position();
+    log.append(ha::RecordType::snapshot_at, 0,
+               {{reinterpret_cast<const std::uint8_t*>(&snapshot_at_), sizeof snapshot_at_}});
+    if (!snapshot_)
+      snapshot_ = std::make_unique<ha::Snapshot>(*stack_, *std::exchange(node_, nullptr), nullptr, log, *recorder_,
+                                                 ha::SnapshotWay::beside_live_log);
+    const bool whole = snapshot_->step({0, join_bytes});
+    log.publish(mark);
+    return whole;
+  }
+
   Clock& clock_;
   GroupFixture* group_ = nullptr;
   std::unique_ptr<Device> device_;
   std::unique_ptr<Stack> stack_;
   std::unique_ptr<ha::LogWriter> writer_;
   std::unique_ptr<ha::Recorder> recorder_;
+  std::unique_ptr<ha::SnapshotLog> snapshot_log_;
   std::unique_ptr<ha::Snapshot> snapshot_;
+  Node* node_ = nullptr;  ///< a snapshot is to begin behind this turn
+  std::uint64_t snapshot_at_ = 0;
+  std::uint64_t epoch_ = 0;
   WireMark published_;
 };
 
@@ -207,8 +239,9 @@ struct World {
     group.attach();
     twin = std::make_unique<Process>(clock, wire.attach(our_port), prefix(v6_ ? "fd00::1/64" : "10.0.0.1/24"),
                                      wants_stream_);
-    replica = std::make_unique<ha::Replica>(twin->stack(), node_, nullptr, group.reader(), epoch);
-    primary->begin_join(node_);
+    const ha::LogReader live = group.reader();
+    replica =
+        std::make_unique<ha::Replica>(twin->stack(), node_, nullptr, live, epoch, primary->begin_join(node_, way));
   }
 
   bool follow() {
@@ -241,6 +274,7 @@ struct World {
     return true;
   }
 
+  ha::SnapshotWay way = ha::SnapshotWay::beside_live_log;  ///< of joiners
   bool v6_;
   bool wants_stream_;
   Clock clock;
