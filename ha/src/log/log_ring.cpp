@@ -26,28 +26,28 @@ bool holds_back(ReaderState state) {
 
 }  // namespace
 
-LogWriter::LogWriter(std::atomic<std::uint64_t>& published, std::span<const ReaderSlot> readers, std::uint8_t* ring,
-                     std::uint64_t bytes)
-    : shown_(published),
-      readers_(readers),
-      ring_(ring),
-      bytes_(bytes),
-      position_(published.load(std::memory_order_acquire)),
-      published_(position_) {}
-
-std::uint64_t LogWriter::room() const {
-  std::uint64_t oldest = published_;
+std::uint64_t RingRoom::bytes(std::uint64_t position, std::uint64_t published) const {
+  std::uint64_t oldest = published;
   for (const ReaderSlot& reader : readers_) {
     if (!holds_back(reader.state.load(std::memory_order_relaxed))) continue;
     const std::uint64_t at = reader.position.load(std::memory_order_acquire);
     // A reader that claims to be ahead of what is published, or further behind than the ring, is not believed.
-    if (at > oldest || position_ - at > bytes_) continue;
+    if (at > oldest || position - at > ring_bytes_) continue;
     oldest = at;
   }
   // Readers go forward, and a new one starts at what is published: whoever claims to have gone back is not waited for.
   oldest_ = std::max(oldest_, oldest);
-  return bytes_ - (position_ - oldest_);
+  return ring_bytes_ - (position - oldest_);
 }
+
+LogWriter::LogWriter(std::atomic<std::uint64_t>& published, std::span<const ReaderSlot> readers, std::uint8_t* ring,
+                     std::uint64_t bytes)
+    : shown_(published),
+      room_(readers, bytes),
+      ring_(ring),
+      bytes_(bytes),
+      position_(published.load(std::memory_order_acquire)),
+      published_(position_) {}
 
 void LogWriter::put(RecordType type, std::uint64_t id, std::initializer_list<Bytes> parts) {
   std::uint64_t payload = 0;

@@ -17,6 +17,21 @@
 
 namespace tandem::ha {
 
+/// How far a ring's writer may go on without overtaking its slowest reader in force.
+class RingRoom {
+ public:
+  RingRoom(std::span<const ReaderSlot> readers, std::uint64_t ring_bytes)
+      : readers_(readers), ring_bytes_(ring_bytes) {}
+  /// Bytes behind `position`, of which those from `published` on are seen by nobody yet.
+  [[nodiscard]] std::uint64_t bytes(std::uint64_t position, std::uint64_t published) const;
+  [[nodiscard]] std::uint64_t ring_bytes() const { return ring_bytes_; }
+
+ private:
+  std::span<const ReaderSlot> readers_;
+  std::uint64_t ring_bytes_;
+  mutable std::uint64_t oldest_ = 0;  ///< bytes before it are wanted by nobody any more
+};
+
 /// Appends records to a transaction that no reader sees before publish().
 class LogWriter {
  public:
@@ -29,7 +44,7 @@ class LogWriter {
 
   /// Bytes that can be appended now without overtaking the slowest reader in force. Within a transaction it shrinks by what is
   /// appended and by nothing else, whatever readers write into their slots.
-  [[nodiscard]] std::uint64_t room() const;
+  [[nodiscard]] std::uint64_t room() const { return room_.bytes(position_, published_); }
   [[nodiscard]] std::uint64_t position() const { return position_; }
   [[nodiscard]] bool in_transaction() const { return in_transaction_; }
   /// Bytes of the open transaction.
@@ -71,12 +86,11 @@ class LogWriter {
   void put(RecordType type, std::uint64_t id, std::initializer_list<Bytes> parts);
 
   std::atomic<std::uint64_t>& shown_;
-  std::span<const ReaderSlot> readers_;
+  RingRoom room_;
   std::uint8_t* ring_;
   std::uint64_t bytes_;
   std::uint64_t position_;
-  std::uint64_t published_;           ///< what is in shared memory is for the readers, who could change it
-  mutable std::uint64_t oldest_ = 0;  ///< bytes before it are wanted by nobody any more
+  std::uint64_t published_;  ///< what is in shared memory is for the readers, who could change it
   std::uint64_t time_ns_ = 0;
   std::uint64_t epoch_ = 0;
   std::uint32_t format_ = kLogFormatVersion;
