@@ -144,7 +144,9 @@ tandem_tcp_admission Stack::Impl::admit(const Listener& listener) {
   }
   // Only a cookie's numbers could not begin behind those of the connection before.
   if ((listener.half_open < listener.backlog && counters.half_open < options.limits.half_open) || least_iss) {
-    return TANDEM_SYN_KEEP;
+    // A SYN that comes again is given the number that the cookie for it had: its ACK may answer either. Only then: what a
+    // peer repeats to a connection that is no more could be taken for such an ACK.
+    return !least_iss && is_flooded() ? TANDEM_SYN_KEEP_BY_COOKIE : TANDEM_SYN_KEEP;
   }
   ++counters.syn_cookies_sent;
   expect_cookies();
@@ -153,7 +155,6 @@ tandem_tcp_admission Stack::Impl::admit(const Listener& listener) {
 }
 
 bool Stack::Impl::is_flooded() {
-  // Whoever takes over has sent no cookie yet, but is as full as the one that has.
   return now_ns() < flooded_until_ns || counters.half_open >= options.limits.half_open ||
          std::any_of(listeners.begin(), listeners.end(),
                      [](const auto& listener) { return listener->half_open >= listener->backlog; });
@@ -198,6 +199,9 @@ void Stack::Impl::count_half_open(Connection::Impl& connection, Listener* listen
   if (listener != nullptr) {
     ++listener->half_open;
     ++counters.half_open;
+    // Whoever takes over has sent no cookie yet, but is as full as the one that has.
+    if (listener->half_open >= listener->backlog || counters.half_open >= options.limits.half_open)
+      flooded_until_ns = now_ns() + kFloodEcho_ns;
   }
 }
 

@@ -138,12 +138,16 @@ class Identity(Scenario):
                 process.signal(number)
         eventually(lambda: "SIGHUP: there is nothing to be read again" in processes[0].output(), "SIGHUP is said")
         eventually(lambda: "connections, protected" in processes[0].output(), "SIGUSR1 is answered")
-        # The twin's first: one that it got after its promotion would be a second switchover.
-        for process in reversed(processes):
-            process.signal(signal.SIGUSR2)
-        taken = self.group.wait_taken_over(status["pid"])
-        self.assertEqual((taken["pid"], taken["timeline"]["cause"]), (status["twin"], "switchover"))
-        stream.wait_progress(taken["timeline"]["noticed_at"], directions=["received"])
+        # One event that both get is one switchover, also where the twin finds its signal only behind its promotion.
+        for number in range(rounds(10)):
+            primary, twin = (self.group.process_of(status[who]) for who in ("pid", "twin"))
+            for process in (primary, twin) if number % 2 else (twin, primary):
+                process.signal(signal.SIGUSR2)
+            taken = self.group.wait_taken_over(primary.pid)
+            self.assertEqual((taken["pid"], taken["timeline"]["cause"]), (twin.pid, "switchover"))
+            stream.wait_progress(taken["timeline"]["noticed_at"], directions=["received"])
+            status = self.group.wait_protected()
+            self.assertEqual((status["pid"], status["takeovers"]), (twin.pid, number + 1))
         self.assertTrue(all(process.is_running() for process in processes))
         self.assert_good(stream)
 

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 
@@ -216,6 +217,26 @@ class Operators(Scenario):
         self.assertEqual(self.group.answered()["pid"], status["twin"])
         # Without --group the only one is meant.
         self.assertIn("role", self.shown("status", group=None))
+
+    def test_an_answer_that_is_half_out_is_whole_before_a_switchover(self):
+        status = self.group.start_pair()
+        stream = self.perf("rr", "--connections", "1000", "--rate", "100K")
+        client = socket.socket(socket.AF_UNIX)
+        self.addCleanup(client.close)
+        client.settimeout(20)
+        client.connect(os.path.join(self.group.runtime_dir, "lab", "control.sock"))
+        client.sendall(b'{"command":"connections"}\n')
+        answer = client.recv(1)
+        # More than the kernel holds for a reader: the rest is still to come.
+        self.group.process_of(status["pid"]).signal(signal.SIGUSR2)
+        for _ in range(30):
+            self.assertEqual(self.group.answered()["pid"], status["pid"], "it has handed over before its answer was read")
+        while piece := client.recv(65536):
+            answer += piece
+        self.assertEqual(len(json.loads(answer)["connections"]), 1000)
+        self.assertGreater(len(answer), 400_000)
+        self.group.wait_taken_over(status["pid"])
+        self.assert_good(stream)
 
     def test_watch_shows_again_and_again(self):
         self.group.start_primary()

@@ -31,7 +31,6 @@ void ControlClients::come(bool switchovers) {
   Client client;
   client.socket = std::move(socket);
   client.killed_before = kernel_.killed;
-  client.speaker_before = kernel_.speaker != nullptr ? kernel_.speaker->pid : 0;
   constexpr const char* kCommands[] = {"status", "connections", "metrics", "routes", "dance", "switchover"};
   std::string text;
   switch (prng_.below(10)) {
@@ -67,10 +66,8 @@ void ControlClients::look() {
     if (client.socket->peer != nullptr || client.answer.empty()) continue;
     ++answers_;
     kernel_.trace("the control socket answers with %zu bytes", client.answer.size());
-    // Whoever is killed, or hands over, may have said a part of it; tandemctl tells that from a whole answer.
-    const std::int32_t speaker = kernel_.speaker != nullptr ? kernel_.speaker->pid : 0;
-    const bool cut_short =
-        client.answer.back() != '\n' && (client.killed_before != kernel_.killed || client.speaker_before != speaker);
+    // Whoever is killed may have said a part of it; tandemctl tells that from a whole answer.
+    const bool cut_short = client.answer.back() != '\n' && client.killed_before != kernel_.killed;
     if (!cut_short && (client.answer.back() != '\n' || !nlohmann::json::accept(client.answer)))
       kernel_.director().violation("control", "an answer is not one line of JSON: " + client.answer.substr(0, 200));
   }

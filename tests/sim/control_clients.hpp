@@ -34,7 +34,6 @@ class ControlClients {
     std::string answer;
     bool asks = false;                ///< a whole line, so that an answer is due
     std::uint64_t killed_before = 0;  ///< processes, when it came
-    std::int32_t speaker_before = 0;  ///< process that had the wire then
   };
   void send(Client& client, std::string_view text);
 

@@ -86,9 +86,9 @@ Replica::Replica(Stack& stack, Node& node, Application* application, LogReader r
     : stack_(stack),
       node_(node),
       application_(application),
-      live_{.reader = std::move(reader)},
+      live_(std::move(reader)),
       feed_(std::move(snapshot)),
-      snapshot_{.reader = feed_ != nullptr ? feed_->reader() : LogReader(nullptr, 0, 0)},
+      snapshot_(feed_ != nullptr ? feed_->reader() : LogReader(nullptr, 0, 0)),
       epoch_(epoch) {}
 
 bool Replica::fail(const Record& record, const std::string& what) {

@@ -49,6 +49,8 @@ class Replica {
 
   /// A log, and what has been taken of what comes next in it.
   struct Source {
+    explicit Source(LogReader from) : reader(std::move(from)) {}
+
     LogReader reader;
     bool in_transaction = false;
     std::vector<std::uint8_t> parts;  ///< of the record that comes next

@@ -30,11 +30,15 @@ void Process::begin(const LoopOptions& options) {
 
 void Process::catch_signals(std::function<void(const system::SignalsTaken& taken)> others) {
   signals_ = system::catch_signals();
-  loop_->watch(signals_.get(), POLLIN, [this, others = std::move(others)](short) {
-    const system::SignalsTaken taken = system::take_signals(signals_.get());
-    stops_ += taken.stops;
-    others(taken);
-  });
+  on_signals_ = std::move(others);
+  loop_->watch(signals_.get(), POLLIN, [this](short) { take_signals(); });
+}
+
+void Process::take_signals() {
+  if (!signals_.valid()) return;
+  const system::SignalsTaken taken = system::take_signals(signals_.get());
+  stops_ += taken.stops;
+  on_signals_(taken);
 }
 
 void Process::log(Role role, std::string_view text, LogLevel level) {

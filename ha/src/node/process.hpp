@@ -36,6 +36,8 @@ class Process {
   // ---- To end ----
   /// Those that tell it to end are counted; `others` is called for the rest.
   void catch_signals(std::function<void(const system::SignalsTaken& taken)> others);
+  /// Those that have come are taken now, and not when the loop finds them.
+  void take_signals();
   void stop() { ++stops_; }
   [[nodiscard]] bool stopping() const { return stops_ != 0; }
   /// How often it was told to end.
@@ -66,6 +68,7 @@ class Process {
   std::uint64_t identity_ = 0;
   std::uint64_t started_ns_ = 0;
   Descriptor signals_;
+  std::function<void(const system::SignalsTaken& taken)> on_signals_;
   std::uint32_t stops_ = 0;
   LogHook log_hook_;
   LogLimiter log_limiter_;

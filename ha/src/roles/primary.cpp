@@ -38,6 +38,8 @@ constexpr std::uint64_t kSettleAfter_ns = 300'000;
 constexpr std::uint64_t kHandOverFrom_ns = 300'000;
 /// ... and then so long for a moment in which the peer is about to answer and not waiting for one.
 constexpr std::uint64_t kHandOverWithin_ns = 2'000'000;
+/// Operators have had their answers by then, unless they do not read.
+constexpr std::uint64_t kAnswersWithin_ns = 1'000'000'000;
 /// How often a primary that wants to hand over looks whether its twin has caught up.
 constexpr std::uint64_t kLookForRoom_ns = 50'000;
 constexpr std::uint64_t kStateRecordBytes = 512;
@@ -414,8 +416,10 @@ std::uint64_t Primary::next_deadline_ns() {
   if (settle_at_ns_ != 0) deadline = std::min(deadline, settle_at_ns_);
   if (hand_over_from_ns_ != 0) {
     // The peer may want this processor for what is waited for.
-    deadline = std::min(
-        deadline, group_.now_ns < hand_over_from_ns_ ? hand_over_from_ns_ : hand_over_from_ns_ + kHandOverWithin_ns);
+    const std::uint64_t latest_ns = hand_over_from_ns_ + kHandOverWithin_ns;
+    deadline = std::min(deadline, group_.now_ns < hand_over_from_ns_ ? hand_over_from_ns_
+                                  : group_.now_ns < latest_ns        ? latest_ns
+                                                                     : group_.now_ns + kLookForRoom_ns);
   } else if (group_.process.stopping() || switchover_requested_) {
     deadline = std::min(deadline, group_.now_ns + (twins_.has_member() ? kLookForRoom_ns : kLookForSuccessor_ns));
   }
@@ -492,6 +496,7 @@ int Primary::run() {
 /// Right behind an answer, when nobody waits for another: the twin takes over while the peer deals with it.
 bool Primary::is_time_to_hand_over() {
   if (group_.now_ns < hand_over_from_ns_) return false;
+  if (group_.operators.is_answering() && group_.now_ns < hand_over_from_ns_ + kAnswersWithin_ns) return false;
   return (turn_sent_ && !group_.device->rx_ready()) || group_.now_ns >= hand_over_from_ns_ + kHandOverWithin_ns;
 }
 

@@ -129,6 +129,8 @@ void Twin::take_over(TakeoverCause cause) {
   old_feed_ = replica_->take_feed();
   if (TANDEM_PLANTED(predecessor_leaked)) static_cast<void>(replica_.release());
   replica_.reset();
+  // What has come so far was said to the twin.
+  group_.process.take_signals();
   group_.primary.start_promoted(left, owner_hung_ ? DeadlyFrames::End::hung : DeadlyFrames::End::died, predecessor);
 }
 

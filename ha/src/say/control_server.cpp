@@ -52,6 +52,11 @@ bool ControlServer::ready() const {
   });
 }
 
+bool ControlServer::is_answering() const {
+  return std::any_of(clients_.begin(), clients_.end(),
+                     [](const Client& client) { return client.complete && !client.finished; });
+}
+
 void ControlServer::accept_clients() {
   while (accept_ready_ && clients_.size() < kMaxClients) {
     Descriptor socket = system::accept_connection(listener_);

@@ -35,6 +35,8 @@ class ControlServer {
   [[nodiscard]] Descriptor take_descriptor() { return std::move(passed_); }
   /// Whether process has something to do.
   [[nodiscard]] bool ready() const;
+  /// Whether somebody has asked and has not had the whole answer.
+  [[nodiscard]] bool is_answering() const;
   [[nodiscard]] std::uint64_t requests() const { return requests_; }
   [[nodiscard]] std::uint64_t malformed() const { return malformed_; }
 

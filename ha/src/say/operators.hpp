@@ -27,6 +27,7 @@ class Operators {
   void open_alone();
   [[nodiscard]] bool is_open() const { return control_ != nullptr; }
   [[nodiscard]] bool ready() const { return control_ != nullptr && control_->ready(); }
+  [[nodiscard]] bool is_answering() const { return control_ != nullptr && control_->is_answering(); }
   /// Within a turn: ControlServer::process.
   void process(OutputGate& gate, std::uint64_t deadline_ns = UINT64_MAX) { control_->process(gate, deadline_ns); }
 

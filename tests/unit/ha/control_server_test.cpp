@@ -148,8 +148,10 @@ TEST_CASE("a turn hands the kernel no more of a long answer than a slice", "[io_
     most = std::max(most, this_turn);
     received += this_turn;
     if (got == 0) break;
+    CHECK(server.is_answering() == (received != kBytes + 1));
   }
   CHECK(received == kBytes + 1);
+  CHECK_FALSE(server.is_answering());
   // What the loop sends when room appears may come on top of the turn's own.
   CHECK(most <= 2 * 65536);
 }

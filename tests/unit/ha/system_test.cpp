@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <csignal>
 
+#include "node/process.hpp"
 #include "node/system.hpp"
 #include "roles/prefault.hpp"
 
@@ -30,6 +31,28 @@ TEST_CASE("what each signal asks for is told apart, and none of them ends the pr
     const bool right = taken.stops == 2 && taken.hang_ups == 1 && taken.reports == 1 && taken.switchovers == 1;
     const system::SignalsTaken none = system::take_signals(signals.get());
     _exit(right && none.stops == 0 && none.hang_ups == 0 ? 7 : 8);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 7);
+}
+
+TEST_CASE("signals that have come are taken when that is asked for, and once") {
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    alarm(10);
+    Process process;
+    process.begin({});
+    std::uint32_t switchovers = 0;
+    process.catch_signals([&](const system::SignalsTaken& taken) { switchovers += taken.switchovers; });
+    raise(SIGUSR2);
+    raise(SIGTERM);
+    process.take_signals();
+    const bool right = switchovers == 1 && process.stops() == 1;
+    process.loop().run_once(0);
+    _exit(right && switchovers == 1 && process.stops() == 1 ? 7 : 8);
   }
   int status = 0;
   REQUIRE(waitpid(child, &status, 0) == child);

@@ -61,8 +61,9 @@ struct tandem_tcp_syn {
   u32_t irs;
 };
 
-/* What becomes of a SYN for this listener: a connection, a cookie (nothing is kept), or nothing. */
-enum tandem_tcp_admission { TANDEM_SYN_KEEP = 0, TANDEM_SYN_COOKIE, TANDEM_SYN_DROP };
+/* What becomes of a SYN for this listener: a connection, one whose number is what a cookie for this SYN was or would have been, a
+ * cookie (nothing is kept), or nothing. */
+enum tandem_tcp_admission { TANDEM_SYN_KEEP = 0, TANDEM_SYN_KEEP_BY_COOKIE, TANDEM_SYN_COOKIE, TANDEM_SYN_DROP };
 int tandem_hook_tcp_admit(const struct tcp_pcb_listen* listener);
 
 /* A keyed hash; the period of the clock that a cookie is made in; whether cookies may be about that have to be read; and whether
