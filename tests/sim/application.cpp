@@ -88,7 +88,10 @@ void Application::on_note(Node&, Bytes bytes) {
   ledger_.insert(number);
 }
 
-bool Application::save(Node&, std::uint64_t& cursor, std::size_t, std::vector<std::uint8_t>& piece) {
+bool Application::save(Node& node, std::uint64_t& cursor, std::size_t, std::vector<std::uint8_t>& piece) {
+  const std::uint64_t saved_ns = node.now_ns();
+  const auto* const time = reinterpret_cast<const std::uint8_t*>(&saved_ns);
+  piece.insert(piece.end(), time, time + sizeof saved_ns);
   // Few at a time, so that a snapshot of it takes many steps.
   constexpr std::size_t kNumbers = 2;
   auto at = ledger_.lower_bound(static_cast<std::uint32_t>(cursor));
@@ -101,8 +104,15 @@ bool Application::save(Node&, std::uint64_t& cursor, std::size_t, std::vector<st
   return at != ledger_.end();
 }
 
-bool Application::restore(Node&, Bytes bytes) {
-  if (bytes.size() % sizeof(std::uint32_t) != 0) return false;
+bool Application::restore(Node& node, Bytes bytes) {
+  std::uint64_t saved_ns = 0;
+  if (bytes.size() < sizeof saved_ns || bytes.size() % sizeof(std::uint32_t) != 0) return false;
+  std::memcpy(&saved_ns, bytes.data(), sizeof saved_ns);
+  bytes = bytes.subspan(sizeof saved_ns);
+  // What it says of times is counted from the log's.
+  if (node.now_ns() < saved_ns)
+    world_.violation("the twin's view (I3)", "a state that was saved at " + std::to_string(saved_ns) +
+                                                 " ns is restored at " + std::to_string(node.now_ns()) + " ns");
   for (; !bytes.empty(); bytes = bytes.subspan(sizeof(std::uint32_t))) {
     std::uint32_t number = 0;
     std::memcpy(&number, bytes.data(), sizeof number);

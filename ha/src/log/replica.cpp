@@ -138,6 +138,8 @@ bool Replica::apply_snapshot(std::uint64_t published, std::uint64_t deadline_ns)
     if (*snapshot_at_ > published) break;
     if (!apply_live(*snapshot_at_, deadline_ns)) return false;
     if (position() != *snapshot_at_) return true;
+    // The live log may have said nothing yet.
+    time_ns_ = std::max(time_ns_, snapshot_time_ns_);
     Record record;
     while (snapshot_.in_transaction) {
       if (!snapshot_.reader.next(snapshot_published, record)) {
@@ -271,7 +273,10 @@ bool Replica::begin_transaction(Source& source, const Record& record) {
   if (begin.epoch != epoch_ && !TANDEM_PLANTED(epoch_not_checked))
     return fail(record,
                 "a transaction of epoch " + std::to_string(begin.epoch) + " in epoch " + std::to_string(epoch_));
-  if (&source == &live_) time_ns_ = begin.time_ns;
+  if (&source == &live_)
+    time_ns_ = begin.time_ns;
+  else
+    snapshot_time_ns_ = begin.time_ns;
   source.in_transaction = true;
   return true;
 }

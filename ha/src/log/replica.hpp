@@ -85,6 +85,7 @@ class Replica {
   std::optional<WireMark> mark_;
   WireMark more_marks_;  ///< of the open transaction
   std::uint64_t time_ns_ = 0;
+  std::uint64_t snapshot_time_ns_ = 0;  ///< of the snapshot's transaction that waits for the live log
   std::uint64_t transactions_ = 0;
   std::uint64_t records_ = 0;
   std::uint64_t skipped_optional_ = 0;

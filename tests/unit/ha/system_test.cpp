@@ -38,7 +38,7 @@ TEST_CASE("what each signal asks for is told apart, and none of them ends the pr
   CHECK(WEXITSTATUS(status) == 7);
 }
 
-TEST_CASE("signals that have come are taken when that is asked for, and once") {
+TEST_CASE("signals that have come are taken when that is asked for, and once", "[io_uring]") {
   const pid_t child = fork();
   REQUIRE(child >= 0);
   if (child == 0) {
