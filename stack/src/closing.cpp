@@ -8,6 +8,7 @@
 #include "connection_impl.hpp"
 #include "lwip.hpp"
 #include "stack_impl.hpp"
+#include "tandem/planted.hpp"
 
 namespace tandem {
 
@@ -53,6 +54,7 @@ void Stack::Impl::give_up_silent_closes() {
         silent_ms < (answered ? options.limits.fin_wait_2_ms : options.limits.unanswered_close_ms)) {
       continue;
     }
+    if (TANDEM_PLANTED(silent_close_kept)) continue;
     ++counters.closes_given_up;
     connection.reset = true;
     // Nobody is there who could be told; whoever comes back is told by an RST then. Its error callback comes from here.

@@ -4,6 +4,7 @@
 #include "connection_impl.hpp"
 #include "lwip.hpp"
 #include "stack_impl.hpp"
+#include "tandem/planted.hpp"
 
 namespace tandem {
 
@@ -14,7 +15,7 @@ bool Stack::Impl::end_time_wait(Connection::Impl& connection) {
   }
   // RFC 1122 section 4.2.2.13: the new connection's numbers begin above all that the old one used.
   constexpr std::uint32_t kDistance = 65536;
-  least_iss = connection.pcb->snd_nxt + kDistance;
+  if (!TANDEM_PLANTED(old_numbers_again)) least_iss = connection.pcb->snd_nxt + kDistance;
   ++counters.time_wait_reused;
   tcp_ext_arg_set(connection.pcb, ext_arg_id, nullptr);
   connection.pcb = nullptr;

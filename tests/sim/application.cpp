@@ -88,8 +88,8 @@ void Application::on_note(Node&, Bytes bytes) {
   ledger_.insert(number);
 }
 
-bool Application::save(Node& node, std::uint64_t& cursor, std::size_t, std::vector<std::uint8_t>& piece) {
-  const std::uint64_t saved_ns = node.now_ns();
+bool Application::save(Node&, std::uint64_t& cursor, std::size_t, std::vector<std::uint8_t>& piece) {
+  const std::uint64_t saved_ns = world_.log_time_ns();
   const auto* const time = reinterpret_cast<const std::uint8_t*>(&saved_ns);
   piece.insert(piece.end(), time, time + sizeof saved_ns);
   // Few at a time, so that a snapshot of it takes many steps.
@@ -104,15 +104,12 @@ bool Application::save(Node& node, std::uint64_t& cursor, std::size_t, std::vect
   return at != ledger_.end();
 }
 
-bool Application::restore(Node& node, Bytes bytes) {
+bool Application::restore(Node&, Bytes bytes) {
   std::uint64_t saved_ns = 0;
   if (bytes.size() < sizeof saved_ns || bytes.size() % sizeof(std::uint32_t) != 0) return false;
   std::memcpy(&saved_ns, bytes.data(), sizeof saved_ns);
   bytes = bytes.subspan(sizeof saved_ns);
-  // What it says of times is counted from the log's.
-  if (node.now_ns() < saved_ns)
-    world_.violation("the twin's view (I3)", "a state that was saved at " + std::to_string(saved_ns) +
-                                                 " ns is restored at " + std::to_string(node.now_ns()) + " ns");
+  world_.restored(saved_ns);
   for (; !bytes.empty(); bytes = bytes.subspan(sizeof(std::uint32_t))) {
     std::uint32_t number = 0;
     std::memcpy(&number, bytes.data(), sizeof number);

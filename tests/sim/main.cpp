@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // tandem-sim: runs seeds, prints what failed and how to see it again.
+#include <sys/time.h>
 #include <unistd.h>
 #include <chrono>
 #include <csignal>
@@ -131,6 +132,9 @@ std::vector<Setup> read_seeds(const std::string& path) {
   return setups;
 }
 
+/// Processor time. None needs a tenth of it, also with sanitizers.
+constexpr time_t kMostSecondsOfARun = 120;
+
 Setup running_setup;
 World* running = nullptr;
 bool tracing = false;
@@ -143,7 +147,7 @@ std::string how_to_see(const Setup& setup) {
                                                               : "--setup " + setup.to_text();
 }
 
-/// A broken assertion, or worse. Says which run it was, and what happened before.
+/// A broken assertion, or worse, or a run that does not end. Says which run it was, and what happened before.
 extern "C" void on_crash(int signal) {
   current_arena = nullptr;
   if (tracing && running != nullptr) {
@@ -155,7 +159,7 @@ extern "C" void on_crash(int signal) {
       "--trace\n",
       running_setup.seed, signal, how_to_see(running_setup).c_str());
   std::fflush(stdout);
-  if (shrinks_crashes) {
+  if (shrinks_crashes && signal != SIGPROF) {
     // Nothing of this process can be relied upon; a fresh one makes the run smaller.
     const std::string text = running_setup.to_text();
     execl("/proc/self/exe", "tandem-sim", "--setup", text.c_str(), planted_fault.empty() ? nullptr : "--plant",
@@ -170,12 +174,20 @@ void catch_crashes() {
   struct sigaction action {};
   action.sa_handler = on_crash;
   action.sa_flags = static_cast<int>(SA_NODEFER | SA_RESETHAND);
-  for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE}) sigaction(signal, &action, nullptr);
+  for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGPROF}) sigaction(signal, &action, nullptr);
+}
+
+/// The first signal tells which run it was; should it have come where nothing can be told, the next one ends the program.
+void bound_run() {
+  constexpr timeval kMost{kMostSecondsOfARun, 0}, kThen{10, 0};
+  constexpr itimerval kTimer{kThen, kMost};
+  setitimer(ITIMER_PROF, &kTimer, nullptr);
 }
 
 Result run_setup(const Setup& setup, Totals& totals, bool trace) {
   running_setup = setup;
   tracing = trace;
+  bound_run();
   forget_planted_passes();
   World world(setup, totals, trace);
   running = &world;

@@ -44,11 +44,11 @@ Peer::~Peer() {
   arena_->give_back();
 }
 
-bool Peer::open(const Endpoint& server, const Plan& plan) {
+bool Peer::open(const Endpoint& server, const Plan& plan, std::uint16_t from_port) {
   const HeapScope heap(arena_);
   opening_ = &plan;
   Connection* const connection =
-      stack_->connect({options_.addresses.front().address, 0}, server, unreplicated, kStreamClient);
+      stack_->connect({options_.addresses.front().address, from_port}, server, unreplicated, kStreamClient);
   opening_ = nullptr;
   schedule_turn(kernel_.now_ns + 1'000);
   return connection != nullptr;

@@ -33,8 +33,8 @@ class Peer final : public LinkDevice {
   Peer(Kernel& kernel, const Options& options, Transmit transmit, TrafficObserver& observer);
   ~Peer() override;
 
-  /// Opens an exchange (port of the server). False when the stack cannot.
-  bool open(const Endpoint& server, const Plan& plan);
+  /// Opens an exchange (port of the server), from a port that was chosen or any. False when the stack cannot.
+  bool open(const Endpoint& server, const Plan& plan, std::uint16_t from_port = 0);
   void arrive(Bytes frame);
   /// Has another link address from now on, and says so.
   void move(const MacAddress& mac);

@@ -16,6 +16,9 @@ namespace tandem::sim {
 
 class Script;
 
+/// Setup::ports_again: so many.
+inline constexpr std::uint32_t kPortsAgain = 2;
+
 struct Setup {
   std::uint64_t seed = 0;
   bool v6 = false;
@@ -77,6 +80,8 @@ struct Setup {
   std::uint32_t route_cost_ns = 200;  ///< of processor time
   bool mixed_versions = false;        ///< some of the processes know no newer log format than 2
   std::uint32_t queues = 1;           ///< receive queues, over which the interface spreads what arrives
+  bool ports_again = false;           ///< the peer opens from the same few ports again and again, and we close first
+  bool lingers = false;               ///< clients leave us in FIN-WAIT-2
   bool refuses_probes = false;        ///< the peer's windows are not scaled, and while one is shut it takes not a byte
   LinkFaults faults;
   Script* script = nullptr;  ///< what happens, where it is not drawn
@@ -162,6 +167,8 @@ void Setup::for_each_field(S& s, F f) {
   f("queues", s.queues);
   f("mixed_versions", s.mixed_versions);
   f("refuses_probes", s.refuses_probes);
+  f("ports_again", s.ports_again);
+  f("lingers", s.lingers);
 }
 
 }  // namespace tandem::sim

@@ -117,7 +117,7 @@ void Exchange::settle(Connection& c) {
   if (!knows_plan() || closed_) return;
   const bool all_written = written_ == (client_ ? plan_.client_stream() : plan_.server_bytes);
   const bool all_read = consumed_ == to_read();
-  if (!all_written) return;
+  if (!all_written || (client_ && plan_.lingers != 0)) return;
   if (plan_.has(exchange_flag::kBothClose)) {
     if (!all_read || !(eof_ || observer_.may_close(plan_.number))) return;
     closed_ = true;
@@ -279,16 +279,20 @@ void Exchange::on_promote(Connection& c) {
 
 std::vector<std::uint8_t> Exchange::save(const Connection&) const {
   if (!knows_plan()) return {};
-  std::vector<std::uint8_t> bytes(sizeof plan_);
+  const std::uint64_t saved_ns = observer_.log_time_ns();
+  std::vector<std::uint8_t> bytes(sizeof plan_ + sizeof saved_ns);
   std::memcpy(bytes.data(), &plan_, sizeof plan_);
+  std::memcpy(bytes.data() + sizeof plan_, &saved_ns, sizeof saved_ns);
   return bytes;
 }
 
 void Exchange::restore(Connection&, Bytes bytes) {
-  if (bytes.size() == sizeof(Plan))
-    learn(bytes);
-  else
-    observer_.wrong("a saved state of another length than was written");
+  std::uint64_t saved_ns = 0;
+  if (bytes.size() != sizeof(Plan) + sizeof saved_ns)
+    return observer_.wrong("a saved state of another length than was written");
+  std::memcpy(&saved_ns, bytes.data() + sizeof(Plan), sizeof saved_ns);
+  observer_.restored(saved_ns);
+  learn(bytes.first(sizeof(Plan)));
 }
 
 }  // namespace tandem::sim

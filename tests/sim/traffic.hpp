@@ -46,7 +46,8 @@ struct Plan {
   std::uint32_t server_bytes = 0;
   std::uint32_t piece = 0;  ///< the client writes so much at a time
   std::uint8_t flags = 0;
-  std::uint8_t zero[3] = {};
+  std::uint8_t lingers = 0;  ///< not 0: the client never closes, whatever the server does
+  std::uint8_t zero[2] = {};
   static constexpr std::uint32_t kMagic = 0x6d697374;
   [[nodiscard]] bool has(std::uint8_t flag) const { return (flags & flag) != 0; }
   [[nodiscard]] std::uint64_t client_stream() const { return sizeof(Plan) + client_bytes; }
@@ -72,6 +73,10 @@ class TrafficObserver {
   virtual bool may_close(std::uint32_t number) = 0;
   /// Told by whoever resets a connection on purpose.
   virtual void resets(std::uint32_t number) = 0;
+  /// Node::now_ns() of the process that runs, by which what is saved counts its times.
+  [[nodiscard]] virtual std::uint64_t log_time_ns() = 0;
+  /// It was saved at this time and is restored in the process that runs.
+  virtual void restored(std::uint64_t saved_ns) = 0;
 };
 
 /// One end of an exchange, on the peer, on the primary and on the twin.

@@ -25,7 +25,7 @@ namespace {
 constexpr std::uint64_t kMs = 1'000'000;
 /// Longer than the peer's retransmission timeout.
 constexpr std::uint64_t kSilence_ns = 700 * kMs;
-/// How often a client that does not read sends something.
+/// How often a client that does not read sends something, or one that never closes is looked at.
 constexpr std::uint64_t kDeafPoke_ns = 20 * kMs;
 /// A slow one takes longer than what TCP's timers wait for, and sends again what has arrived.
 constexpr std::uint64_t kLongTurn_ns = 20 * kMs;
@@ -41,6 +41,7 @@ struct KnownSteps {
   Step published = step_of("publish.after");
   Step snapshot_published = step_of("snapshot.published");
   Step reported = step_of("twin.reported");
+  Step applied = step_of("replica.record");
   Step member = step_of("attach.member");
   Step ready = step_of("twin.ready");
   Step adopting = step_of("adopt.begin");
@@ -193,7 +194,7 @@ void World::poke() {
   if (kernel_->now_ns >= start_ns_ + deaf_for_ns() && under_way_ == 0 && disturbances_left_ > 0 &&
       kernel_->speaker != nullptr && has_member(*kernel_->speaker) && script_.one_in(4))
     disturb(*kernel_->speaker);
-  const bool waits = kernel_->now_ns < start_ns_ + deaf_for_ns();
+  const bool waits = kernel_->now_ns < start_ns_ + deaf_for_ns() || (setup_.lingers && faults_stopped_);
   if (!finishing_) kernel_->after(waits ? kDeafPoke_ns : setup_.poke_interval_ns, [this] { poke(); });
 }
 
@@ -280,6 +281,14 @@ void World::at_step(Process& process, Step step) {
       call_order_->published(*group);
       if (setup_.syn_flood) check_half_open(*its->node);
     }
+  } else if (step == steps.applied) {
+    Context* const its = context(process);
+    if (its == nullptr || its->primary) return;
+    const std::uint64_t now_ns = its->node->now_ns();
+    if (now_ns < its->applied_ns)
+      shown_wrong("the twin's view (I3)", "time goes back, from " + std::to_string(its->applied_ns) + " ns to " +
+                                              std::to_string(now_ns) + " ns");
+    its->applied_ns = now_ns;
   } else if (step == steps.snapshot_published) {
     // It says as well how far the rings are dealt with, and what may be said outside.
     queue_check_->published();
@@ -404,6 +413,16 @@ void World::arrive(Direction direction, Bytes frame) {
 
 void World::check_reset(const Packet& packet) {
   if (packet.kind != Packet::Kind::tcp || !packet.has(Packet::kRst)) return;
+  // A SYN came so soon that its number is none behind the old ones. TIME-WAIT answers with its ACK, which is none to the SYN, and the
+  // SYN comes again when its timestamp is newer.
+  const auto opens = [&packet](const Transfer& item) {
+    return item.from_port == packet.source_port && item.opened && !item.met;
+  };
+  if (!packet.has(Packet::kAck) && packet.source_port != 0 &&
+      std::any_of(transfers_.begin(), transfers_.end(), opens)) {
+    undisturbed_ = false;
+    return;
+  }
   // Which exchange it was cannot be told from the ports alone, and a segment that comes late to a connection that is closed is
   // rightly answered so.
   if (link_->has_disturbed() || !undisturbed_ || longest_turn_ns_ > kLongTurn_ns || nic_->dropped != 0) return;

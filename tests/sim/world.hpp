@@ -95,6 +95,10 @@ class World final : public Director, public TrafficObserver {
   std::uint64_t client_may_write(std::uint32_t number) override;
   bool may_close(std::uint32_t number) override;
   void resets(std::uint32_t number) override;
+  std::uint64_t log_time_ns() override;
+  void restored(std::uint64_t saved_ns) override;
+  /// What a process is shown is not what was written.
+  void shown_wrong(std::string_view rule, std::string text);
 
   // ---- For the application and the checks ----
   [[nodiscard]] Kernel& kernel() { return *kernel_; }
@@ -105,6 +109,7 @@ class World final : public Director, public TrafficObserver {
     Hosted* application = nullptr;
     bool primary = false;
     bool switchover_wanted = false;
+    std::uint64_t applied_ns = 0;  ///< the latest time at which it was, following
   };
   [[nodiscard]] Context* context(const Process& process);
   /// An exchange that our side is to open now, or null.
@@ -127,7 +132,8 @@ class World final : public Director, public TrafficObserver {
   struct Transfer {
     Plan plan;
     std::uint16_t port = 0;
-    bool from_us = false;  ///< we open it
+    std::uint16_t from_port = 0;  ///< the client's, where that is given
+    bool from_us = false;         ///< we open it
     bool opened = false;
     bool met = false;  ///< the server has read the header
     std::uint64_t open_at_ns = 0;
@@ -137,7 +143,11 @@ class World final : public Director, public TrafficObserver {
     bool reset_wanted = false;
     bool may_break = false;  ///< the group was lost while it was open
     bool broken = false;
-    [[nodiscard]] bool is_done() const { return broken || reset_wanted || (received_at_client && received_at_server); }
+    std::uint64_t given_up_ns = 0;  ///< when we gave it up, in FIN-WAIT-2
+    [[nodiscard]] bool is_done() const {
+      return broken || reset_wanted ||
+             (received_at_client && (plan.lingers != 0 ? given_up_ns != 0 : received_at_server));
+    }
   };
 
   struct Doom {

@@ -38,11 +38,16 @@ void World::stop_faults() {
   for (const auto& process : kernel_->processes()) kernel_->resume(*process);
   const std::uint64_t stopped_ns = kernel_->now_ns;
   std::uint64_t last_open_ns = stopped_ns;
-  for (const Transfer& item : transfers_) last_open_ns = std::max(last_open_ns, item.open_at_ns);
   // A group can still be lost in a switchover that was begun before; then there is no hurry.
-  const auto limit = [this, last_open_ns] {
+  const auto limit = [this, &last_open_ns] {
+    for (const Transfer& item : transfers_) {
+      // A port that is used again may have come free late.
+      const bool waited = item.from_port != 0 && item.opened;
+      last_open_ns = std::max(last_open_ns, waited ? item.opened_ns : item.open_at_ns);
+    }
     if (setup_.script != nullptr) return last_open_ns + setup_.script->within_ns();
-    const bool clean = undisturbed_ && deaf_for_ns() == 0 && !link_->has_disturbed() && nic_->dropped == 0;
+    const bool clean =
+        undisturbed_ && !setup_.lingers && deaf_for_ns() == 0 && !link_->has_disturbed() && nic_->dropped == 0;
     return last_open_ns + (clean ? kSoon_ns + bgp_backlog_ns() : kLongest_ns);
   };
   while (result_.good && !all_done() && kernel_->now_ns < limit()) kernel_->run_next(limit());

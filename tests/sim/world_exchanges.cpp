@@ -3,6 +3,8 @@
 // World's part in the exchanges of a run: which there are, who has opened, received and closed what, and whether that was to be.
 #include <algorithm>
 
+#include "tandem/node.hpp"
+#include "tandem/stack.hpp"
 #include "world.hpp"
 
 namespace tandem::sim {
@@ -13,6 +15,11 @@ constexpr std::uint64_t kMs = 1'000'000;
 constexpr std::uint32_t kDeafClientBytes = 20'000;
 /// More than a window, and than a queue.
 constexpr std::uint64_t kBulkBytes = 300'000;
+/// Beyond those of a flood: some checks know connections by their ports alone.
+constexpr std::uint16_t kPortAgain = 5000;
+constexpr std::uint64_t kOpenAgain_ns = 2 * kMs;
+/// Of the stack's, by which it measures long times.
+constexpr std::uint64_t kTick_ns = 100 * kMs;
 
 }  // namespace
 
@@ -43,6 +50,20 @@ void World::start_traffic() {
     }
     transfer.from_us = setup_.active_opens && script_.one_in(3);
     transfer.port = script_.one_in(2) ? kStreamPort : kNotePort;
+    if (setup_.ports_again && !transfer.from_us) {
+      // The same ends again, where the last exchange of theirs has left us in TIME-WAIT.
+      transfer.from_port = static_cast<std::uint16_t>(kPortAgain + script_.below(kPortsAgain));
+      transfer.port = kStreamPort;
+      transfer.plan.flags =
+          static_cast<std::uint8_t>((transfer.plan.flags | exchange_flag::kServerCloses) &
+                                    ~(exchange_flag::kClientHalfCloses | exchange_flag::kClientAborts));
+    }
+    if (setup_.lingers && !transfer.from_us && script_.one_in(2)) {
+      // Its port is never free again.
+      transfer.from_port = 0;
+      transfer.plan.lingers = 1;
+      transfer.plan.flags = exchange_flag::kServerCloses;
+    }
     transfer.open_at_ns = start_ns_ + 2 * kMs + script_.skewed(40 * kMs) * setup_.stretch();
   }
   for (std::size_t i = 0; i < transfers_.size(); ++i) {
@@ -69,13 +90,18 @@ void World::add_exchange(Script::Item item) {
 }
 
 void World::open_transfer(Transfer& transfer) {
-  transfer.opened = true;
   transfer.may_break = closing_ != 0;
   transfer.opened_ns = kernel_->now_ns;
-  kernel_->trace("the peer opens exchange %u, port %u: %u bytes there, %u back, flags %u", transfer.plan.number,
-                 transfer.port, transfer.plan.client_bytes, transfer.plan.server_bytes, transfer.plan.flags);
-  if (!peer_->open({address_of(setup_.v6, 1).address, transfer.port}, transfer.plan))
+  transfer.opened = peer_->open({address_of(setup_.v6, 1).address, transfer.port}, transfer.plan, transfer.from_port);
+  if (transfer.opened) {
+    kernel_->trace("the peer opens exchange %u, port %u: %u bytes there, %u back, flags %u", transfer.plan.number,
+                   transfer.port, transfer.plan.client_bytes, transfer.plan.server_bytes, transfer.plan.flags);
+  } else if (transfer.from_port != 0) {
+    // What it had with this port before is not over for it.
+    kernel_->after(kOpenAgain_ns, [this, number = transfer.plan.number] { open_transfer(transfers_[number - 1]); });
+  } else {
     violation("set-up", "the peer cannot open a connection");
+  }
 }
 
 World::Transfer* World::transfer(std::uint32_t number) {
@@ -109,12 +135,14 @@ void World::active_open_exists(std::uint32_t number) {
 
 IpAddress World::peer_address() const { return address_of(setup_.v6, 2).address; }
 
-void World::wrong(std::string text) {
+void World::wrong(std::string text) { shown_wrong("every byte, once and in order", std::move(text)); }
+
+void World::shown_wrong(std::string_view rule, std::string text) {
   // One that was removed while it stood still finds its log written over. It looks at its word behind what it was at, and nothing of
   // what it was shown counts.
   if (const Process* const process = kernel_->current; process != nullptr && is_written_over(*process))
     return kernel_->trace("process %d, which was removed: %s", process->pid, text.c_str());
-  violation("every byte, once and in order", std::move(text));
+  violation(rule, std::move(text));
 }
 
 void World::met(std::uint32_t number) {
@@ -136,6 +164,14 @@ void World::was_reset(std::uint32_t number, bool at_client) {
   Transfer* const item = transfer(number);
   kernel_->trace("exchange %u was reset at the %s", number, at_client ? "client" : "server");
   if (item == nullptr) return;
+  // A client that has never closed: its connection is given up when it has been silent for as long as that takes, and not before.
+  if (item->plan.lingers != 0 && item->received_at_client && !at_client) {
+    item->given_up_ns = kernel_->now_ns;
+    const std::uint64_t least_ns = std::uint64_t{StackLimits{}.fin_wait_2_ms} * kMs - kTick_ns;
+    if (item->given_up_ns < item->opened_ns + least_ns && !item->may_break)
+      violation("FIN-WAIT-2", "exchange " + std::to_string(number) + " was given up too early");
+    return;
+  }
   item->broken = true;
   if (!item->may_break && !item->reset_wanted && !deadly_victim(number))
     violation("no reset that nobody asked for",
@@ -148,6 +184,14 @@ void World::was_closed(std::uint32_t number, bool at_client) {
 
 void World::resets(std::uint32_t number) {
   if (Transfer* const item = transfer(number)) item->reset_wanted = true;
+}
+
+std::uint64_t World::log_time_ns() { return context(*kernel_->current)->node->now_ns(); }
+
+void World::restored(std::uint64_t saved_ns) {
+  if (const std::uint64_t now_ns = log_time_ns(); now_ns != saved_ns)
+    shown_wrong("the twin's view (I3)", "a state that was saved at " + std::to_string(saved_ns) +
+                                            " ns is restored at " + std::to_string(now_ns) + " ns");
 }
 
 std::uint64_t World::client_may_write(std::uint32_t number) {

@@ -133,6 +133,12 @@ static_assert(sizeof(NeighbourRecord) == 24 && offsetof(NeighbourRecord, mac) ==
 /// The formats above are written by copying these structs.
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "big-endian hosts need byte swapping here");
 
+/// One of the structs above, as it is written.
+template <typename T>
+Bytes as_bytes(const T& value) {
+  return {reinterpret_cast<const std::uint8_t*>(&value), sizeof value};
+}
+
 /// Largest payload that a reader accepts. Longer byte runs are cut into several records, and what has to arrive whole into parts.
 inline constexpr std::uint32_t kMaxPayloadBytes = 1U << 20;
 

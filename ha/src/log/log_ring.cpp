@@ -11,11 +11,6 @@
 namespace tandem::ha {
 namespace {
 
-template <typename T>
-Bytes as_bytes(const T& value) {
-  return {reinterpret_cast<const std::uint8_t*>(&value), sizeof value};
-}
-
 /// Kept free behind what is appended, for what begins and ends a transaction.
 constexpr std::uint64_t kCommitRoom = 128;
 

@@ -3,18 +3,11 @@
 
 #include <cstring>
 
+#include "log/log_format.hpp"
 #include "tandem/planted.hpp"
 #include "tandem/tcp_state_format.hpp"
 
 namespace tandem::ha {
-namespace {
-
-template <typename T>
-Bytes as_bytes(const T& value) {
-  return {reinterpret_cast<const std::uint8_t*>(&value), sizeof value};
-}
-
-}  // namespace
 
 void RecordWriter::encode(const TcpState& state) {
   scratch_.clear();

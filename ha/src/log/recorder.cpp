@@ -3,17 +3,10 @@
 
 #include <algorithm>
 
+#include "log/log_format.hpp"
 #include "tandem/planted.hpp"
 
 namespace tandem::ha {
-namespace {
-
-template <typename T>
-Bytes as_bytes(const T& value) {
-  return {reinterpret_cast<const std::uint8_t*>(&value), sizeof value};
-}
-
-}  // namespace
 
 void Recorder::stop() {
   active_ = complete_ = joining_ = false;

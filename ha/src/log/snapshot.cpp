@@ -14,11 +14,6 @@ namespace {
 
 constexpr std::size_t kPieceBytes = 32 * 1024;
 
-template <typename T>
-Bytes as_bytes(const T& value) {
-  return {reinterpret_cast<const std::uint8_t*>(&value), sizeof value};
-}
-
 }  // namespace
 
 Snapshot::Snapshot(Stack& stack, Node& node, Application* application, LogWriter& log, Recorder& recorder,

@@ -302,14 +302,17 @@ void AttachServer::continue_snapshot() {
   join_waits_ = writer.room() < snapshot_room_bytes() || writer.position() - log.applied() > kJoinAheadBytes ||
                 live_unread > group_.options.log_bytes / 2;
   if (join_waits_) return;
-  writer.set_time(group_.now_ns);
   writer.set_epoch(group_.shared->epoch.load());
   writer.set_format(primary_.writer().format());
-  // What is left of an earlier turn belongs there.
+  // What is left of an earlier turn belongs there, and into its time.
   const std::uint64_t before = snapshot_at_;
-  if (!snapshot_ || !snapshot_->is_in_the_middle()) snapshot_at_ = primary_.writer().position();
+  if (!snapshot_ || !snapshot_->is_in_the_middle()) {
+    snapshot_at_ = primary_.writer().position();
+    snapshot_at_ns_ = group_.now_ns;
+  }
+  writer.set_time(snapshot_at_ns_);
   const std::uint64_t at = TANDEM_PLANTED(snapshot_mixed) && before != 0 ? before : snapshot_at_;
-  writer.append(RecordType::snapshot_at, 0, {{reinterpret_cast<const std::uint8_t*>(&at), sizeof at}});
+  writer.append(RecordType::snapshot_at, 0, {as_bytes(at)});
   if (std::exchange(snapshot_wanted_, false))
     snapshot_ = std::make_unique<Snapshot>(*group_.stack, group_.node, group_.application, writer, primary_.recorder(),
                                            SnapshotWay::beside_live_log);

@@ -121,10 +121,11 @@ class AttachServer {
   std::uint64_t reader_seen_ns_ = 0;
 
   std::unique_ptr<Snapshot> snapshot_;
-  bool snapshot_wanted_ = false;   ///< it is begun behind this turn
-  std::uint64_t snapshot_at_ = 0;  ///< position of the live log behind which its next transaction holds
-  bool join_waits_ = false;        ///< the joiner has not read yet what it was given
-  bool join_ended_ = false;        ///< the snapshot's end is in this turn's transaction
+  bool snapshot_wanted_ = false;      ///< it is begun behind this turn
+  std::uint64_t snapshot_at_ = 0;     ///< position of the live log behind which its next transaction holds
+  std::uint64_t snapshot_at_ns_ = 0;  ///< and the time of that turn
+  bool join_waits_ = false;           ///< the joiner has not read yet what it was given
+  bool join_ended_ = false;           ///< the snapshot's end is in this turn's transaction
   std::uint64_t join_began_ns_ = 0;
   Joined joined_;
   bool caught_up_ = false;

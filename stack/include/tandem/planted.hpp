@@ -59,6 +59,8 @@ enum class Planted : std::uint8_t {
   probe_ack_beyond_window,
   half_open_uncounted,
   number_given_twice,
+  old_numbers_again,
+  silent_close_kept,
   // The link.
   announcement_ignored,
   // The BGP speaker.

@@ -69,11 +69,35 @@ struct Oracle::Impl {
     sender.has_reference = true;
   }
 
+  /// Whether it answers a SYN that came for a connection which was known already: then that is the one that is meant.
+  bool answer_pending(std::uint64_t now_ns, Connection& connection, std::size_t from, const TcpHeader& tcp) {
+    End& receiver = connection.end[1 - from];
+    const bool answered_anew = options.stateless_answers && receiver.syn.seen && !connection.synchronized &&
+                               connection.end[from].syn.seen && connection.end[from].syn.seq != tcp.seq;
+    const SynInfo pending = answered_anew ? receiver.syn : connection.pending[1 - from];
+    if (!pending.seen || !tcp.has(flag::ack) || tcp.ack != pending.seq + 1) return false;
+    const std::uint64_t clock = receiver.ts_max;
+    begin_anew(connection);
+    TcpHeader syn;
+    syn.seq = pending.seq;
+    syn.window = pending.window;
+    syn.flags = flag::syn;
+    syn.options = pending.options;
+    refer(connection, 1 - from, syn);
+    Judge asked(options, findings, now_ns, connection, 1 - from, syn);
+    asked.learn();
+    asked.learn_arrival();
+    // Its SYN was repeated since, and each has a time of its own.
+    if (answered_anew) receiver.ts_max = std::max(receiver.ts_max, clock);
+    return true;
+  }
+
   /// Decides what a SYN means for a connection that is known already. False: nothing more is to be read from it now.
   bool admit_syn(std::uint64_t now_ns, Connection& connection, std::size_t from, const TcpHeader& tcp) {
     End& sender = connection.end[from];
     End& receiver = connection.end[1 - from];
     const bool over = connection.is_over();
+    if (answer_pending(now_ns, connection, from, tcp)) return true;
     if (sender.syn.seen && sender.syn.seq == tcp.seq && !(over && connection.synchronized && !tcp.has(flag::ack)))
       return true;
     if (!sender.known && !sender.reset) return true;
@@ -82,37 +106,20 @@ struct Oracle::Impl {
         Judge(options, findings, now_ns, connection, from, tcp).violation(rule, std::move(text));
     };
     if (!tcp.has(flag::ack)) {
+      // One that lives, or is in TIME-WAIT, may answer with an ACK of its own.
+      if (connection.synchronized && !sender.judged && !receiver.reset) {
+        connection.pending[from] = {true, false, tcp.seq, tcp.window, tcp.options};
+        // Whoever answers may echo it.
+        Judge(options, findings, now_ns, connection, from, tcp).learn_timestamps();
+        return false;
+      }
       if (connection.synchronized && !over) {
-        if (!sender.judged) {
-          connection.pending[from] = {true, false, tcp.seq, tcp.window, tcp.options};
-          // Whoever answers may echo it.
-          Judge(options, findings, now_ns, connection, from, tcp).learn_timestamps();
-          return false;
-        }
         violation("handshake", "a SYN within a connection that has neither ended nor been reset");
       } else if (!over && sender.syn.seen && now_ns - connection.last_ns < kGivesUpNs) {
         violation("handshake",
                   words("the SYN is repeated with another sequence number, ", tcp.seq, " instead of ", sender.syn.seq));
       }
       begin_anew(connection);
-      return true;
-    }
-    const bool answered_anew = options.stateless_answers && receiver.syn.seen && !connection.synchronized;
-    const SynInfo pending = answered_anew ? receiver.syn : connection.pending[1 - from];
-    if (pending.seen && tcp.ack == pending.seq + 1) {
-      const std::uint64_t clock = receiver.ts_max;
-      begin_anew(connection);
-      TcpHeader syn;
-      syn.seq = pending.seq;
-      syn.window = pending.window;
-      syn.flags = flag::syn;
-      syn.options = pending.options;
-      refer(connection, 1 - from, syn);
-      Judge asked(options, findings, now_ns, connection, 1 - from, syn);
-      asked.learn();
-      asked.learn_arrival();
-      // Its SYN was repeated since, and each has a time of its own.
-      if (answered_anew) receiver.ts_max = std::max(receiver.ts_max, clock);
       return true;
     }
     if (sender.syn.seen && receiver.syn.seen && !over) {
@@ -132,6 +139,9 @@ struct Oracle::Impl {
     Connection& connection = found != nullptr ? *found : begin(key, now_ns);
     const bool syn = tcp.has(flag::syn) && !tcp.has(flag::rst);
     if (syn && !admit_syn(now_ns, connection, from, tcp)) return;
+    // Nobody listens there any more.
+    if (tcp.has(flag::rst) && connection.synchronized && connection.is_over())
+      answer_pending(now_ns, connection, from, tcp);
     refer(connection, from, tcp);
     Judge judge(options, findings, now_ns, connection, from, tcp);
     if (judge.from.judged) {

@@ -223,6 +223,45 @@ TEST_CASE("the same ports may be used again") {
   }
 }
 
+TEST_CASE("a SYN that meets TIME-WAIT") {
+  Conversation talk;
+  talk.open();
+  talk.we_send(std::string(1000, 'x'));
+  close(talk);
+  const std::uint32_t before = talk.peer_nxt;
+  Segment syn = peer_syn(talk);
+  syn.seq = before - 2;
+  talk.peer_sends(syn);
+  talk.peer_nxt = before;
+  SECTION("may be answered with the ACK of the connection that has ended") {
+    talk.we_send();
+    CHECK(talk.broken() == "");
+    CHECK(talk.oracle.counts().connections == 1);
+  }
+  SECTION("and with no other") {
+    Segment wrong = talk.from_us();
+    wrong.ack += 1;
+    talk.we_send(wrong);
+    CHECK(talk.broken() == "ack-unsent");
+  }
+  SECTION("or opens a new one") {
+    Segment segment = answer(talk);
+    segment.seq += 5000;
+    segment.ack = syn.seq + 1;
+    talk.we_send(segment);
+    CHECK(talk.broken() == "");
+    CHECK(talk.oracle.counts().connections == 2);
+  }
+  SECTION("or is refused") {
+    Segment segment = talk.from_us({}, RST | ACK);
+    segment.timestamps = false;
+    segment.seq = 0;
+    segment.ack = syn.seq + 1;
+    talk.we_send(segment);
+    CHECK(talk.broken() == "");
+  }
+}
+
 TEST_CASE("after a minute all numbers are free") {
   const bool waits = GENERATE(false, true);
   Conversation talk;
