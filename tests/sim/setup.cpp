@@ -87,8 +87,9 @@ Setup Setup::draw(std::uint64_t seed) {
   if (prng.one_in(4)) s.queues = static_cast<std::uint32_t>(prng.between(2, 4));
   s.refuses_probes = s.deaf && s.bgp_neighbours == 0 && prng.one_in(2);
   s.mixed_versions = prng.one_in(8);
-  // Initial sequence numbers that are all near the wrap are not each beyond those before.
-  s.ports_again = prng.one_in(12) && !s.deaf && s.bgp_neighbours == 0 && !s.sequence_numbers_wrap;
+  // Initial sequence numbers that are all near the wrap are not each beyond those before. The connection of a deadly frame goes on trying,
+  // and its port is never free again.
+  s.ports_again = prng.one_in(12) && !s.deaf && s.bgp_neighbours == 0 && !s.sequence_numbers_wrap && !s.deadly_frame;
   if (s.ports_again) s.transfers += static_cast<std::uint32_t>(prng.between(2, 8));
   // Such a run lasts for a minute, in which a twin that spins would do nothing else.
   s.lingers = prng.one_in(48) && !s.deaf && !s.twin_spins && s.bgp_neighbours == 0;

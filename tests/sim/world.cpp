@@ -306,6 +306,7 @@ void World::at_step(Process& process, Step step) {
   } else if (step == steps.ready || step == steps.adopting) {
     const HeapScope heap;
     if (step == steps.ready) {
+      removed_at_.erase(process.pid);
       epoch_check_->joined(process.pid, *group_of(process));
     } else {
       epoch_check_->began(*group_of(process));
@@ -328,6 +329,7 @@ void World::at_step(Process& process, Step step) {
     begin_close(process);
   } else if (step == steps.ineligible || step == steps.adopted) {
     const HeapScope heap;
+    note_removed(*group_of(process));
     call_order_->forget();
     frame_check_->forget();
   } else if (step == steps.promoted) {
@@ -398,6 +400,7 @@ void World::arrive(Direction direction, Bytes frame) {
     digest ^= digest >> 32;
   }
   result_.digest = digest;
+  if (setup_.ports_again) watch_openings(direction, parse_packet(frame));
   if (direction == Direction::from_us) {
     if (is_for_peer(frame) && !is_for_stranger(frame) && !refuses(parse_packet(frame))) {
       std::vector<std::uint8_t> copy;
@@ -411,18 +414,24 @@ void World::arrive(Direction direction, Bytes frame) {
   }
 }
 
+/// Where the port had a connection before a SYN may come so soon that its number is none behind the old ones. TIME-WAIT answers with its
+/// ACK, which may draw a reset, and the SYN comes again when its timestamp is newer.
+void World::watch_openings(Direction direction, const Packet& packet) {
+  if (packet.kind != Packet::Kind::tcp) return;
+  const std::uint16_t port = direction == Direction::from_peer ? packet.source_port : packet.destination_port;
+  const HeapScope heap;
+  if (direction == Direction::from_peer && packet.has(Packet::kSyn) && !packet.has(Packet::kAck)) {
+    opening_.insert(port);
+  } else if (direction == Direction::from_us && opening_.contains(port)) {
+    if (packet.has(Packet::kSyn))
+      opening_.erase(port);
+    else
+      undisturbed_ = false;
+  }
+}
+
 void World::check_reset(const Packet& packet) {
   if (packet.kind != Packet::Kind::tcp || !packet.has(Packet::kRst)) return;
-  // A SYN came so soon that its number is none behind the old ones. TIME-WAIT answers with its ACK, which is none to the SYN, and the
-  // SYN comes again when its timestamp is newer.
-  const auto opens = [&packet](const Transfer& item) {
-    return item.from_port == packet.source_port && item.opened && !item.met;
-  };
-  if (!packet.has(Packet::kAck) && packet.source_port != 0 &&
-      std::any_of(transfers_.begin(), transfers_.end(), opens)) {
-    undisturbed_ = false;
-    return;
-  }
   // Which exchange it was cannot be told from the ports alone, and a segment that comes late to a connection that is closed is
   // rightly answered so.
   if (link_->has_disturbed() || !undisturbed_ || longest_turn_ns_ > kLongTurn_ns || nic_->dropped != 0) return;

@@ -158,12 +158,15 @@ class World final : public Director, public TrafficObserver {
   void poke();
   // ---- world_exchanges.cpp ----
   void start_traffic();
+  [[nodiscard]] bool is_port_spoilt(std::uint16_t port) const;
   void open_transfer(Transfer& transfer);
   // ---- world_group.cpp ----
   static ha::SharedGroup* group_of(const Process& process);
   static bool has_member(const Process& primary);
   static bool is_member(const Process& twin);
-  static bool is_written_over(const Process& twin);
+  /// What it finds in the log counts no more.
+  [[nodiscard]] bool is_written_over(const Process& twin) const;
+  void note_removed(const ha::SharedGroup& group);
   static bool has_applied_all(const Process& twin);
   void check_notice(const Process& process);
   // ---- deaths.cpp ----
@@ -240,6 +243,7 @@ class World final : public Director, public TrafficObserver {
   void finish_bgp();
   void check_frames();
   Transfer* transfer(std::uint32_t number);
+  void watch_openings(Direction direction, const Packet& packet);
   void check_reset(const Packet& packet);
 
   Setup setup_;
@@ -274,10 +278,12 @@ class World final : public Director, public TrafficObserver {
   std::uint64_t flooded_ = 0;  ///< SYNs of a host that opens nothing
   std::uint64_t start_ns_ = 0;
   std::map<std::int32_t, Doom> dooms_;
-  std::set<std::int32_t> told_;                    ///< who has had SIGTERM
-  std::uint64_t spoke_ns_ = 0;                     ///< when somebody last took the wire
-  std::uint64_t both_told_ns_ = 0;                 ///< when both were told to end
-  std::array<std::int32_t, 2> both_told_{};        ///< primary and twin of that time
+  std::map<std::int32_t, std::uint64_t> removed_at_;  ///< where the log was when this process was no twin any more
+  std::set<std::uint16_t> opening_;          ///< Setup::ports_again: ports whose SYN has had no answer of its kind
+  std::set<std::int32_t> told_;              ///< who has had SIGTERM
+  std::uint64_t spoke_ns_ = 0;               ///< when somebody last took the wire
+  std::uint64_t both_told_ns_ = 0;           ///< when both were told to end
+  std::array<std::int32_t, 2> both_told_{};  ///< primary and twin of that time
   std::map<std::int32_t, std::uint64_t> notices_;  ///< members that are to notice an end, and since when
   /// Whoever comes to this step dies there, after so many have passed it.
   Step target_ = kNoStep;

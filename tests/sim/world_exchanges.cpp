@@ -51,12 +51,12 @@ void World::start_traffic() {
     transfer.from_us = setup_.active_opens && script_.one_in(3);
     transfer.port = script_.one_in(2) ? kStreamPort : kNotePort;
     if (setup_.ports_again && !transfer.from_us) {
-      // The same ends again, where the last exchange of theirs has left us in TIME-WAIT.
+      // The same ends again, where the last exchange of theirs has left us in TIME-WAIT. A reset would leave nothing of it.
       transfer.from_port = static_cast<std::uint16_t>(kPortAgain + script_.below(kPortsAgain));
       transfer.port = kStreamPort;
-      transfer.plan.flags =
-          static_cast<std::uint8_t>((transfer.plan.flags | exchange_flag::kServerCloses) &
-                                    ~(exchange_flag::kClientHalfCloses | exchange_flag::kClientAborts));
+      transfer.plan.flags = static_cast<std::uint8_t>(
+          (transfer.plan.flags | exchange_flag::kServerCloses) &
+          ~(exchange_flag::kClientHalfCloses | exchange_flag::kClientAborts | exchange_flag::kServerAborts));
     }
     if (setup_.lingers && !transfer.from_us && script_.one_in(2)) {
       // Its port is never free again.
@@ -89,8 +89,16 @@ void World::add_exchange(Script::Item item) {
   kernel_->at(transfer.open_at_ns, [this, i = transfers_.size() - 1] { open_transfer(transfers_[i]); });
 }
 
+/// Where a connection did not end in order its port may never be free again, or draw resets for what is still on its way.
+bool World::is_port_spoilt(std::uint16_t port) const {
+  return std::any_of(transfers_.begin(), transfers_.end(), [port](const Transfer& item) {
+    return item.from_port == port && item.opened && (item.may_break || item.broken);
+  });
+}
+
 void World::open_transfer(Transfer& transfer) {
   transfer.may_break = closing_ != 0;
+  if (is_port_spoilt(transfer.from_port)) transfer.from_port = 0;
   transfer.opened_ns = kernel_->now_ns;
   transfer.opened = peer_->open({address_of(setup_.v6, 1).address, transfer.port}, transfer.plan, transfer.from_port);
   if (transfer.opened) {

@@ -43,10 +43,20 @@ bool World::is_member(const Process& twin) {
          });
 }
 
+void World::note_removed(const ha::SharedGroup& group) {
+  for (const ha::ReaderSlot& reader : group.readers) {
+    if (reader.state.load() == ha::ReaderState::ineligible)
+      removed_at_.try_emplace(static_cast<std::int32_t>(reader.identity.load()), group.published.load());
+  }
+}
+
 /// It was removed, and has fallen so far behind that its log may be written over where it reads.
-bool World::is_written_over(const Process& twin) {
+bool World::is_written_over(const Process& twin) const {
   const ha::SharedGroup* const group = group_of(twin);
   if (group == nullptr) return false;
+  // Behind its removal the log lacks what nobody was there for.
+  const auto removed = removed_at_.find(twin.pid);
+  if (removed != removed_at_.end() && group->published.load() > removed->second) return true;
   const auto identity = static_cast<std::uint64_t>(twin.pid);
   for (const ha::ReaderSlot& reader : group->readers)
     if (reader.identity.load() == identity)

@@ -299,14 +299,16 @@ void AttachServer::continue_snapshot() {
   LogWriter& writer = log.writer();
   const std::uint64_t live_unread =
       primary_.writer().position() - group_.shared->readers[*session->reader].position.load();
+  // It does not read on in the live log before it has the whole of what it was given a part of.
+  const bool in_the_middle = snapshot_ && snapshot_->is_in_the_middle();
   join_waits_ = writer.room() < snapshot_room_bytes() || writer.position() - log.applied() > kJoinAheadBytes ||
-                live_unread > group_.options.log_bytes / 2;
+                (!in_the_middle && live_unread > group_.options.log_bytes / 2);
   if (join_waits_) return;
   writer.set_epoch(group_.shared->epoch.load());
   writer.set_format(primary_.writer().format());
   // What is left of an earlier turn belongs there, and into its time.
   const std::uint64_t before = snapshot_at_;
-  if (!snapshot_ || !snapshot_->is_in_the_middle()) {
+  if (!in_the_middle) {
     snapshot_at_ = primary_.writer().position();
     snapshot_at_ns_ = group_.now_ns;
   }

@@ -279,6 +279,7 @@ void Primary::turn() {
     group_.device->tx_release(group_.device->mark().tx_index);
   publish_turn();
   twins_.continue_snapshot();
+  twins_.end_turn(0);
   if (group_.operators.captures()) group_.operators.run_capture();
 
   group_.link.diagnose();
@@ -365,6 +366,8 @@ void Primary::wait_for_log() {
   // Operators are answered, a twin that has gone is noticed, and the heartbeat goes on; the wire waits in its ring.
   frames_left_ = true;
   twins_.serve();
+  // A joiner may have to be given more before it reads on.
+  twins_.continue_snapshot();
   if (group_.operators.ready()) group_.operators.process(*gate_);
   gate_->close_turn(writer_->position(), released_tx_index_);
   gate_->committed(writer_->position());
