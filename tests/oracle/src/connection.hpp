@@ -82,6 +82,8 @@ struct End {
   bool has_edge = false;
   std::uint64_t edge_max = 0;
   std::uint16_t window_last = 0;
+  /// Of what has arrived, in that order: the furthest right edge, and one that came behind it and lies before it.
+  std::uint64_t edge_arrived = 0, edge_gone_back = 0, edge_gone_back_ns = 0;
   std::uint64_t window_max = 65535;
   std::uint8_t scale = 0;  ///< of its windows after the handshake, once negotiated
   /// What it has acknowledged lately, the newest over the oldest: an RST may answer any segment that carried one of them, also

@@ -130,6 +130,14 @@ void Judge::learn_arrival() {
   if (!to.judged) return;
   // One that was long under way may draw an RST at its ACK still.
   if (tcp.has(flag::ack)) from.remember_ack(tcp.ack);
+  if (tcp.has(flag::ack) && !tcp.has(flag::syn) && connection.negotiated) {
+    const std::uint64_t edge = ack + (std::uint64_t{tcp.window} << from.scale);
+    if (edge < from.edge_arrived) {
+      from.edge_gone_back = edge;
+      from.edge_gone_back_ns = now_ns;
+    }
+    from.edge_arrived = std::max(from.edge_arrived, edge);
+  }
   if (tcp.length() > 0) to.owed_acks = std::min(to.owed_acks + 1, kMostOwedAcks);
   if (from.syn.seen && tcp.length() > 0) to.arrived.insert({seq, end});
 }

@@ -36,8 +36,11 @@ void Judge::judge_sequence() const {
   // A peer whose window opens as a probe of one byte arrives takes it; until its ACK is read, the edge is where the probe stood.
   const bool probe_just_taken = from.probed && seq == from.probe_at && to.ack_max == seq + 1 &&
                                 from.probe_taken_ns != 0 && now_ns - from.probe_taken_ns < kUnderWayNs;
+  // A segment of the peer's that was overtaken, of the same numbers as a later one (RFC 9293 section 3.10.7.4), moves the edge back.
+  const bool edge_went_back =
+      to.edge_gone_back_ns != 0 && seq == to.edge_gone_back && now_ns - to.edge_gone_back_ns < kUnderWayNs;
   if (is_pure_ack() && options.in_order && !options.gaps && to.acks && seq < to.ack_max && !probe_just_taken &&
-      tells_needed_news()) {
+      !edge_went_back && tells_needed_news()) {
     violation("ack-ignored",
               words("an empty ACK at ", from_text(seq), " tells something new, but the other has everything up to ",
                     from_text(to.ack_max), ": Linux takes no ACK from it"));

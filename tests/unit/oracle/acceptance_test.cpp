@@ -250,6 +250,47 @@ TEST_CASE("an RST may answer a segment that was long under way") {
   }
 }
 
+TEST_CASE("a window that was overtaken by a later one moves the edge back, for those that know no better") {
+  Setting setting = numbers(GENERATE(false, true));
+  setting.options.arrivals = true;
+  Conversation talk(setting);
+  talk.opening_arrives = true;
+  talk.open();
+  talk.we_send(std::string(100, 'x'));
+  Segment shut = talk.from_peer();
+  shut.window = 0;
+  talk.peer_sends(shut);
+  talk.peer_sends();
+  talk.reaches_us(talk.from_peer());
+  talk.we_send(std::string(100, 'y'));
+  const Segment news = talk.from_peer("news");
+  talk.peer_sends(news);
+  talk.reaches_us(news);
+  Segment back = talk.from_us();
+  back.seq -= 100;
+  SECTION("once it has arrived") {
+    talk.reaches_us(shut);
+    SECTION("at first") {
+      talk.we_send(back);
+      CHECK(talk.broken() == "");
+    }
+    SECTION("not for long") {
+      talk.wait(300'000'000);
+      talk.we_send(back);
+      CHECK(talk.broken() == "ack-ignored");
+    }
+    SECTION("and no further") {
+      back.seq -= 1;
+      talk.we_send(back);
+      CHECK(talk.broken() == "ack-ignored");
+    }
+  }
+  SECTION("and not before") {
+    talk.we_send(back);
+    CHECK(talk.broken() == "ack-ignored");
+  }
+}
+
 TEST_CASE("an RST against a closed port acknowledges the SYN") {
   Conversation talk(numbers(GENERATE(false, true)));
   Segment syn = talk.from_peer({}, SYN);
