@@ -105,6 +105,8 @@ void World::lose_group(const Process& process, std::uint64_t& counter) {
   ++counter;
   undisturbed_ = false;
   deadly_deaths_ = 0;
+  // Whoever begins anew has nobody's connections.
+  both_told_ns_ = 0;
   kernel_->trace("nobody is left who has the connections");
   frame_check_->forget();
   twin_view_->forget();
