@@ -130,9 +130,13 @@ void World::terminate_both(std::int32_t primary, std::int32_t twin) {
   const bool primary_first = script_.one_in(2);
   const std::uint64_t gap = script_.skewed(100 * kMs);
   kernel_->after(script_.skewed(3 * kMs), [this, primary, twin, primary_first, gap] {
-    // Whoever is told a second time is to close at once.
+    // Whoever is told a second time is to close at once. One that has gone meanwhile may have taken the group with it.
     const bool again = told_.contains(primary) || told_.contains(twin);
-    both_told_ns_ = again ? 0 : kernel_->now_ns;
+    const auto is_there = [this](std::int32_t pid) {
+      const Process* const process = kernel_->find(pid);
+      return process != nullptr && lives(*process);
+    };
+    both_told_ns_ = again || !is_there(primary) || !is_there(twin) ? 0 : kernel_->now_ns;
     both_told_ = {primary, twin};
     if (Process* const process = kernel_->find(primary_first ? primary : twin)) terminate(*process);
     kernel_->after(gap, [this, pid = primary_first ? twin : primary] {
