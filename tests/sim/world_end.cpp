@@ -17,6 +17,8 @@ namespace {
 constexpr std::uint64_t kMs = 1'000'000;
 /// A run that has not come to its end by then hangs.
 constexpr std::uint64_t kLongest_ns = 120'000 * kMs;
+/// Where a peer's timer had grown long before a frame of its was dropped for the first time: three tries, each twice as long after the one before.
+constexpr std::uint64_t kThreeTries_ns = 400'000 * kMs;
 /// Where nothing was lost all data arrives within this time of the last fault: less than a retransmission timeout.
 constexpr std::uint64_t kSoon_ns = 200 * kMs;
 
@@ -48,7 +50,9 @@ void World::stop_faults() {
     if (setup_.script != nullptr) return last_open_ns + setup_.script->within_ns();
     const bool clean =
         undisturbed_ && !setup_.lingers && deaf_for_ns() == 0 && !link_->has_disturbed() && nic_->dropped == 0;
-    return last_open_ns + (clean ? kSoon_ns + bgp_backlog_ns() : kLongest_ns);
+    return last_open_ns + (clean                                ? kSoon_ns + bgp_backlog_ns()
+                           : setup_.deadly_frame && setup_.deaf ? kThreeTries_ns
+                                                                : kLongest_ns);
   };
   while (result_.good && !all_done() && kernel_->now_ns < limit()) kernel_->run_next(limit());
   if (!result_.good || all_done()) return;
