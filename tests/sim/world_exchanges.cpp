@@ -40,6 +40,9 @@ void World::start_traffic() {
     }
     if (setup_.aborts && script_.one_in(3))
       transfer.plan.flags |= script_.one_in(2) ? exchange_flag::kClientAborts : exchange_flag::kServerAborts;
+    // Of what was reset a cookie knows nothing: the handshake's last ACK, when it comes late or twice, opens it anew (RFC 4987 section 3.6).
+    if (setup_.syn_flood && (setup_.faults.duplication_permille != 0 || setup_.faults.reordering_permille != 0))
+      transfer.plan.flags &= static_cast<std::uint8_t>(~(exchange_flag::kClientAborts | exchange_flag::kServerAborts));
     if (setup_.lazy && script_.one_in(2))
       transfer.plan.flags |= script_.one_in(2) ? exchange_flag::kLazyServer : exchange_flag::kLazyClient;
     if (setup_.deaf) {
