@@ -104,10 +104,15 @@ void one_turn(Device& device, Shared& shared) {
   const std::size_t count = device.rx_peek(frames);
   for (const RxFrame& frame : std::span(frames).first(count)) {
     std::uint32_t number = 0;
-    const auto room = device.tx_reserve(static_cast<std::uint32_t>(frame.bytes.size()));
-    if (!room.empty() && echo(frame.bytes, room, number) && packets < kMostPackets) {
-      device.tx_stage();
-      shared.packets[packets++] = number;
+    // A frame is reserved for what is answered, and for nothing else that comes: it would stay reserved.
+    std::vector<std::uint8_t> answer(frame.bytes.size());
+    if (echo(frame.bytes, answer, number) && packets < kMostPackets) {
+      const auto room = device.tx_reserve(static_cast<std::uint32_t>(answer.size()));
+      if (!room.empty()) {
+        std::copy(answer.begin(), answer.end(), room.begin());
+        device.tx_stage();
+        shared.packets[packets++] = number;
+      }
     }
     std::fill_n(frame.bytes.begin(), 42, std::uint8_t{0xee});  // as a stack that changes headers in place
     device.rx_done(frame.cookie);
@@ -132,10 +137,13 @@ void one_turn(Device& device, Shared& shared) {
     one_turn(*device, shared);
     loop.run_once(monotonic_ns() + 5'000'000);
   }
-  // At rest: everything that was sent has been completed.
+  // At rest: everything that was sent has been completed, and the turns behind the last adoption have come to what its dead owner had.
   const std::uint64_t bound = monotonic_ns() + kBound;
-  while (monotonic_ns() < bound && (device->tx_pending() || device->census().transmitting != 0))
-    one_turn(*device, shared);
+  const auto is_at_rest = [&device] {
+    const FrameCensus census = device->census();
+    return !device->tx_pending() && census.transmitting + census.staged + census.held == 0;
+  };
+  while (monotonic_ns() < bound && !is_at_rest()) one_turn(*device, shared);
   shared.census = device->census();
   ::_exit(0);
 }
