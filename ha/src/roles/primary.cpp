@@ -279,7 +279,6 @@ void Primary::turn() {
     group_.device->tx_release(group_.device->mark().tx_index);
   publish_turn();
   twins_.continue_snapshot();
-  twins_.end_turn(0);
   if (group_.operators.captures()) group_.operators.run_capture();
 
   group_.link.diagnose();
@@ -366,8 +365,9 @@ void Primary::wait_for_log() {
   // Operators are answered, a twin that has gone is noticed, and the heartbeat goes on; the wire waits in its ring.
   frames_left_ = true;
   twins_.serve();
-  // A joiner may have to be given more before it reads on.
+  // A joiner may have to be given more before it reads on, and that may have been the last of it.
   twins_.continue_snapshot();
+  twins_.end_turn(0);
   if (group_.operators.ready()) group_.operators.process(*gate_);
   gate_->close_turn(writer_->position(), released_tx_index_);
   gate_->committed(writer_->position());
